@@ -1,0 +1,59 @@
+import { type Clock, plus } from '../core/clock.ts'
+import { SECOND } from '../core/duration.ts'
+import { CaError } from '../core/errors.ts'
+import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
+import type { ClusterWatch, Pod } from './cluster.ts'
+
+/** A watch without event or bookmark for longer is not synced: its word alone is not enough. */
+const SYNCED_WITHIN_MS = 60 * SECOND
+
+/** A pod keeps its identity while it shuts down, and this long after its grace period. */
+const AFTER_DELETION_MS = 60 * SECOND
+
+/** What an identity stands on: an account of that UID and, where its credential is bound to one, a pod of that UID. */
+export type Standing = {
+  readonly account: ServiceAccount
+  readonly accountUid: string
+  readonly podUid: string | undefined
+}
+
+/**
+ * That what an identity stands on is still there. A fresh watch may say yes. It never says no: then, or when it is not fresh, `ask`
+ * puts the question to the API server and throws `unauthenticated` for a no. When the API server can't be asked, the watch is
+ * believed until it is `maxStalenessMs` old.
+ * @throws CaError what `ask` throws
+ */
+export async function confirmAlive(
+  standing: Standing,
+  watch: ClusterWatch,
+  maxStalenessMs: number,
+  clock: Clock,
+  ask: () => Promise<void>,
+): Promise<void> {
+  const seen = () =>
+    watch.serviceAccountUid(standing.account) === standing.accountUid &&
+    (standing.podUid === undefined || isStanding(watch.pod(standing.podUid), standing.account, clock.now()))
+  if (watch.silence() <= SYNCED_WITHIN_MS && seen()) return
+  try {
+    await ask()
+  } catch (error) {
+    if (
+      error instanceof CaError &&
+      error.code === 'dependency_unavailable' &&
+      watch.silence() <= maxStalenessMs &&
+      seen()
+    )
+      return
+    throw error
+  }
+}
+
+/** The pod runs, or ran until a minute ago, as that account. */
+export function isStanding(pod: Pod | undefined, account: ServiceAccount, now: Date): boolean {
+  return (
+    pod !== undefined &&
+    pod.namespace === account.namespace &&
+    pod.serviceAccount === account.name &&
+    (pod.deletion === undefined || now <= plus(pod.deletion, AFTER_DELETION_MS))
+  )
+}

@@ -1,0 +1,121 @@
+import { equalBytes } from '../core/bytes.ts'
+import { CaError } from '../core/errors.ts'
+import { type PublicKey, verifySignature } from '../keys/public-key.ts'
+import {
+  authorityKeyIdOf,
+  basicConstraintsOf,
+  type Certificate,
+  isSelfIssued,
+  isValidAt,
+  keyUsageOf,
+  subjectKeyIdOf,
+} from '../x509/certificate.ts'
+import { KEY_USAGE, OID } from '../x509/oids.ts'
+import { publicKeyOf } from './authority.ts'
+
+/** What RFC 5280 §4.2 lets us see as critical: anything else in a CA certificate would be a limit that we ignore. */
+const UNDERSTOOD: ReadonlySet<string> = new Set([
+  OID.basicConstraints,
+  OID.keyUsage,
+  OID.subjectAltName,
+  OID.extendedKeyUsage,
+])
+
+/**
+ * That `chain`, the subject first, leads to one of `roots` at `now` (RFC 5280 §6.1, without policies and name constraints, which our
+ * certificates don't have). Gives the root it ends at.
+ * @throws CaError `invalid_argument`: the first thing that is wrong
+ */
+export function verifyPath(chain: readonly Certificate[], roots: readonly Certificate[], now: Date): Certificate {
+  const [subject] = chain
+  if (!subject) throw new CaError('invalid_argument', 'an empty chain')
+  for (const [index, certificate] of chain.entries()) {
+    checkTimes(certificate, now, `certificate ${index + 1} of the chain`)
+    const issuer = chain[index + 1]
+    if (issuer) {
+      checkIssued(certificate, issuer, `certificate ${index + 1} of the chain`)
+      checkSigner(issuer, signersAmong(chain.slice(0, index + 1)), `certificate ${index + 2} of the chain`)
+    }
+  }
+  const last = chain.at(-1) as Certificate
+  const itself = roots.find((root) => equalBytes(root.der, last.der))
+  if (itself) return itself
+  const reasons: string[] = []
+  for (const root of roots) {
+    try {
+      checkIssued(last, root, 'the end of the chain')
+      checkTimes(root, now, 'the root')
+      checkSigner(root, signersAmong(chain), 'the root')
+      return root
+    } catch (error) {
+      if (!(error instanceof CaError)) throw error
+      reasons.push(error.message)
+    }
+  }
+  throw new CaError(
+    'invalid_argument',
+    `the chain leads to none of the ${roots.length} roots: ${reasons[0] ?? 'there are none'}`,
+  )
+}
+
+/** `verifyPath` as a question. */
+export function leadsTo(chain: readonly Certificate[], roots: readonly Certificate[], now: Date): boolean {
+  try {
+    verifyPath(chain, roots, now)
+    return true
+  } catch (error) {
+    if (error instanceof CaError) return false
+    throw error
+  }
+}
+
+/** How many of these count against a pathLen above them: CA certificates, but for self-issued ones (RFC 5280 §4.2.1.9). */
+function signersAmong(certificates: readonly Certificate[]): number {
+  return certificates.filter(({ tbs }) => basicConstraintsOf(tbs)?.ca === true && !isSelfIssued(tbs)).length
+}
+
+/** `certificate` names `issuer` and was signed by its key. @throws CaError `invalid_argument` */
+export function checkIssued(certificate: Certificate, issuer: Certificate, what: string): void {
+  if (!equalBytes(certificate.tbs.issuer, issuer.tbs.subject))
+    throw new CaError('invalid_argument', `${what} was issued by another name`)
+  const wanted = authorityKeyIdOf(certificate.tbs)
+  const found = subjectKeyIdOf(issuer.tbs)
+  if (wanted && found && !equalBytes(wanted, found))
+    throw new CaError('invalid_argument', `${what} was issued by another key of the same name`)
+  if (!isSignedBy(certificate, publicKeyOf(issuer)))
+    throw new CaError('invalid_argument', `${what} was not signed by the key it should be`)
+}
+
+export function isSignedBy(certificate: Certificate, key: PublicKey): boolean {
+  return (
+    equalBytes(certificate.signatureAlgorithm, certificate.tbs.signatureAlgorithm) &&
+    verifySignature(key, certificate.signatureAlgorithm, certificate.tbs.bytes, certificate.signature)
+  )
+}
+
+/** May sign certificates that have `below` CA certificates between them and the leaf. @throws CaError `invalid_argument` */
+function checkSigner(certificate: Certificate, below: number, what: string): void {
+  const constraints = basicConstraintsOf(certificate.tbs)
+  if (!constraints?.ca) throw new CaError('invalid_argument', `${what} is not a CA`)
+  if (keyUsageOf(certificate.tbs)?.has(KEY_USAGE.keyCertSign) !== true)
+    throw new CaError('invalid_argument', `${what} may not sign certificates (key usage keyCertSign)`)
+  if (constraints.pathLength !== undefined && below > constraints.pathLength)
+    throw new CaError(
+      'invalid_argument',
+      `${what} allows ${constraints.pathLength} CAs below it, and there are ${below}`,
+    )
+  for (const [id, { critical }] of certificate.tbs.extensions)
+    if (critical && !UNDERSTOOD.has(id))
+      throw new CaError('invalid_argument', `${what} has the critical extension ${id}, which is not understood here`)
+}
+
+function checkTimes(certificate: Certificate, now: Date, what: string): void {
+  const { notBefore, notAfter } = certificate.tbs
+  if (isValidAt(certificate.tbs, now)) return
+  throw new CaError(
+    'invalid_argument',
+    now < notBefore
+      ? `${what} is not valid before ${notBefore.toISOString()}`
+      : `${what} ended at ${notAfter.toISOString()}`,
+  )
+}

@@ -1,0 +1,95 @@
+import { equalBytes } from '../core/bytes.ts'
+import { CaError } from '../core/errors.ts'
+import type { Signer } from '../keys/private-key.ts'
+import { basicConstraintsOf, type Certificate, isSelfIssued } from '../x509/certificate.ts'
+import { publicKeyOf } from './authority.ts'
+import { verifyPath } from './path.ts'
+
+/** A CA that somebody else made and gave us the key of, found whole. */
+export type PluggedCa = {
+  readonly certificate: Certificate
+  readonly signer: Signer
+  /** What stands between it and its root, nearest first. */
+  readonly intermediates: readonly Certificate[]
+  /** The whole trust bundle it came with. */
+  readonly roots: readonly Certificate[]
+  /** The root it leads to. */
+  readonly root: Certificate
+  /** Whether an issuing authority may stand under it; if not, it signs leaves itself. */
+  readonly maySignCas: boolean
+}
+
+/** The files of istio's `cacerts` layout, by the names that messages use. */
+export type PluggedCaFiles = {
+  readonly 'ca-cert.pem': readonly Certificate[]
+  readonly 'ca-key.pem': Signer
+  /** From the CA up; empty where the file is missing. */
+  readonly 'cert-chain.pem': readonly Certificate[]
+  readonly 'root-cert.pem': readonly Certificate[]
+}
+
+/**
+ * That the files belong together and can sign now.
+ * @throws CaError `invalid_argument`, naming the file at fault
+ */
+export function pluggedCa(files: PluggedCaFiles, now: Date): PluggedCa {
+  const [certificate, ...more] = files['ca-cert.pem']
+  if (!certificate || more.length > 0)
+    throw fault('ca-cert.pem', `holds ${files['ca-cert.pem'].length} certificates; it should hold the CA’s one`)
+  const signer = files['ca-key.pem']
+  if (!equalBytes(signer.publicKey.spki, certificate.tbs.publicKey))
+    throw fault('ca-key.pem', 'is not the key of the certificate in ca-cert.pem')
+  const roots = files['root-cert.pem']
+  if (roots.length === 0) throw fault('root-cert.pem', 'holds no certificate')
+  roots.forEach((root, index) => {
+    if (roots.findIndex((other) => equalBytes(other.der, root.der)) !== index)
+      throw fault('root-cert.pem', 'holds a certificate twice')
+    if (basicConstraintsOf(root.tbs)?.ca !== true)
+      throw fault('root-cert.pem', `holds a certificate that is not a CA (its number ${index + 1})`)
+  })
+  const isRoot = (one: Certificate) => roots.some((root) => equalBytes(root.der, one.der))
+  if (basicConstraintsOf(certificate.tbs)?.ca !== true)
+    throw fault('ca-cert.pem', 'holds a certificate that is not a CA')
+  const intermediates = files['cert-chain.pem'].filter((one) => !equalBytes(one.der, certificate.der) && !isRoot(one))
+  if (files['cert-chain.pem'].length === 0 && !isSelfIssued(certificate.tbs))
+    throw fault(
+      'cert-chain.pem',
+      'is missing or empty; it should hold the certificates from ca-cert.pem up to the root',
+    )
+  const chain = [certificate, ...intermediates]
+  let root: Certificate
+  try {
+    root = verifyPath(chain, roots, now)
+  } catch (error) {
+    if (error instanceof CaError)
+      throw fault(
+        chain.length > 1 ? 'cert-chain.pem' : 'ca-cert.pem',
+        `does not lead to a root in root-cert.pem: ${error.message}`,
+      )
+    throw error
+  }
+  publicKeyOf(certificate)
+  return {
+    certificate,
+    signer,
+    intermediates,
+    roots,
+    root,
+    maySignCas: maySignCas(isRoot(certificate) ? chain : [...chain, root]),
+  }
+}
+
+/** One more CA below `path[0]` is within every pathLen of the path. */
+function maySignCas(path: readonly Certificate[]): boolean {
+  let below = 1
+  for (const certificate of path) {
+    const pathLength = basicConstraintsOf(certificate.tbs)?.pathLength
+    if (pathLength !== undefined && below > pathLength) return false
+    if (!isSelfIssued(certificate.tbs)) below++
+  }
+  return true
+}
+
+function fault(file: keyof PluggedCaFiles, why: string): CaError {
+  return new CaError('invalid_argument', `${file} ${why}`)
+}

@@ -1,0 +1,87 @@
+import { Command, CommanderError } from 'commander'
+import { asCaError, causesOf } from '../core/errors.ts'
+import { OUTCOMES } from '../core/outcomes.ts'
+import { completionVerb } from './commands/completion.ts'
+import { configCheck, configPrint } from './commands/config.ts'
+import { inspect } from './commands/inspect.ts'
+import { issue } from './commands/issue.ts'
+import { ledgerList, ledgerShow } from './commands/ledger.ts'
+import { serve } from './commands/serve.ts'
+import { token } from './commands/token.ts'
+import { version } from './commands/version.ts'
+import type { CliEnv, Verb } from './env.ts'
+
+/** Every verb, in the order help shows them. */
+export const VERBS: readonly Verb[] = [
+  serve,
+  issue,
+  token,
+  inspect,
+  ledgerList,
+  ledgerShow,
+  configCheck,
+  configPrint,
+  version,
+  completionVerb(() => VERBS),
+]
+
+const GROUPS: Readonly<Record<string, string>> = {
+  ledger: 'What was issued and refused',
+  config: 'The settings of a server',
+}
+
+const EXIT_CODES = `
+Exit codes: 0 done · 1 internal error · 2 bad input · 4 denied · 5 not found · 6 wrong state · 7 not now, retry later`
+
+/** Runs one command line and gives the exit code. Every error becomes one line on stderr, here and nowhere else. */
+export async function runCli(env: CliEnv, args: readonly string[]): Promise<number> {
+  try {
+    await program(env).parseAsync([...args], { from: 'user' })
+    return 0
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    const known = asCaError(error)
+    env.err.write(`alcazar: ${known.message}\n`)
+    if (known.code === 'internal')
+      env.err.write(`  ${causesOf(known.cause ?? known)}\n${(known.cause as Error | undefined)?.stack ?? ''}\n`)
+    return OUTCOMES[known.code].exit
+  }
+}
+
+/** The command line as commander sees it; help and completion are made from it. */
+export function program(env: CliEnv): Command {
+  const root = new Command('alcazar')
+    .description('A certificate authority for Kubernetes workloads.')
+    .version(env.version, '-V, --version', 'print the version')
+    .addHelpText('after', EXIT_CODES)
+    .configureHelp({ showGlobalOptions: false })
+  prepare(root, env)
+  const groups = new Map<string, Command>()
+  for (const verb of VERBS) {
+    const [first = '', second] = verb.name.split(' ')
+    let parent = root
+    if (second !== undefined) {
+      parent = groups.get(first) ?? prepare(root.command(first).description(GROUPS[first] ?? ''), env)
+      groups.set(first, parent)
+    }
+    const command = prepare(parent.command(second ?? first).description(verb.summary), env)
+    verb.define(command)
+    command.action(async (...given: unknown[]) => {
+      const options = (given.at(-2) ?? {}) as Record<string, unknown>
+      await verb.run(env, given.slice(0, -2).flat() as string[], options)
+    })
+  }
+  return root
+}
+
+function prepare(command: Command, env: CliEnv): Command {
+  return command
+    .exitOverride()
+    .allowExcessArguments(false)
+    .showSuggestionAfterError(true)
+    .configureOutput({
+      writeOut: env.out.write,
+      writeErr: env.err.write,
+      outputError: (text, write) => write(text.replace(/^error: /, 'alcazar: ')),
+    })
+}

@@ -1,0 +1,228 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { load as loadYaml } from 'js-yaml'
+import { CaError } from '../core/errors.ts'
+import { type Config, SCHEMA, SETTINGS, type Setting } from './schema.ts'
+
+/** Where a value came from, as `config print` says it. */
+export type Origin = string
+
+export type Loaded = {
+  readonly config: Config
+  readonly values: ReadonlyMap<string, unknown>
+  readonly origins: ReadonlyMap<string, Origin>
+}
+
+export type Sources = {
+  /** By key: texts as a shell passes them; `true` for a flag of a boolean. */
+  readonly flags: ReadonlyMap<string, unknown>
+  readonly environment: NodeJS.ProcessEnv
+  /** Path of the file; ALCAZAR_CONFIG and nothing where the flag is missing. */
+  readonly file: string | undefined
+}
+
+const MAX_FILE_BYTES = 1024 * 1024
+
+/** Set where Kubernetes runs this process. */
+export const isInCluster = (environment: NodeJS.ProcessEnv): boolean =>
+  environment.KUBERNETES_SERVICE_HOST !== undefined || existsSync('/var/run/secrets/kubernetes.io/serviceaccount/token')
+
+/**
+ * Defaults, then the file, then ALCAZAR_… variables, then flags: the later wins. All faults are told at once.
+ * @throws CaError `invalid_argument`
+ */
+export function loadConfig({ flags, environment, file }: Sources): Loaded {
+  const faults: string[] = []
+  const values = new Map<string, unknown>()
+  const origins = new Map<string, Origin>()
+  const put = (key: string, value: unknown, origin: Origin) => {
+    values.set(key, value)
+    origins.set(key, origin)
+  }
+  for (const setting of SETTINGS) if (setting.default !== undefined) put(setting.key, setting.default, 'default')
+  const path = file ?? environment.ALCAZAR_CONFIG
+  if (path !== undefined) for (const [key, value] of fromFile(path, faults)) put(key, value, `file ${path}`)
+  for (const [setting, value] of fromEnvironment(environment, faults))
+    put(setting.key, converted(setting, value, setting.variable, faults), `environment ${setting.variable}`)
+  for (const [key, value] of flags) {
+    const setting = SETTINGS.find((one) => one.key === key) as Setting
+    put(key, converted(setting, value, setting.flag, faults), `flag ${setting.flag}`)
+  }
+  complete(values, origins)
+  const config = check(values, origins, isInCluster(environment), faults)
+  if (!config || faults.length > 0)
+    throw new CaError(
+      'invalid_argument',
+      faults.length === 1
+        ? `the configuration has a fault: ${faults[0]}`
+        : `the configuration has ${faults.length} faults:\n  ${faults.join('\n  ')}`,
+    )
+  return { config, values, origins }
+}
+
+/** The defaults that depend on others. */
+function complete(values: Map<string, unknown>, origins: Map<string, Origin>): void {
+  const dev = values.get('dev') === true
+  const fallback = (key: string, value: string) => {
+    if (values.has(key)) return
+    values.set(key, value)
+    origins.set(key, dev ? 'default of dev mode' : 'default')
+  }
+  fallback('stateDirectory', dev ? './.alcazar' : '/var/lib/alcazar')
+  fallback('listen', dev ? '127.0.0.1:15012' : '0.0.0.0:15012')
+  fallback('healthListen', dev ? '127.0.0.1:15014' : '0.0.0.0:15014')
+}
+
+function check(
+  values: ReadonlyMap<string, unknown>,
+  origins: ReadonlyMap<string, Origin>,
+  inCluster: boolean,
+  faults: string[],
+): Config | undefined {
+  const result = SCHEMA.safeParse(nested(values))
+  for (const issue of result.error?.issues ?? []) {
+    const key = issue.path.join('.')
+    faults.push(`${key}: ${issue.message} (${origins.get(key) ?? 'no value'})`)
+  }
+  if (!result.success) return undefined
+  // The output of the schema lacks what is unset; Config says `undefined` there.
+  const config = freeze(result.data) as Config
+  faults.push(...contradictions(config, inCluster))
+  return config
+}
+
+/** Rules between settings. */
+function contradictions(config: Config, inCluster: boolean): string[] {
+  const { dev, pluggedCa, svid, issuing, root, attestation, listen, healthListen } = config
+  const faults: string[] = []
+  const rule = (holds: boolean, says: string) => {
+    if (!holds) faults.push(says)
+  }
+  rule(
+    svid.defaultTtl > 0 && svid.defaultTtl <= svid.maxTtl,
+    'svid.defaultTtl is more than zero and at most svid.maxTtl',
+  )
+  rule(
+    svid.defaultTtl * 6 <= issuing.lifetime,
+    'svid.defaultTtl is at most a sixth of issuing.lifetime: an issuing authority signs until a sixth of its life is left, and what it signs ends with it',
+  )
+  rule(issuing.lifetime <= root.lifetime, 'issuing.lifetime is at most root.lifetime')
+  rule(
+    !(attestation.jwksFile !== undefined && attestation.issuer === undefined),
+    'attestation.jwksFile needs attestation.issuer: a key set does not say whose tokens it checks',
+  )
+  rule(
+    config.experimental || ![root.algorithm, issuing.algorithm].some((name) => name.startsWith('ml-dsa')),
+    'ML-DSA keys need experimental: true',
+  )
+  if (dev) {
+    rule(
+      !inCluster,
+      'dev mode does not run inside a cluster: its root’s key lies in the clear, and it gives tokens to whoever asks',
+    )
+    rule(pluggedCa === undefined, 'dev mode makes its own root; leave out pluggedCa, or dev')
+    rule(
+      [listen, healthListen].every(({ host }) => isLoopback(host)),
+      'dev mode listens on loopback only (127.0.0.1, ::1, localhost)',
+    )
+  } else {
+    rule(
+      pluggedCa !== undefined,
+      'pluggedCa is required outside dev mode: a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',
+    )
+  }
+  return faults
+}
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host)
+
+function* fromFile(path: string, faults: string[]): Generator<[string, unknown]> {
+  let document: unknown
+  try {
+    const content = readFileSync(path, 'utf8')
+    if (content.length > MAX_FILE_BYTES) throw new Error(`${content.length} characters; at most ${MAX_FILE_BYTES}`)
+    document = loadYaml(content)
+  } catch (error) {
+    faults.push(`${path} can’t be read as YAML: ${(error as Error).message.split('\n')[0]}`)
+    return
+  }
+  if (document === undefined || document === null) return
+  yield* leaves(document, [], path, faults)
+}
+
+function* leaves(value: unknown, at: readonly string[], path: string, faults: string[]): Generator<[string, unknown]> {
+  const key = at.join('.')
+  if (SETTINGS.some((setting) => setting.key === key)) yield [key, value]
+  else if (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    (key === '' || SETTINGS.some((setting) => setting.key.startsWith(`${key}.`)))
+  )
+    for (const [name, inner] of Object.entries(value)) yield* leaves(inner, [...at, name], path, faults)
+  else
+    faults.push(
+      key === ''
+        ? `${path} is no mapping of settings`
+        : SETTINGS.some((setting) => setting.key.startsWith(`${key}.`))
+          ? `${key} in ${path} is a group of settings`
+          : `unknown setting ${key} in ${path}${suggestion(key)}`,
+    )
+}
+
+function* fromEnvironment(environment: NodeJS.ProcessEnv, faults: string[]): Generator<[Setting, string]> {
+  for (const [name, value] of Object.entries(environment)) {
+    if (!name.startsWith('ALCAZAR_') || value === undefined || name === 'ALCAZAR_CONFIG') continue
+    // Kubernetes describes a Service named alcazar to every pod beside it.
+    if (/^ALCAZAR_(SERVICE_|PORT)/.test(name)) continue
+    const setting = SETTINGS.find((one) => one.variable === name)
+    if (setting) yield [setting, value]
+    else faults.push(`unknown variable ${name} in the environment`)
+  }
+}
+
+/** Environment and flags hold texts; numbers, booleans and lists are read from them. */
+function converted(setting: Setting, value: unknown, where: string, faults: string[]): unknown {
+  if (typeof value !== 'string') return value
+  switch (setting.kind) {
+    case 'text':
+      return value
+    case 'list':
+      return value === '' ? [] : value.split(',').map((part) => part.trim())
+    case 'number':
+      if (/^\d{1,9}$/.test(value)) return Number(value)
+      faults.push(`${where}: ${JSON.stringify(value.slice(0, 40))} is no whole number`)
+      return setting.default
+    case 'boolean':
+      if (value === 'true' || value === 'false') return value === 'true'
+      faults.push(`${where}: ${JSON.stringify(value.slice(0, 40))} is neither true nor false`)
+      return setting.default
+  }
+}
+
+function nested(values: ReadonlyMap<string, unknown>): object {
+  const root: Record<string, unknown> = {}
+  for (const [key, value] of values) {
+    const path = key.split('.')
+    const name = path.pop() as string
+    let at = root
+    for (const part of path) {
+      at[part] ??= {}
+      at = at[part] as Record<string, unknown>
+    }
+    at[name] = value
+  }
+  return root
+}
+
+function freeze(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  for (const inner of Object.values(value)) freeze(inner)
+  return Object.freeze(value)
+}
+
+function suggestion(key: string): string {
+  const last = key.split('.').at(-1)?.toLowerCase()
+  const near = SETTINGS.find((setting) => setting.key.split('.').at(-1)?.toLowerCase() === last)
+  return near ? `; did you mean ${near.key}?` : ''
+}

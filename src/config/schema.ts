@@ -1,0 +1,263 @@
+import { isIP } from 'node:net'
+import { z } from 'zod'
+import { parseDuration } from '../core/duration.ts'
+import { CaError } from '../core/errors.ts'
+import { KEY_ALGORITHM_NAMES, type KeyAlgorithmName } from '../keys/algorithms.ts'
+import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
+import { TrustDomain } from '../spiffe/trust-domain.ts'
+import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
+
+/** Parses a text, and turns a refusal into a fault of the key it stands at. */
+function parsed<T>(parse: (text: string) => T) {
+  return z.string().transform((text, context) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      if (!(error instanceof CaError)) throw error
+      context.addIssue({ code: 'custom', message: error.message })
+      return z.NEVER
+    }
+  })
+}
+
+const duration = () => parsed(parseDuration)
+const algorithm = () => z.enum(KEY_ALGORITHM_NAMES)
+const text = () => z.string().min(1)
+
+/**
+ * Every setting: its meaning, unit, default and what it interacts with. docs/config.md, the flags of `alcazar serve` and the names of
+ * environment variables are made from this. Where a default depends on another setting, `otherwise` says how, and `complete` in load.ts does it.
+ */
+export const SCHEMA = z.strictObject({
+  dev: z.boolean().meta({
+    description:
+      'Dev mode: a root made and kept here in the clear, and tokens issued here. Only on loopback, never in a cluster.',
+    default: false,
+  }),
+  trustDomain: parsed(TrustDomain.parse).meta({
+    description: 'The trust domain of every identity issued here.',
+    default: 'cluster.local',
+  }),
+  stateDirectory: text().meta({
+    description: 'Where journal, keys and ledger are. One server at a time uses it.',
+    default: undefined,
+    otherwise: './.alcazar in dev mode, else /var/lib/alcazar',
+  }),
+  listen: parsed(parseAddress).meta({
+    description: 'host:port of the TLS port: istio’s CSR API by gRPC, and the HTTPS API. Citadel had 8060.',
+    default: undefined,
+    otherwise: '127.0.0.1:15012 in dev mode, else 0.0.0.0:15012',
+  }),
+  healthListen: parsed(parseAddress).meta({
+    description: 'host:port of /healthz, /readyz, /metrics and /version, in plain HTTP.',
+    default: undefined,
+    otherwise: '127.0.0.1:15014 in dev mode, else 0.0.0.0:15014',
+  }),
+  serverNames: z
+    .array(text())
+    .min(1)
+    .meta({
+      description: 'DNS names and IP addresses by which clients reach the TLS port; its certificate carries them.',
+      default: [
+        'localhost',
+        '127.0.0.1',
+        '::1',
+        'alcazar.alcazar-system.svc',
+        'alcazar.alcazar-system.svc.cluster.local',
+      ],
+    }),
+  pluggedCa: text().optional().meta({
+    description:
+      'A directory with a CA in istio’s cacerts layout: ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem. It is watched. Required outside dev mode.',
+    default: undefined,
+    otherwise: 'none',
+  }),
+  experimental: z
+    .boolean()
+    .meta({ description: 'Certify keys of kinds that few verifiers know yet: ML-DSA.', default: false }),
+  root: z.strictObject({
+    algorithm: algorithm().meta({ description: 'Kind of key of a root made here.', default: 'ecdsa-p256' }),
+    lifetime: duration().meta({ description: 'How long a root made here lives.', default: '10y' }),
+  }),
+  issuing: z.strictObject({
+    algorithm: algorithm().meta({
+      description: 'Kind of key of the issuing authority, which is made at start and held in memory.',
+      default: 'ecdsa-p256',
+    }),
+    lifetime: duration().meta({
+      description: 'How long an issuing authority lives; its successor is made before a sixth of that is left.',
+      default: '30d',
+    }),
+  }),
+  svid: z.strictObject({
+    defaultTtl: duration().meta({
+      description: 'Lifetime of an SVID when none is asked for. At most svid.maxTtl and a sixth of issuing.lifetime.',
+      default: '24h',
+    }),
+    maxTtl: duration().meta({
+      description:
+        'Longest lifetime that may be asked for; longer is refused. Every SVID also ends with its issuing authority.',
+      default: '90d',
+    }),
+  }),
+  attestation: z.strictObject({
+    kubeconfig: text().optional().meta({
+      description: 'Path of the kubeconfig that leads to the API server.',
+      default: undefined,
+      otherwise: 'the pod’s own service account',
+    }),
+    jwksFile: text().optional().meta({
+      description:
+        'Path of a JSON Web Key Set that checks tokens, instead of OIDC discovery at the API server. Needs attestation.issuer.',
+      default: undefined,
+      otherwise: 'discovery',
+    }),
+    issuer: text().optional().meta({
+      description: 'The iss of service-account tokens.',
+      default: undefined,
+      otherwise: 'what discovery names',
+    }),
+    audiences: z
+      .array(text())
+      .min(1)
+      .meta({ description: 'A token must be for one of these audiences.', default: ['istio-ca'] }),
+    authentication: z.enum(['local', 'token-review']).meta({
+      description:
+        'local: tokens are checked here, and the API server is asked only where a watch can’t say yes. token-review: it is asked about every token, too.',
+      default: 'local',
+    }),
+    unboundTokens: z.enum(['allow', 'deny']).meta({
+      description: 'Whether tokens bound to no object (kubectl create token) are taken. They never renew by mTLS.',
+      default: 'allow',
+    }),
+    lineage: duration().meta({
+      description: 'How long after a token its SVID may renew itself by mTLS.',
+      default: '48h',
+    }),
+    maxStaleness: duration().meta({
+      description:
+        'How old the view of pods and accounts may be while the API server can’t be asked; then requests fail as UNAVAILABLE.',
+      default: '10m',
+    }),
+    trustedNodeAccounts: z.array(parsed(parseServiceAccount)).meta({
+      description:
+        'Service accounts (namespace/name) of node proxies such as ztunnel, which may ask on behalf of pods on their node.',
+      default: [],
+    }),
+  }),
+  limits: z.strictObject({
+    connections: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .meta({ description: 'TLS connections at a time; more are closed at once.', default: 10_000 }),
+    requests: z.int().min(1).max(100_000).meta({
+      description: 'Certificate requests in flight; more are told to try again (RESOURCE_EXHAUSTED).',
+      default: 512,
+    }),
+  }),
+  log: z.strictObject({
+    level: z.enum(LOG_LEVELS).meta({ description: 'Least severity that is logged.', default: 'info' }),
+    format: z
+      .enum(['auto', 'json', 'text'])
+      .meta({ description: 'auto: text at a terminal, else JSON, one object a line on stderr.', default: 'auto' }),
+  }),
+})
+
+export type Address = { readonly host: string; readonly port: number }
+
+/** The settings a server runs with: complete, checked against each other, frozen. Durations are milliseconds. */
+export type Config = {
+  readonly dev: boolean
+  readonly trustDomain: TrustDomain
+  readonly stateDirectory: string
+  readonly listen: Address
+  readonly healthListen: Address
+  readonly serverNames: readonly string[]
+  readonly pluggedCa: string | undefined
+  readonly experimental: boolean
+  readonly root: { readonly algorithm: KeyAlgorithmName; readonly lifetime: number }
+  readonly issuing: { readonly algorithm: KeyAlgorithmName; readonly lifetime: number }
+  readonly svid: { readonly defaultTtl: number; readonly maxTtl: number }
+  readonly attestation: {
+    readonly kubeconfig: string | undefined
+    readonly jwksFile: string | undefined
+    readonly issuer: string | undefined
+    readonly audiences: readonly string[]
+    readonly authentication: 'local' | 'token-review'
+    readonly unboundTokens: 'allow' | 'deny'
+    readonly lineage: number
+    readonly maxStaleness: number
+    readonly trustedNodeAccounts: readonly ServiceAccount[]
+  }
+  readonly limits: { readonly connections: number; readonly requests: number }
+  readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'text' }
+}
+
+/** host:port, the host an IP address or a name, IPv6 in brackets; port 0 lets the system choose. @throws CaError `invalid_argument` */
+export function parseAddress(text: string): Address {
+  const found = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
+  const port = Number(found?.[3])
+  if (!found || port > 65535 || (found[1] !== undefined && isIP(found[1]) !== 6))
+    throw new CaError(
+      'invalid_argument',
+      `not host:port: ${JSON.stringify(text.slice(0, 100))}; write for example 127.0.0.1:15012 or [::1]:15012`,
+    )
+  return { host: found[1] ?? (found[2] || '0.0.0.0'), port }
+}
+
+/** @throws CaError `invalid_argument` */
+function parseServiceAccount(text: string): ServiceAccount {
+  const [namespace, name, ...more] = text.split('/')
+  if (!namespace || !name || more.length > 0)
+    throw new CaError(
+      'invalid_argument',
+      `not namespace/name: ${JSON.stringify(text.slice(0, 100))}; write for example istio-system/ztunnel`,
+    )
+  return { namespace, name }
+}
+
+/** One setting by its path in the schema. */
+export type Setting = {
+  /** As the file nests it, for example `svid.defaultTtl`. */
+  readonly key: string
+  /** `--svid-default-ttl`. */
+  readonly flag: string
+  /** `ALCAZAR_SVID_DEFAULT_TTL`. */
+  readonly variable: string
+  readonly kind: 'text' | 'number' | 'boolean' | 'list'
+  readonly description: string
+  readonly default: unknown
+  /** What holds where the default depends on something. */
+  readonly otherwise: string | undefined
+  /** The values there are, where they are few. */
+  readonly values: readonly string[] | undefined
+}
+
+export const SETTINGS: readonly Setting[] = settingsOf(SCHEMA, [])
+
+function settingsOf(schema: z.ZodObject, path: readonly string[]): Setting[] {
+  return Object.entries(schema.shape).flatMap(([name, type]) => {
+    const here = [...path, name]
+    if (type instanceof z.ZodObject) return settingsOf(type, here)
+    const meta = (type as z.ZodType).meta() as { description: string; default: unknown; otherwise?: string }
+    const words = here.map((part) => part.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)).join('-')
+    return {
+      key: here.join('.'),
+      flag: `--${words}`,
+      variable: `ALCAZAR_${words.replaceAll('-', '_').toUpperCase()}`,
+      kind:
+        type instanceof z.ZodBoolean
+          ? 'boolean'
+          : type instanceof z.ZodArray
+            ? 'list'
+            : type instanceof z.ZodNumber
+              ? 'number'
+              : 'text',
+      description: meta.description,
+      default: meta.default,
+      otherwise: meta.otherwise,
+      values: type instanceof z.ZodEnum ? (type.options as string[]) : undefined,
+    } satisfies Setting
+  })
+}

@@ -1,0 +1,166 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import express, { type NextFunction, type Request, type Response } from 'express'
+import type { Clock } from '../../core/clock.ts'
+import { asCaError, CaError } from '../../core/errors.ts'
+import { asObject, type Json, parseStrictJson } from '../../core/json.ts'
+import { OUTCOMES } from '../../core/outcomes.ts'
+import type { RandomBytes } from '../../core/random.ts'
+import type { RequestContext } from '../../service/events.ts'
+import {
+  type InFlight,
+  MAX_MESSAGE_BYTES,
+  METHODS,
+  REQUEST_DEADLINE_MS,
+  RETRY_AFTER_MS,
+  requestContext,
+} from '../edge.ts'
+import type { Connection } from '../listener.ts'
+
+/** One request as a route sees it. */
+export type HttpCall = {
+  readonly context: RequestContext
+  /** Every `authorization` header there was. */
+  readonly authorization: readonly string[]
+  readonly clientCertificate: Uint8Array | undefined
+  readonly query: URLSearchParams
+  readonly accept: (types: readonly string[]) => string | false
+  /** The JSON body: an object. @throws CaError `invalid_argument` */
+  readonly body: () => { readonly [key: string]: Json | undefined }
+  readonly signal: AbortSignal
+}
+
+export type HttpAnswer = { readonly status?: number; readonly type: string; readonly body: string | object }
+
+/** A route: `method` and `path` together are its name in the table of methods. */
+export type Route = {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly handle: (call: HttpCall) => Promise<HttpAnswer>
+}
+
+export type HttpParts = {
+  readonly routes: readonly Route[]
+  readonly inFlight: InFlight
+  readonly clock: Clock
+  readonly random: RandomBytes
+  /** The TLS connection a request came on; nothing on the unix socket. */
+  readonly connectionOf: (request: IncomingMessage) => Connection | undefined
+}
+
+/** An express application that serves these routes: JSON in and out, problems as application/problem+json (RFC 9457). */
+export function httpApplication(parts: HttpParts): RequestListener {
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.set('query parser', false)
+  app.use((_request: Request, response: Response, next: NextFunction) => {
+    response.set({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+    next()
+  })
+  // The body is read as bytes: our own parser refuses what JSON.parse lets pass.
+  const readBody = express.raw({ type: () => true, limit: MAX_MESSAGE_BYTES, inflate: false })
+  for (const route of parts.routes)
+    app[route.method === 'GET' ? 'get' : 'post'](route.path, readBody, (request, response) =>
+      serve(route, request, response, parts),
+    )
+  app.use((request: Request, _response: Response) => {
+    const known = parts.routes.filter((route) => route.path === request.path).map((route) => route.method)
+    throw new CaError(
+      'not_found',
+      known.length > 0
+        ? `${request.path} takes ${known.join(' or ')}`
+        : `nothing is served at ${request.path.slice(0, 200)}`,
+    )
+  })
+  app.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
+    if (response.headersSent) return next(error)
+    fail(response, fromExpress(error), requestContext('admin', peerOf(request, parts), parts.random))
+  })
+  return app as RequestListener
+}
+
+async function serve(route: Route, request: Request, response: Response, parts: HttpParts): Promise<void> {
+  const { inFlight, clock, random } = parts
+  const connection = parts.connectionOf(request)
+  const context = requestContext('admin', peerOf(request, parts), random)
+  const rule = METHODS.get(`${route.method} ${route.path}`)
+  const abort = new AbortController()
+  const late = clock.after(REQUEST_DEADLINE_MS, () => abort.abort(new CaError('not_ready', 'not done in time')))
+  response.once('close', () => {
+    if (!response.writableFinished) abort.abort()
+  })
+  let leave: (() => void) | undefined
+  try {
+    if (!rule) throw new CaError('not_found', 'a route without a rule is not served')
+    leave = inFlight.enter(rule.load, 'admin')
+    const answer = await route.handle({
+      context,
+      authorization: headerValues(request, 'authorization'),
+      clientCertificate: connection?.clientCertificate,
+      query: new URL(request.url, 'http://localhost').searchParams,
+      accept: (types) => request.accepts([...types]),
+      body: () => jsonBody(request),
+      signal: abort.signal,
+    })
+    response.status(answer.status ?? 200).set({ 'content-type': answer.type, 'x-request-id': context.requestId })
+    response.end(typeof answer.body === 'string' ? answer.body : `${JSON.stringify(answer.body, null, 2)}\n`)
+  } catch (thrown) {
+    fail(response, asCaError(thrown), context)
+  } finally {
+    late()
+    leave?.()
+    connection?.answered()
+  }
+}
+
+function fail(response: ServerResponse, error: CaError, context: RequestContext): void {
+  const { http, title } = OUTCOMES[error.code]
+  const problem = {
+    type: 'about:blank',
+    title,
+    status: http,
+    detail: error.message,
+    code: error.code,
+    requestId: context.requestId,
+  }
+  response.writeHead(http, {
+    'content-type': 'application/problem+json',
+    'x-request-id': context.requestId,
+    ...(http === 401 && { 'www-authenticate': 'Bearer' }),
+    ...((http === 429 || http === 503) && { 'retry-after': String(Math.ceil(RETRY_AFTER_MS / 1000)) }),
+  })
+  response.end(`${JSON.stringify(problem, null, 2)}\n`)
+}
+
+/** express and its body parser throw errors of http-errors' shape for what a client did wrong. */
+function fromExpress(error: unknown): CaError {
+  const { status, type } = error as { status?: number; type?: string }
+  if (error instanceof CaError) return error
+  if (type === 'entity.too.large')
+    return new CaError('invalid_argument', `the body is too large; at most ${MAX_MESSAGE_BYTES} bytes`)
+  if (type === 'encoding.unsupported') return new CaError('invalid_argument', 'a compressed body; send it plain')
+  if (status !== undefined && status >= 400 && status < 500)
+    return new CaError('invalid_argument', 'the request can’t be read', { cause: error })
+  return asCaError(error)
+}
+
+function jsonBody(request: Request): { readonly [key: string]: Json | undefined } {
+  if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? ''))
+    throw new CaError('invalid_argument', 'send the body as application/json')
+  const body: unknown = request.body
+  const object = asObject(parseStrictJson(Buffer.isBuffer(body) ? body.toString('utf8') : ''))
+  if (!object) throw new CaError('invalid_argument', 'the body is a JSON object')
+  return object
+}
+
+/** From the raw headers: Node keeps only the first of several. */
+function headerValues(request: IncomingMessage, name: string): string[] {
+  const { rawHeaders } = request
+  return rawHeaders.flatMap((value, index) =>
+    index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name ? [value] : [],
+  )
+}
+
+function peerOf(request: IncomingMessage, parts: HttpParts): string {
+  return parts.connectionOf(request)?.peer ?? 'unix socket'
+}

@@ -1,0 +1,153 @@
+/** The HTTPS API as OpenAPI 3.1. A test holds it against the routes. */
+const problem = {
+  description: 'What was wrong, and what would have been accepted',
+  content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+}
+const answer = (description: string, content: object) => ({ description, content })
+
+export const OPENAPI = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Alcazar',
+    version: '1',
+    description:
+      'A certificate authority for Kubernetes workloads. The same port speaks gRPC (istio.v1.auth.IstioCertificateService) to clients that offer HTTP/2 alone.',
+    license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+  },
+  paths: {
+    '/v1/certificates': {
+      post: {
+        operationId: 'issueCertificate',
+        summary: 'Exchange a service-account token, or a client certificate issued here, and a CSR for an X.509-SVID',
+        description: 'Of the CSR only the public key is used. Names and lifetime come from who asks.',
+        security: [{ serviceAccountToken: [] }, { svid: [] }],
+        requestBody: {
+          required: true,
+          content: {
+            'application/json': {
+              schema: {
+                type: 'object',
+                additionalProperties: false,
+                required: ['csr'],
+                properties: {
+                  csr: { type: 'string', description: 'PEM, one CERTIFICATE REQUEST (PKCS#10)', maxLength: 65536 },
+                  ttlSeconds: { type: 'integer', description: 'Asked lifetime; zero, less or nothing: the default' },
+                },
+              },
+            },
+          },
+        },
+        responses: {
+          '200': answer('Issued', {
+            'application/json': { schema: { $ref: '#/components/schemas/IssuedCertificate' } },
+          }),
+          '400': problem,
+          '401': problem,
+          '429': problem,
+          '503': problem,
+        },
+      },
+    },
+    '/v1/bundle': {
+      get: {
+        operationId: 'getBundle',
+        summary: 'The trust bundle: as a SPIFFE bundle document, or as PEM',
+        parameters: [
+          {
+            name: 'format',
+            in: 'query',
+            required: false,
+            schema: { type: 'string', enum: ['json', 'pem'] },
+            description: 'pem: as Accept: application/x-pem-file',
+          },
+        ],
+        responses: {
+          '200': answer('The roots to trust', {
+            'application/json': { schema: { type: 'object' } },
+            'application/x-pem-file': { schema: { type: 'string' } },
+          }),
+        },
+      },
+    },
+    '/v1/status': {
+      get: {
+        operationId: 'getStatus',
+        summary: 'Whether it can sign, and under which authorities',
+        responses: {
+          '200': answer('Now', { 'application/json': { schema: { $ref: '#/components/schemas/Status' } } }),
+        },
+      },
+    },
+    '/v1/openapi.json': {
+      get: {
+        operationId: 'getOpenApi',
+        summary: 'This document',
+        responses: { '200': answer('OpenAPI 3.1', { 'application/json': { schema: { type: 'object' } } }) },
+      },
+    },
+  },
+  components: {
+    securitySchemes: {
+      serviceAccountToken: {
+        type: 'http',
+        scheme: 'bearer',
+        description: 'A projected service-account token with an audience the server takes (default istio-ca)',
+      },
+      svid: { type: 'mutualTLS', description: 'A certificate issued here for a pod, within its lineage' },
+    },
+    schemas: {
+      IssuedCertificate: {
+        type: 'object',
+        required: ['spiffeId', 'serial', 'notBefore', 'notAfter', 'certificateChain', 'trustBundle', 'bundleSequence'],
+        properties: {
+          spiffeId: { type: 'string' },
+          serial: { type: 'string', description: 'Lower-case hex' },
+          notBefore: { type: 'string', format: 'date-time' },
+          notAfter: { type: 'string', format: 'date-time' },
+          certificateChain: { type: 'string', description: 'PEM, the leaf first, without the roots' },
+          trustBundle: { type: 'string', description: 'PEM, every root' },
+          bundleSequence: { type: 'integer' },
+        },
+      },
+      Status: {
+        type: 'object',
+        required: ['trustDomain', 'ready', 'bundleSequence', 'authorities'],
+        properties: {
+          trustDomain: { type: 'string' },
+          ready: { type: 'boolean' },
+          notReadyBecause: { type: 'string' },
+          bundleSequence: { type: 'integer' },
+          authorities: {
+            type: 'array',
+            items: {
+              type: 'object',
+              required: ['id', 'role', 'state', 'algorithm', 'key', 'notBefore', 'notAfter'],
+              properties: {
+                id: { type: 'string' },
+                role: { enum: ['root', 'issuing'] },
+                state: { enum: ['prepared', 'active', 'old', 'tainted', 'revoked'] },
+                algorithm: { type: 'string' },
+                key: { enum: ['memory', 'file', 'plugged-in', 'elsewhere'] },
+                notBefore: { type: 'string', format: 'date-time' },
+                notAfter: { type: 'string', format: 'date-time' },
+                renewalAt: { type: 'string', format: 'date-time' },
+              },
+            },
+          },
+        },
+      },
+      Problem: {
+        type: 'object',
+        required: ['type', 'title', 'status', 'detail', 'code', 'requestId'],
+        properties: {
+          type: { type: 'string' },
+          title: { type: 'string' },
+          status: { type: 'integer' },
+          detail: { type: 'string' },
+          code: { type: 'string' },
+          requestId: { type: 'string' },
+        },
+      },
+    },
+  },
+} as const

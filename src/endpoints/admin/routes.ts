@@ -1,0 +1,128 @@
+import { X509Certificate } from 'node:crypto'
+import { MINUTE } from '../../core/duration.ts'
+import { CaError } from '../../core/errors.ts'
+import type { Json } from '../../core/json.ts'
+import type { IssueSvid } from '../../service/issue-svid.ts'
+import type { Status } from '../../service/status.ts'
+import type { TrustBundle } from '../../spiffe/trust-bundle.ts'
+import { certificatePem } from '../../x509/pem.ts'
+import type { HttpAnswer, Route } from './http.ts'
+import { OPENAPI } from './openapi.ts'
+
+const REFRESH_HINT_SECONDS = 5 * (MINUTE / 1000)
+
+export type PublicUseCases = {
+  readonly issueSvid: IssueSvid
+  readonly bundle: () => TrustBundle
+  readonly status: () => Promise<Status>
+}
+
+/** The HTTPS API, for those who prefer JSON to gRPC. */
+export function publicRoutes({ issueSvid, bundle, status }: PublicUseCases): readonly Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/v1/certificates',
+      handle: async (call) => {
+        const { csr, ttlSeconds } = fields(call.body(), ['csr', 'ttlSeconds'])
+        if (typeof csr !== 'string')
+          throw new CaError('invalid_argument', 'csr is missing: a PEM CERTIFICATE REQUEST as text')
+        if (ttlSeconds !== undefined && (typeof ttlSeconds !== 'number' || !Number.isSafeInteger(ttlSeconds)))
+          throw new CaError('invalid_argument', 'ttlSeconds is a whole number of seconds; leave it out for the default')
+        const { authorization, clientCertificate, context, signal } = call
+        const { svid, chainPem, rootsPem, bundleSequence } = await issueSvid(
+          {
+            context,
+            credentials: { authorization, clientCertificate, impersonatedIdentity: undefined },
+            csrPem: csr,
+            ttlSeconds: ttlSeconds ?? 0,
+          },
+          signal,
+        )
+        const { tbs, entitlement } = svid.prepared
+        return json({
+          spiffeId: entitlement.id.uri,
+          serial: tbs.serial,
+          notBefore: tbs.notBefore.toISOString(),
+          notAfter: tbs.notAfter.toISOString(),
+          certificateChain: chainPem.join(''),
+          trustBundle: rootsPem,
+          bundleSequence,
+        })
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/bundle',
+      handle: async (call) => {
+        const now = bundle()
+        const pem =
+          call.query.get('format') === 'pem' ||
+          call.accept(['application/json', 'application/x-pem-file']) === 'application/x-pem-file'
+        if (pem) return { type: 'application/x-pem-file', body: now.roots.map(certificatePem).join('') }
+        return json(
+          now.toJwks((root) => new X509Certificate(root).publicKey.export({ format: 'jwk' }), REFRESH_HINT_SECONDS),
+        )
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/status',
+      handle: async () => {
+        // What anyone may know: the version would only help whoever looks for old ones.
+        const { version: _version, mode: _mode, ...open } = await status()
+        return json(open)
+      },
+    },
+    { method: 'GET', path: '/v1/openapi.json', handle: async () => json(OPENAPI) },
+  ]
+}
+
+/** What this server tells who may enter its state directory. */
+export type ServerDescription = {
+  readonly status: Status
+  /** Where the CA listens, as host:port. */
+  readonly caAddress: string
+  readonly trustBundle: string
+}
+
+export type LocalUseCases = {
+  readonly describe: () => Promise<ServerDescription>
+  /** Only in dev mode. */
+  readonly issueToken: ((account: { namespace: string; name: string }) => Promise<string>) | undefined
+}
+
+/** The admin's verbs, on the unix socket. */
+export function localRoutes({ describe, issueToken }: LocalUseCases): readonly Route[] {
+  const server: Route = { method: 'GET', path: '/v1/server', handle: async () => json(await describe()) }
+  if (!issueToken) return [server]
+  return [
+    server,
+    {
+      method: 'POST',
+      path: '/v1/dev/tokens',
+      handle: async (call) => {
+        const { namespace, serviceAccount } = fields(call.body(), ['namespace', 'serviceAccount'])
+        if (typeof namespace !== 'string' || typeof serviceAccount !== 'string')
+          throw new CaError('invalid_argument', 'namespace and serviceAccount are texts')
+        return json({ token: await issueToken({ namespace, name: serviceAccount }) })
+      },
+    },
+  ]
+}
+
+const json = (body: object): HttpAnswer => ({ type: 'application/json; charset=utf-8', body })
+
+/** The body with only fields that exist: a misspelt one is told, not ignored. */
+function fields(
+  body: { readonly [key: string]: Json | undefined },
+  known: readonly string[],
+): { readonly [key: string]: Json | undefined } {
+  for (const key of Object.keys(body))
+    if (!known.includes(key))
+      throw new CaError(
+        'invalid_argument',
+        `unknown field ${JSON.stringify(key.slice(0, 64))}; there are ${known.join(', ')}`,
+      )
+  return body
+}

@@ -1,0 +1,91 @@
+import { hex } from '../core/bytes.ts'
+import { CaError } from '../core/errors.ts'
+import type { RandomBytes } from '../core/random.ts'
+import type { EndpointName, Events, RequestContext } from '../service/events.ts'
+
+/**
+ * What every request passes, in this order, whatever its protocol: connection limits and the TLS handshake (listener.ts) → request id → its
+ * method's rule below → a place in flight → size and time limits → the use case, which attests, authorises and records. A method without a
+ * rule is not served.
+ */
+export type MethodRule = {
+  /** attested: the use case demands a token or a client SVID · public: says only what anyone may know · local: the unix socket's file mode decides */
+  readonly auth: 'attested' | 'public' | 'local'
+  /** Which limit of concurrent requests it counts against. */
+  readonly load: 'issuing' | 'light'
+}
+
+export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRule>([
+  ['/istio.v1.auth.IstioCertificateService/CreateCertificate', { auth: 'attested', load: 'issuing' }],
+  ['/grpc.health.v1.Health/Check', { auth: 'public', load: 'light' }],
+  ['/grpc.health.v1.Health/Watch', { auth: 'public', load: 'light' }],
+  ['/grpc.health.v1.Health/List', { auth: 'public', load: 'light' }],
+  ['/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', { auth: 'public', load: 'light' }],
+  ['/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo', { auth: 'public', load: 'light' }],
+  ['POST /v1/certificates', { auth: 'attested', load: 'issuing' }],
+  ['GET /v1/bundle', { auth: 'public', load: 'light' }],
+  ['GET /v1/status', { auth: 'public', load: 'light' }],
+  ['GET /v1/openapi.json', { auth: 'public', load: 'light' }],
+  ['GET /v1/server', { auth: 'local', load: 'light' }],
+  ['POST /v1/dev/tokens', { auth: 'local', load: 'light' }],
+])
+
+/** How long one request may take, from its first byte to its answer. */
+export const REQUEST_DEADLINE_MS = 15_000
+
+/** Largest gRPC message and JSON body: a CSR of 64 KiB with what surrounds it. */
+export const MAX_MESSAGE_BYTES = 96 * 1024
+
+/** When an overloaded server asks to be tried again. */
+export const RETRY_AFTER_MS = 1000
+
+/** Requests in flight, bounded per load. Over the bound a request is turned away before anything was done for it. */
+export class InFlight {
+  readonly #limits: Readonly<Record<MethodRule['load'], number>>
+  readonly #events: Events
+  readonly #now: Record<MethodRule['load'], number> = { issuing: 0, light: 0 }
+  #draining: (() => void) | undefined
+
+  constructor(limits: Readonly<Record<MethodRule['load'], number>>, events: Events) {
+    this.#limits = limits
+    this.#events = events
+  }
+
+  /**
+   * Takes a place; call what it gives when the request is over.
+   * @throws CaError `rate_limited`
+   */
+  enter(load: MethodRule['load'], endpoint: EndpointName): () => void {
+    if (this.#now[load] >= this.#limits[load]) {
+      this.#events.requestShed(endpoint)
+      throw new CaError(
+        'rate_limited',
+        `${this.#now[load]} requests are being served already; try again in ${RETRY_AFTER_MS / 1000} s`,
+      )
+    }
+    this.#now[load]++
+    let left = false
+    return () => {
+      if (left) return
+      left = true
+      this.#now[load]--
+      if (this.total === 0) this.#draining?.()
+    }
+  }
+
+  get total(): number {
+    return this.#now.issuing + this.#now.light
+  }
+
+  /** Resolves when nothing is in flight any more. */
+  drained(): Promise<void> {
+    if (this.total === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#draining = resolve
+    })
+  }
+}
+
+export function requestContext(endpoint: EndpointName, peer: string, random: RandomBytes): RequestContext {
+  return { requestId: hex(random(8)), endpoint, peer }
+}

@@ -1,0 +1,223 @@
+import {
+  experimental,
+  type handleUnaryCall,
+  logVerbosity,
+  Metadata,
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  type ServiceDefinition,
+  setLogVerbosity,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js'
+import type { Clock } from '../core/clock.ts'
+import { MINUTE, SECOND } from '../core/duration.ts'
+import { asCaError, type CaError } from '../core/errors.ts'
+import { OUTCOMES } from '../core/outcomes.ts'
+import type { RandomBytes } from '../core/random.ts'
+import type { EndpointName, RequestContext } from '../service/events.ts'
+import {
+  type InFlight,
+  MAX_MESSAGE_BYTES,
+  METHODS,
+  REQUEST_DEADLINE_MS,
+  RETRY_AFTER_MS,
+  requestContext,
+} from './edge.ts'
+import type { Connection } from './listener.ts'
+
+/** What a refused call is told. */
+type RefusedStatus = { readonly code: status; readonly details: string; readonly metadata?: Metadata }
+
+export type GrpcServerParts = {
+  readonly clock: Clock
+  readonly random: RandomBytes
+  readonly inFlight: InFlight
+}
+
+/** One call as a handler sees it. */
+export type GrpcCall<Request> = {
+  readonly request: Request
+  readonly metadata: Metadata
+  readonly connection: Connection
+  readonly context: RequestContext
+}
+
+/** Streams on one connection, and calls of all connections that have not sent their whole message yet. */
+const MAX_CONCURRENT_STREAMS = 100
+const MAX_PENDING = 10_000
+/** Calls that stay open (health watches, reflection) on one connection. */
+const MAX_OPEN_CALLS = 4
+
+/** @grpc/grpc-js behind our own TLS listener: one injector a connection, so that a call can't be taken for another connection's. */
+export class GrpcServer {
+  readonly #parts: GrpcServerParts
+  readonly #server: Server
+  /** Which connection a call came on, by the call's own metadata object: nothing a client sends can change it. */
+  readonly #connections = new WeakMap<Metadata, Connection>()
+  #pending = 0
+
+  constructor(parts: GrpcServerParts) {
+    this.#parts = parts
+    // What it says about malformed input is not for our log; errors reach us as statuses.
+    setLogVerbosity(logVerbosity.NONE)
+    this.#server = new Server({
+      'grpc.enable_channelz': 0,
+      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+      'grpc.max_concurrent_streams': MAX_CONCURRENT_STREAMS,
+      'grpc-node.max_session_memory': 16,
+      // With its ±10 % jitter and the grace this ends before the listener's hard limit of 30 minutes.
+      'grpc.max_connection_age_ms': 26 * MINUTE,
+      'grpc.max_connection_age_grace_ms': 30 * SECOND,
+      'grpc.max_connection_idle_ms': 5 * MINUTE,
+      'grpc.keepalive_time_ms': MINUTE,
+      'grpc.keepalive_timeout_ms': 20 * SECOND,
+    })
+  }
+
+  addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation): void {
+    this.#server.addService(definition, implementation)
+  }
+
+  /** The library's own server, for libraries that add themselves to it. */
+  get library(): Server {
+    return this.#server
+  }
+
+  /** Speaks gRPC on a connection from now on. */
+  accept = (connection: Connection): void => {
+    const credentials = experimental.createServerCredentialsWithInterceptors(ServerCredentials.createInsecure(), [
+      this.#interceptor(connection),
+    ])
+    const injector = this.#server.createConnectionInjector(credentials)
+    connection.socket.once('close', () => injector.destroy())
+    injector.injectConnection(connection.socket)
+  }
+
+  /** Tells every client to go elsewhere and lets running calls finish. */
+  drain(): Promise<void> {
+    return new Promise((resolve) => this.#server.tryShutdown(() => resolve()))
+  }
+
+  destroy(): void {
+    this.#server.forceShutdown()
+  }
+
+  /** A unary method: waits for a place in flight, runs, and turns whatever is thrown into a status. The one funnel of this protocol. */
+  unary<Request, Response>(
+    path: string,
+    endpoint: EndpointName,
+    handle: (call: GrpcCall<Request>, signal: AbortSignal) => Promise<Response>,
+  ): handleUnaryCall<Request, Response> {
+    const { inFlight, random } = this.#parts
+    const rule = METHODS.get(path)
+    return async (call, callback) => {
+      const connection = this.#connections.get(call.metadata)
+      if (!rule || !connection) return callback({ code: status.UNIMPLEMENTED, details: `${path} is not served here` })
+      const context = requestContext(endpoint, connection.peer, random)
+      const abort = new AbortController()
+      call.on('cancelled', () => abort.abort())
+      let leave: (() => void) | undefined
+      try {
+        leave = inFlight.enter(rule.load, endpoint)
+        callback(
+          null,
+          await handle({ request: call.request, metadata: call.metadata, connection, context }, abort.signal),
+          withRequestId(context),
+        )
+      } catch (thrown) {
+        const error = asCaError(thrown)
+        callback({ code: OUTCOMES[error.code].grpc, details: error.message, metadata: refusalMetadata(error, context) })
+      } finally {
+        leave?.()
+      }
+    }
+  }
+
+  #interceptor(connection: Connection): ServerInterceptor {
+    const { clock } = this.#parts
+    let openCalls = 0
+    return (method, call) => {
+      const streaming = method.requestStream || method.responseStream
+      const refusal = this.#refusal(method.path, streaming, openCalls)
+      if (refusal) {
+        // Never started: the library goes on reading into nothing, and the client has its answer.
+        return new ServerInterceptingCall(call, { start: () => call.sendStatus(refusal) })
+      }
+      if (streaming) openCalls++
+      else this.#pending++
+      let waiting = !streaming
+      const received = () => {
+        if (waiting) this.#pending--
+        waiting = false
+      }
+      const late = streaming
+        ? () => undefined
+        : clock.after(REQUEST_DEADLINE_MS, () => {
+            call.sendStatus({
+              code: status.DEADLINE_EXCEEDED,
+              details: `not done within ${REQUEST_DEADLINE_MS / SECOND} s`,
+            })
+            // A peer that takes this long to send a few kilobytes is holding on to us.
+            if (waiting) connection.socket.destroy()
+          })
+      let ended = false
+      const end = () => {
+        if (ended) return
+        ended = true
+        received()
+        late()
+        if (streaming) openCalls--
+      }
+      return new ServerInterceptingCall(call, {
+        start: (next) =>
+          next({
+            onReceiveMetadata: (metadata, pass) => {
+              this.#connections.set(metadata, connection)
+              pass(metadata)
+            },
+            onReceiveMessage: (message, pass) => {
+              received()
+              pass(message)
+            },
+            onReceiveHalfClose: (pass) => pass(),
+            onCancel: end,
+          }),
+        sendStatus: (outcome, pass) => {
+          end()
+          connection.answered()
+          pass(outcome)
+        },
+      })
+    }
+  }
+
+  #refusal(path: string, streaming: boolean, openCalls: number): RefusedStatus | undefined {
+    // A method without a rule is refused, however it came to be registered.
+    if (!METHODS.has(path)) return { code: status.UNIMPLEMENTED, details: `${path} is not served here` }
+    if (streaming ? openCalls >= MAX_OPEN_CALLS : this.#pending >= MAX_PENDING)
+      return { code: status.RESOURCE_EXHAUSTED, details: 'too many open calls; try again later', metadata: pushback() }
+    return undefined
+  }
+}
+
+function withRequestId(context: RequestContext): Metadata {
+  const metadata = new Metadata()
+  metadata.set('x-request-id', context.requestId)
+  return metadata
+}
+
+function refusalMetadata(error: CaError, context: RequestContext): Metadata {
+  const metadata = error.code === 'rate_limited' ? pushback() : new Metadata()
+  metadata.set('x-request-id', context.requestId)
+  return metadata
+}
+
+/** gRFC A6: when the client may try again. */
+function pushback(): Metadata {
+  const metadata = new Metadata()
+  metadata.set('grpc-retry-pushback-ms', String(RETRY_AFTER_MS))
+  return metadata
+}

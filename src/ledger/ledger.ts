@@ -1,0 +1,84 @@
+/**
+ * What was issued and what was refused, in the order it happened. An intent stands there before the key is used, its outcome before
+ * the answer leaves; an intent without an outcome means that the process died in between and nobody got an answer.
+ */
+export interface Ledger {
+  /** Resolves when the record is where a crash of this process can't lose it. @throws CaError `dependency_unavailable` */
+  intend(record: IntentRecord): Promise<void>
+  /** Resolves when the record is durable. @throws CaError `dependency_unavailable` */
+  record(record: OutcomeRecord): Promise<void>
+}
+
+type Common = {
+  /** ISO 8601, UTC. */
+  readonly at: string
+  /** The same in a request's log lines, and in the answer's metadata. */
+  readonly requestId: string
+  /** Address and port it came from. */
+  readonly peer: string
+}
+
+/** Who asked, as far as attestation got. */
+export type CallerRecord = {
+  readonly namespace: string
+  readonly serviceAccount: string
+  readonly method: string
+  readonly pod?: string
+  readonly podUid?: string
+  readonly onBehalfBy?: string
+}
+
+export type IntentRecord = Common & {
+  readonly kind: 'intent'
+  readonly caller: CallerRecord
+  readonly id: string
+  /** Lower-case hex. */
+  readonly serial: string
+  readonly issuer: string
+  readonly notBefore: string
+  readonly notAfter: string
+  readonly key: string
+  /** SHA-256 of what is about to be signed. */
+  readonly tbsSha256: string
+}
+
+export type IssuedRecord = Common & {
+  readonly kind: 'issued'
+  readonly id: string
+  readonly serial: string
+  readonly issuer: string
+  readonly notAfter: string
+  readonly bundleSequence: number
+  /** SHA-256 of the certificate. */
+  readonly sha256: string
+}
+
+export type RefusedRecord = Common & {
+  readonly kind: 'refused'
+  readonly caller?: CallerRecord
+  readonly code: string
+  /** One of a closed list, where the refusal has one. */
+  readonly reason?: string
+  /** For the admin's eyes; the caller never saw it if the credential was refused. */
+  readonly detail: string
+}
+
+/** Many refusals in one line: what is left of a flood. */
+export type RefusalsRecord = {
+  readonly kind: 'refusals'
+  readonly at: string
+  readonly count: number
+  readonly byReason: { readonly [reason: string]: number }
+}
+
+/** The authorities' own history, so that one file tells the whole story. */
+export type AuthorityRecord = {
+  readonly kind: 'authority'
+  readonly at: string
+  readonly what: 'root made' | 'issuing authority activated' | 'plugged-in CA taken' | 'bundle published'
+  readonly authority: string
+  readonly detail: string
+}
+
+export type OutcomeRecord = IssuedRecord | RefusedRecord | AuthorityRecord
+export type LedgerRecord = IntentRecord | OutcomeRecord | RefusalsRecord

@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { buffer } from 'node:stream/consumers'
+import type { CliEnv, Output } from './cli/env.ts'
+import { runCli } from './cli/program.ts'
+import { systemClock } from './core/clock.ts'
+import { systemRandom } from './core/random.ts'
+
+const output = (stream: NodeJS.WriteStream): Output => ({
+  write: (text) => void stream.write(text),
+  isTerminal: stream.isTTY === true,
+})
+
+const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
+  .version
+
+const env: CliEnv = {
+  out: output(process.stdout),
+  err: output(process.stderr),
+  readStdin: () => buffer(process.stdin),
+  environment: process.env,
+  clock: systemClock,
+  random: systemRandom,
+  version,
+  startServer: async (config, log) => {
+    const { startServer } = await import('./server.ts')
+    return startServer({ config, version, clock: systemClock, random: systemRandom, log })
+  },
+  untilAskedToEnd: () =>
+    new Promise((resolve) => {
+      let asked = false
+      const ask = () => {
+        // Who asks twice does not want to wait.
+        if (asked) process.exit(1)
+        asked = true
+        resolve()
+      }
+      process.on('SIGTERM', ask)
+      process.on('SIGINT', ask)
+    }),
+}
+
+process.exitCode = await runCli(env, process.argv.slice(2))

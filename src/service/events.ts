@@ -1,0 +1,43 @@
+import type { AttestationMethod, RefusalReason } from '../attestation/caller.ts'
+import type { Authority } from '../authority/authority.ts'
+import type { CaError } from '../core/errors.ts'
+import type { IssuedSvid } from '../issuance/svid.ts'
+import type { KeyAlgorithmName } from '../keys/algorithms.ts'
+import type { TrustBundle } from '../spiffe/trust-bundle.ts'
+
+/** By which endpoint a request came. A closed list: it is a metric label. */
+export type EndpointName = 'istio-ca' | 'admin'
+
+export type RequestContext = { readonly requestId: string; readonly endpoint: EndpointName; readonly peer: string }
+
+/** What happened, told once: each call becomes a log record and a metric. No call ever throws. */
+export interface Events {
+  svidRequested(context: RequestContext): void
+  svidIssued(
+    context: RequestContext,
+    issued: {
+      readonly svid: IssuedSvid
+      readonly method: AttestationMethod
+      readonly key: KeyAlgorithmName
+      readonly ms: number
+    },
+  ): void
+  svidRefused(
+    context: RequestContext,
+    refusal: { readonly error: CaError; readonly reason: RefusalReason | undefined; readonly ms: number },
+  ): void
+  /** Turned away unread because too much was in flight. */
+  requestShed(endpoint: EndpointName): void
+  connectionClosed(why: 'abuse' | 'too many' | 'handshake', peer: string): void
+  authorityActivated(authority: Authority, because: string): void
+  bundlePublished(bundle: TrustBundle, roots: readonly Authority[]): void
+  rotationFailed(error: unknown): void
+  /** The journal may or may not hold what was last written: this process changes no authority any more. */
+  keeperStopped(error: unknown): void
+  pluggedCaTaken(authority: Authority): void
+  /** New files were not taken; what was there goes on. */
+  pluggedCaRefused(error: CaError): void
+  servingCertificateRenewed(names: readonly string[], notAfter: Date): void
+  /** A background loop met a failure and goes on. */
+  lookedUp(what: 'token keys' | 'pods' | 'service accounts', outcome: 'ok' | { readonly failed: unknown }): void
+}

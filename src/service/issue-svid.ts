@@ -1,0 +1,143 @@
+import type { Attest, Credentials } from '../attestation/attest.ts'
+import { type Caller, refusalOf } from '../attestation/caller.ts'
+import type { ActiveAuthority } from '../authority/active-authority.ts'
+import { sha256Hex } from '../core/bytes.ts'
+import type { Clock } from '../core/clock.ts'
+import { asCaError, CaError, causesOf } from '../core/errors.ts'
+import type { Latest } from '../core/latest.ts'
+import type { RandomBytes } from '../core/random.ts'
+import { provenKey } from '../issuance/csr-key.ts'
+import { type IssuedSvid, issueSvid, type PreparedSvid, prepareSvid } from '../issuance/svid.ts'
+import type { PublicKey } from '../keys/public-key.ts'
+import type { CallerRecord, Ledger } from '../ledger/ledger.ts'
+import { checkKeyAllowed, entitlementOf, type IssuancePolicy } from '../policy/issuance-policy.ts'
+import { readCsrPem } from '../x509/csr.ts'
+import type { Events, RequestContext } from './events.ts'
+
+export type IssueSvidRequest = {
+  readonly context: RequestContext
+  readonly credentials: Credentials
+  readonly csrPem: string
+  /** Zero or less: the default. */
+  readonly ttlSeconds: number
+}
+
+export type IssuedChain = {
+  readonly svid: IssuedSvid
+  /** PEM: the leaf, then what stands between it and the roots, one element each. */
+  readonly chainPem: readonly string[]
+  /** PEM: all roots of the bundle in one text. */
+  readonly rootsPem: string
+  readonly bundleSequence: number
+}
+
+/**
+ * Turns a proved identity and a public key into an X.509-SVID. Every outcome is in the ledger before it is answered.
+ * @throws CaError `unauthenticated` · `bad_csr` · `invalid_argument` (lifetime) · `not_ready` · `dependency_unavailable` · `internal`
+ */
+export type IssueSvid = (request: IssueSvidRequest, signal: AbortSignal) => Promise<IssuedChain>
+
+export type IssueSvidParts = {
+  readonly attest: Attest
+  readonly policy: IssuancePolicy
+  readonly active: Latest<ActiveAuthority>
+  /** Keys that sign here: nobody else gets a certificate for one. */
+  readonly isOurs: (key: PublicKey) => boolean
+  readonly ledger: Ledger
+  readonly events: Events
+  readonly clock: Clock
+  readonly random: RandomBytes
+}
+
+export function issuingSvids(parts: IssueSvidParts): IssueSvid {
+  const { attest, policy, active, isOurs, ledger, events, clock, random } = parts
+  return async ({ context, credentials, csrPem, ttlSeconds }, signal) => {
+    const began = clock.elapsed()
+    events.svidRequested(context)
+    let caller: Caller | undefined
+    try {
+      caller = await attest(credentials, signal)
+      const entitlement = entitlementOf(caller, ttlSeconds * 1000, policy)
+      const key = provenKey(readCsrPem(csrPem))
+      const { name } = checkKeyAllowed(key, policy)
+      if (isOurs(key)) throw new CaError('bad_csr', 'the CSR asks for a certificate over a key of the CA itself')
+      const authority = active.get()
+      if (!authority) throw new CaError('not_ready', 'no authority can sign yet; try again later')
+
+      const prepared = prepareSvid(caller, entitlement, key, authority, clock, random)
+      signal.throwIfAborted()
+      await ledger.intend(intent(context, caller, prepared, name, clock))
+      const svid = await issueSvid(prepared)
+      await ledger.record(outcome(context, svid, clock))
+
+      events.svidIssued(context, { svid, method: caller.method, key: name, ms: clock.elapsed() - began })
+      return {
+        svid,
+        chainPem: [svid.pem, ...authority.chainPem],
+        rootsPem: authority.rootsPem,
+        bundleSequence: authority.bundle.sequence,
+      }
+    } catch (thrown) {
+      // Who gave up waiting is refused nothing and gets no answer.
+      if (signal.aborted) throw new CaError('dependency_unavailable', 'the caller gave up', { cause: thrown })
+      const error = asCaError(thrown)
+      const reason = refusalOf(error)?.reason
+      await ledger.record({
+        kind: 'refused',
+        at: clock.now().toISOString(),
+        requestId: context.requestId,
+        peer: context.peer,
+        ...(caller && { caller: callerRecord(caller) }),
+        code: error.code,
+        ...(reason && { reason }),
+        detail: causesOf(error.code === 'unauthenticated' ? error.cause : error).slice(0, 1000),
+      })
+      events.svidRefused(context, { error, reason, ms: clock.elapsed() - began })
+      throw error
+    }
+  }
+}
+
+function intent(context: RequestContext, caller: Caller, prepared: PreparedSvid, key: string, clock: Clock) {
+  const { tbs, entitlement, authority } = prepared
+  return {
+    kind: 'intent' as const,
+    at: clock.now().toISOString(),
+    requestId: context.requestId,
+    peer: context.peer,
+    caller: callerRecord(caller),
+    id: entitlement.id.uri,
+    serial: tbs.serial,
+    issuer: authority.authority.id,
+    notBefore: tbs.notBefore.toISOString(),
+    notAfter: tbs.notAfter.toISOString(),
+    key,
+    tbsSha256: sha256Hex(tbs.bytes),
+  }
+}
+
+function outcome(context: RequestContext, svid: IssuedSvid, clock: Clock) {
+  const { tbs, entitlement, authority } = svid.prepared
+  return {
+    kind: 'issued' as const,
+    at: clock.now().toISOString(),
+    requestId: context.requestId,
+    peer: context.peer,
+    id: entitlement.id.uri,
+    serial: tbs.serial,
+    issuer: authority.authority.id,
+    notAfter: tbs.notAfter.toISOString(),
+    bundleSequence: authority.bundle.sequence,
+    sha256: sha256Hex(svid.der),
+  }
+}
+
+function callerRecord({ account, method, pod, onBehalfBy }: Caller): CallerRecord {
+  return {
+    namespace: account.namespace,
+    serviceAccount: account.name,
+    method,
+    ...(pod && { pod: pod.name, podUid: pod.uid }),
+    ...(onBehalfBy && { onBehalfBy: `${onBehalfBy.namespace}/${onBehalfBy.name}` }),
+  }
+}

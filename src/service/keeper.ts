@@ -1,0 +1,318 @@
+import type { IssuingKeys } from '../attestation/client-certificate.ts'
+import { type ActiveAuthority, activeAuthority, bundleOf } from '../authority/active-authority.ts'
+import {
+  type Authority,
+  type AuthoritySet,
+  activeRoot,
+  authorityOf,
+  bundledRoots,
+  mayVouch,
+  type Origin,
+  withActiveIssuing,
+  withoutEnded,
+  withPluggedRoots,
+} from '../authority/authority.ts'
+import { JournalInDoubt } from '../authority/journal.ts'
+import { nextAction } from '../authority/next-action.ts'
+import { leadsTo } from '../authority/path.ts'
+import type { PluggedCa } from '../authority/plugged-ca.ts'
+import { equalBytes, shortId } from '../core/bytes.ts'
+import { loop } from '../core/clock.ts'
+import { MINUTE } from '../core/duration.ts'
+import { CaError } from '../core/errors.ts'
+import { Latest } from '../core/latest.ts'
+import { type Making, makeIssuing, makeRoot, type Parent } from '../issuance/ca-certificates.ts'
+import { proveSigning } from '../issuance/prove-signing.ts'
+import type { KeyAlgorithm } from '../keys/algorithms.ts'
+import { PrivateKey, type Signer } from '../keys/private-key.ts'
+import type { PublicKey } from '../keys/public-key.ts'
+import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
+import type { TrustDomain } from '../spiffe/trust-domain.ts'
+import type { Certificate } from '../x509/certificate.ts'
+import type { Events } from './events.ts'
+import type { AuthorityStore } from './ports.ts'
+
+/** Where the root of trust comes from: made and kept here (dev mode), or plugged in by an admin. */
+export type RootSource =
+  | { readonly kind: 'dev'; readonly root: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number } }
+  | { readonly kind: 'plugged-in'; readonly ca: PluggedCa }
+
+export type KeeperParts = Making & {
+  readonly store: AuthorityStore
+  readonly trustDomain: TrustDomain
+  readonly source: RootSource
+  readonly issuing: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number }
+  readonly ledger: Ledger
+  readonly events: Events
+}
+
+/** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */
+const LOOK_EVERY_MS = MINUTE
+
+/**
+ * Holds the root and the journal, makes issuing authorities and replaces them in time. One at a time: every change goes through `#change`, is
+ * durable before it is in memory, and a write whose outcome is unknown ends all changes of this process.
+ */
+export class Keeper implements IssuingKeys {
+  readonly active = new Latest<ActiveAuthority>()
+  readonly #parts: KeeperParts
+  #source: RootSource
+  /** What signs issuing authorities; in dev mode the root itself. */
+  #parent: Parent | undefined
+  #set: AuthoritySet
+  #revision: number
+  #holding: string | undefined
+  #stopped: unknown
+  #queue: Promise<unknown> = Promise.resolve()
+
+  private constructor(parts: KeeperParts, revision: number, set: AuthoritySet) {
+    this.#parts = parts
+    this.#source = parts.source
+    this.#revision = revision
+    this.#set = set
+  }
+
+  /**
+   * Reads the journal, or begins one where there never was one, and makes this process able to sign.
+   * @throws CaError `wrong_state`: the state is damaged, incomplete or not of this kind or trust domain · `invalid_argument`: the
+   * plugged-in CA does not fit what was published before
+   */
+  static async open(parts: KeeperParts): Promise<Keeper> {
+    const found = await parts.store.read()
+    const keeper = found ? new Keeper(parts, found.revision, found.set) : await Keeper.#begin(parts)
+    keeper.#checkBelongs()
+    if (parts.source.kind === 'plugged-in') await keeper.takePluggedCa(parts.source.ca)
+    else {
+      await keeper.#openRoot()
+      await keeper.tick()
+    }
+    if (!keeper.active.get())
+      throw new CaError('not_ready', 'no issuing authority could be made', { cause: keeper.#stopped })
+    return keeper
+  }
+
+  get set(): AuthoritySet {
+    return this.#set
+  }
+
+  /** Why this process changes no authority any more; nothing while it does. */
+  get stopped(): unknown {
+    return this.#stopped
+  }
+
+  mayVouch(subject: Uint8Array, now: Date): readonly PublicKey[] {
+    return this.#set.authorities
+      .filter((authority) => mayVouch(authority, now) && equalBytes(authority.certificate.tbs.subject, subject))
+      .map((authority) => authority.publicKey)
+  }
+
+  /** Whether some authority of ours, of whatever state, has that key. */
+  isOurs(key: PublicKey): boolean {
+    return this.#set.authorities.some((authority) => equalBytes(authority.publicKey.spki, key.spki))
+  }
+
+  /** Does what is due, every minute, until the signal. */
+  run(signal: AbortSignal): Promise<void> {
+    return loop(
+      this.#parts.clock,
+      signal,
+      () => LOOK_EVERY_MS,
+      () => this.tick(),
+    )
+  }
+
+  /** Does what is due now. Failures are told as events and tried again at the next look. */
+  async tick(): Promise<void> {
+    try {
+      await this.#change(() => this.#rotate())
+    } catch (error) {
+      this.#parts.events.rotationFailed(error)
+    }
+  }
+
+  /**
+   * Takes the CA an admin plugged in, at start or while running.
+   * @throws CaError `invalid_argument`: it shares no root with the bundle published before, so nobody who trusts that would trust it
+   */
+  async takePluggedCa(ca: PluggedCa): Promise<void> {
+    await this.#change(async () => {
+      const { clock, events } = this.#parts
+      const before = bundledRoots(this.#set)
+      if (
+        before.length > 0 &&
+        !ca.roots.some((root) => before.some((known) => equalBytes(known.certificate.der, root.der)))
+      )
+        throw new CaError(
+          'invalid_argument',
+          `root-cert.pem shares no certificate with the bundle published so far (${before.map((root) => shortId(root.id)).join(', ')}): whoever trusts that bundle would refuse every new certificate; put the old roots beside the new ones first, and take them out when nothing stands on them`,
+        )
+      const roots = ca.roots.map((certificate) =>
+        authorityOf(
+          certificate,
+          {
+            role: 'root',
+            state: 'prepared',
+            key: equalBytes(certificate.der, ca.certificate.der) ? 'plugged-in' : 'elsewhere',
+          },
+          clock.now(),
+        ),
+      )
+      const root = roots.find((one) => equalBytes(one.certificate.der, ca.root.der)) as Authority
+      const next = withPluggedRoots(this.#set, roots, root, (issuing) =>
+        leadsTo([issuing.certificate, ...issuing.intermediates], ca.roots, clock.now()),
+      )
+      if (next.bundleSequence !== this.#set.bundleSequence || before.length === 0) await this.#publish(next)
+      else await this.#commit(next)
+      this.#source = { kind: 'plugged-in', ca }
+      this.#parent = ca
+      events.pluggedCaTaken(root)
+      await this.#record(
+        'plugged-in CA taken',
+        root,
+        `signs ${ca.maySignCas ? 'issuing authorities' : 'leaves itself'}`,
+      )
+      if (ca.maySignCas) await this.#renewIssuing('the plugged-in CA was taken')
+      else await this.#activate(this.#pluggedIssuing(ca), ca.signer, 'the plugged-in CA may not sign CAs')
+    })
+  }
+
+  static async #begin(parts: KeeperParts): Promise<Keeper> {
+    const { store, trustDomain, source, clock } = parts
+    const empty = (origin: Origin): AuthoritySet => ({ trustDomain, origin, bundleSequence: 1, authorities: [] })
+    if (source.kind === 'plugged-in')
+      return new Keeper(parts, await store.begin(empty('plugged-in'), undefined), empty('plugged-in'))
+    const key = await PrivateKey.generate(source.root.algorithm)
+    const certificate = await makeRoot(trustDomain, key, source.root.lifetimeMs, parts)
+    const root = authorityOf(certificate, { role: 'root', state: 'active', key: 'file' }, clock.now())
+    const set = { ...empty('dev'), authorities: [root] }
+    const keeper = new Keeper(parts, await store.begin(set, key), set)
+    await keeper.#record('root made', root, `ends ${certificate.tbs.notAfter.toISOString()}`)
+    parts.events.bundlePublished(bundleOf(set), [root])
+    return keeper
+  }
+
+  #checkBelongs(): void {
+    const { trustDomain, source } = this.#parts
+    if (this.#set.origin !== source.kind)
+      throw new CaError(
+        'wrong_state',
+        source.kind === 'dev'
+          ? 'this state directory was not made by dev mode, and dev mode leaves it alone'
+          : 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it',
+      )
+    if (!this.#set.trustDomain.equals(trustDomain))
+      throw new CaError(
+        'wrong_state',
+        `this state directory belongs to the trust domain ${this.#set.trustDomain.name}, not ${trustDomain.name}`,
+      )
+  }
+
+  async #openRoot(): Promise<void> {
+    const root = activeRoot(this.#set)
+    if (!root) throw new CaError('wrong_state', 'the journal has no active root')
+    const signer = await this.#parts.store.rootKey(root.id)
+    if (!equalBytes(signer.publicKey.spki, root.publicKey.spki))
+      throw new CaError('wrong_state', `the key found for the root ${shortId(root.id)} is another root’s`)
+    this.#parent = { certificate: root.certificate, signer }
+  }
+
+  async #rotate(): Promise<void> {
+    const { clock, issuing } = this.#parts
+    if (this.#source.kind === 'plugged-in' && !this.#source.ca.maySignCas) return
+    const action = nextAction(this.#set, this.#holding, clock.now(), { issuingLifetimeMs: issuing.lifetimeMs })
+    if (action.kind === 'renew-issuing') await this.#renewIssuing(action.because)
+  }
+
+  async #renewIssuing(because: string): Promise<void> {
+    const { trustDomain, issuing, clock } = this.#parts
+    const parent = this.#parent
+    if (!parent) throw new CaError('not_ready', 'there is no root to sign an issuing authority')
+    const key = await PrivateKey.generate(issuing.algorithm)
+    const certificate = await makeIssuing(trustDomain, key.publicKey, parent, issuing.lifetimeMs, this.#parts)
+    const intermediates =
+      this.#source.kind === 'plugged-in' ? [this.#source.ca.certificate, ...this.#source.ca.intermediates] : []
+    const authority = authorityOf(
+      certificate,
+      { role: 'issuing', state: 'active', key: 'memory', intermediates: this.#withoutRoots(intermediates) },
+      clock.now(),
+    )
+    await this.#activate(authority, key, because)
+  }
+
+  #pluggedIssuing(ca: PluggedCa): Authority {
+    return authorityOf(
+      ca.certificate,
+      { role: 'issuing', state: 'active', key: 'plugged-in', intermediates: ca.intermediates },
+      this.#parts.clock.now(),
+    )
+  }
+
+  #withoutRoots(certificates: readonly Certificate[]): readonly Certificate[] {
+    const roots = bundledRoots(this.#set)
+    return certificates.filter((one) => !roots.some((root) => equalBytes(root.certificate.der, one.der)))
+  }
+
+  /** A new authority signs something that verifies before anybody gets to see it sign. */
+  async #activate(authority: Authority, signer: Signer, because: string): Promise<void> {
+    const { clock, events } = this.#parts
+    await proveSigning(
+      { certificate: authority.certificate, signer },
+      authority.intermediates,
+      bundledRoots(this.#set).map((root) => root.certificate),
+      this.#parts,
+    )
+    const others = this.#set.authorities.filter(
+      (other) => !equalBytes(other.certificate.der, authority.certificate.der),
+    )
+    await this.#commit(withoutEnded(withActiveIssuing({ ...this.#set, authorities: others }, authority), clock.now()))
+    this.#holding = authority.id
+    this.active.set(activeAuthority(this.#set, authority, signer))
+    events.authorityActivated(authority, because)
+    await this.#record('issuing authority activated', authority, because)
+  }
+
+  async #publish(next: AuthoritySet): Promise<void> {
+    await this.#commit(next)
+    const roots = bundledRoots(next)
+    this.#parts.events.bundlePublished(bundleOf(next), roots)
+    for (const root of roots)
+      await this.#record('bundle published', root, `bundle ${next.bundleSequence}, ${root.state}`)
+  }
+
+  /** Durable first, memory last (invariant 4). */
+  async #commit(next: AuthoritySet): Promise<void> {
+    if (next === this.#set) return
+    this.#revision = await this.#parts.store.write(this.#revision, next)
+    this.#set = next
+  }
+
+  async #change(action: () => Promise<void>): Promise<void> {
+    const turn = this.#queue.then(async () => {
+      if (this.#stopped !== undefined)
+        throw new CaError('not_ready', 'this process changes no authority any more; restart it', {
+          cause: this.#stopped,
+        })
+      try {
+        await action()
+      } catch (error) {
+        if (error instanceof JournalInDoubt) {
+          this.#stopped = error
+          this.#parts.events.keeperStopped(error)
+        }
+        throw error
+      }
+    })
+    this.#queue = turn.catch(() => undefined)
+    await turn
+  }
+
+  #record(what: AuthorityRecord['what'], authority: Authority, detail: string): Promise<void> {
+    return this.#parts.ledger.record({
+      kind: 'authority',
+      at: this.#parts.clock.now().toISOString(),
+      what,
+      authority: authority.id,
+      detail,
+    })
+  }
+}

@@ -1,0 +1,57 @@
+import type { ActiveAuthority } from '../authority/active-authority.ts'
+import { renewalOf } from '../authority/next-action.ts'
+import type { Latest } from '../core/latest.ts'
+import type { Keeper } from './keeper.ts'
+import type { Readiness } from './readiness.ts'
+
+export type AuthorityStatus = {
+  readonly id: string
+  readonly role: 'root' | 'issuing'
+  readonly state: string
+  readonly algorithm: string
+  readonly key: string
+  readonly notBefore: string
+  readonly notAfter: string
+  /** When its successor is due; only for what this process renews. */
+  readonly renewalAt?: string
+}
+
+export type Status = {
+  readonly trustDomain: string
+  readonly version: string
+  readonly mode: 'dev' | 'plugged-in'
+  readonly ready: boolean
+  readonly notReadyBecause?: string
+  readonly bundleSequence: number
+  readonly authorities: readonly AuthorityStatus[]
+}
+
+/** What an admin wants to see first: who signs, until when, and whether it works. */
+export async function statusOf(
+  keeper: Keeper,
+  active: Latest<ActiveAuthority>,
+  readiness: () => Promise<Readiness>,
+  version: string,
+): Promise<Status> {
+  const { trustDomain, origin, bundleSequence, authorities } = keeper.set
+  const ready = await readiness()
+  return {
+    trustDomain: trustDomain.name,
+    version,
+    mode: origin,
+    ready: ready.ready,
+    ...(!ready.ready && { notReadyBecause: ready.why }),
+    bundleSequence,
+    authorities: authorities.map((authority) => ({
+      id: authority.id,
+      role: authority.role,
+      state: authority.state,
+      algorithm: authority.publicKey.algorithm.name,
+      key: authority.key,
+      notBefore: authority.certificate.tbs.notBefore.toISOString(),
+      notAfter: authority.certificate.tbs.notAfter.toISOString(),
+      ...(authority.key === 'memory' &&
+        authority.id === active.get()?.authority.id && { renewalAt: renewalOf(authority).toISOString() }),
+    })),
+  }
+}

@@ -1,0 +1,34 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { CaError } from '../core/errors.ts'
+
+/** SQLITE_BUSY: somebody else holds it. */
+const BUSY = 5
+
+/**
+ * Keeps a second server off a state directory, by the kernel's own file lock: it is gone with the process, however that ends, so none is
+ * ever stale. Node has no call for such locks; SQLite has, so an empty database is held exclusively and nothing is ever written to it.
+ * @throws CaError `conflict`: another server has it · `invalid_argument`: the directory can't be written
+ */
+export function lockDirectory(directory: string): Disposable {
+  let database: DatabaseSync | undefined
+  try {
+    database = new DatabaseSync(join(directory, 'lock'))
+    database.exec('PRAGMA journal_mode = OFF; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
+  } catch (cause) {
+    database?.close()
+    if ((cause as { errcode?: number }).errcode === BUSY)
+      throw new CaError(
+        'conflict',
+        `another Alcazar server is using ${directory}; stop it, or give this one a directory of its own with --state-directory`,
+        { cause },
+      )
+    throw new CaError(
+      'invalid_argument',
+      `the state directory ${directory} can’t be written: ${(cause as Error).message}; choose another with --state-directory`,
+      { cause },
+    )
+  }
+  const held = database
+  return { [Symbol.dispose]: () => held.close() }
+}

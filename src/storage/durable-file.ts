@@ -1,0 +1,50 @@
+import { constants } from 'node:fs'
+import { open, rename, unlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+
+/**
+ * Replaces a file as a whole: a crash leaves the old one or the new one. When it resolves the new one is durable.
+ * `committed` tells, if it rejects, whether the new one may already be in place.
+ */
+export async function writeDurably(
+  path: string,
+  content: Uint8Array | string,
+  mode: number,
+  progress: { committed?: boolean } = {},
+): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.new`)
+  await writeNew(temporary, content, mode)
+  progress.committed = true
+  await rename(temporary, path)
+  await syncDirectory(dirname(path))
+}
+
+/** A file that is durable when it resolves, though its name may not be: for a folder that gets its own name later. */
+export async function writeNew(path: string, content: Uint8Array | string, mode: number): Promise<void> {
+  await unlink(path).catch(ignoreMissing)
+  // Exclusive and without following links: nobody can hand us a file of theirs to write into.
+  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, mode)
+  try {
+    await file.writeFile(content)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+export function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error
+}
+
+export function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT'
+}

@@ -1,0 +1,148 @@
+import { shortId } from '../core/bytes.ts'
+import { type CaError, type CaErrorCode, causesOf } from '../core/errors.ts'
+import type { Events } from '../service/events.ts'
+import type { Log } from './log.ts'
+import type { CitadelSignError, Metrics } from './metrics.ts'
+
+/** The Events port on log and metrics. What fails in here is nobody's business out there. */
+export function telemetry(log: Log, metrics: Metrics): Events {
+  return neverThrowing({
+    svidRequested() {
+      metrics.csrs.inc()
+    },
+    svidIssued({ requestId, endpoint, peer }, { svid, method, key, ms }) {
+      const { tbs, entitlement, authority } = svid.prepared
+      metrics.issued.inc()
+      metrics.svidsIssued.inc({ endpoint, method, key })
+      metrics.duration.observe({ outcome: 'issued' }, ms / 1000)
+      log.info(
+        {
+          requestId,
+          endpoint,
+          peer,
+          spiffeId: entitlement.id.uri,
+          serial: tbs.serial,
+          notAfter: tbs.notAfter.toISOString(),
+          method,
+          key,
+          issuer: shortId(authority.authority.id),
+          ms: round(ms),
+        },
+        'issued',
+      )
+    },
+    svidRefused({ requestId, endpoint, peer }, { error, reason, ms }) {
+      countRefusal(metrics, error.code, reason)
+      metrics.svidsRefused.inc({ endpoint, code: error.code, reason: reason ?? 'none' })
+      metrics.duration.observe({ outcome: 'refused' }, ms / 1000)
+      const fields = {
+        requestId,
+        endpoint,
+        peer,
+        code: error.code,
+        ...(reason && { reason }),
+        detail: detailOf(error),
+        ms: round(ms),
+      }
+      if (error.code === 'internal') log.error({ ...fields, stack: stackOf(error) }, 'refused')
+      else log.warn(fields, 'refused')
+    },
+    requestShed(endpoint) {
+      metrics.shed.inc({ endpoint })
+    },
+    connectionClosed(why, peer) {
+      metrics.connectionsClosed.inc({ why })
+      log.debug({ why, peer }, 'connection closed')
+    },
+    authorityActivated(authority, because) {
+      metrics.activations.inc()
+      log.info(
+        {
+          authority: shortId(authority.id),
+          role: authority.role,
+          notAfter: authority.certificate.tbs.notAfter.toISOString(),
+          because,
+        },
+        'authority activated',
+      )
+    },
+    bundlePublished(bundle, roots) {
+      log.info(
+        {
+          bundleSequence: bundle.sequence,
+          digest: bundle.digest,
+          roots: roots.map((root) => `${shortId(root.id)} ${root.state}`),
+        },
+        'bundle published',
+      )
+    },
+    rotationFailed(error) {
+      metrics.rotationFailures.inc()
+      log.error({ detail: causesOf(error) }, 'rotation failed; it is tried again in a minute')
+    },
+    keeperStopped(error) {
+      log.error(
+        { detail: causesOf(error) },
+        'the journal may or may not hold the last write: nothing is rotated any more; restart this server',
+      )
+    },
+    pluggedCaTaken(authority) {
+      log.info(
+        { root: shortId(authority.id), notAfter: authority.certificate.tbs.notAfter.toISOString() },
+        'plugged-in CA taken',
+      )
+    },
+    pluggedCaRefused(error) {
+      metrics.pluggedCaRefusals.inc()
+      log.error({ detail: detailOf(error) }, 'changed files of the plugged-in CA not taken; the CA in use goes on')
+    },
+    servingCertificateRenewed(names, notAfter) {
+      metrics.servingExpiry.set(notAfter.getTime() / 1000)
+      log.info({ names, notAfter: notAfter.toISOString() }, 'serving certificate renewed')
+    },
+    lookedUp(what, outcome) {
+      metrics.lookups.inc({ what, outcome: outcome === 'ok' ? 'ok' : 'failed' })
+      if (outcome !== 'ok') log.warn({ what, detail: causesOf(outcome.failed) }, 'lookup failed; what is known goes on')
+    },
+  })
+}
+
+/** Citadel counts every failure under one of its own names. */
+function countRefusal(metrics: Metrics, code: CaErrorCode, reason: string | undefined): void {
+  if (code === 'unauthenticated') {
+    metrics.authenticationFailures.inc()
+    if (reason === 'not_a_service_account') metrics.idExtractionErrors.inc()
+    return
+  }
+  if (code === 'bad_csr') metrics.csrParsingErrors.inc()
+  metrics.signErrors.inc({ error: CITADEL_ERRORS[code] ?? 'UNKNOWN' })
+}
+
+const CITADEL_ERRORS: Partial<Record<CaErrorCode, CitadelSignError>> = {
+  bad_csr: 'CSR_ERROR',
+  invalid_argument: 'TTL_ERROR',
+  not_ready: 'CA_NOT_READY',
+  internal: 'CERT_GEN_ERROR',
+}
+
+const round = (ms: number): number => Math.round(ms * 100) / 100
+
+/** The whole reason: for a refused credential what the caller is not told. */
+const detailOf = (error: CaError): string => causesOf(error.code === 'unauthenticated' ? error.cause : error)
+
+const stackOf = (error: CaError): string | undefined => (error.cause instanceof Error ? error.cause.stack : error.stack)
+
+function neverThrowing(events: Events): Events {
+  return Object.fromEntries(
+    Object.entries(events).map(([name, tell]) => [
+      name,
+      (...args: unknown[]) => {
+        try {
+          ;(tell as (...args: unknown[]) => void)(...args)
+        } catch {
+          // Telling must never change what happened; there is nowhere left to tell it.
+        }
+      },
+    ]),
+  ) as unknown as Events
+}

@@ -1,0 +1,221 @@
+import { hex } from '../core/bytes.ts'
+import { CaError } from '../core/errors.ts'
+import {
+  asciiOf,
+  bitString,
+  bitStringBytesOf,
+  booleanOf,
+  checkDer,
+  childrenOf,
+  contextTag,
+  type Der,
+  expectTag,
+  integerBytesOf,
+  namedBitsOf,
+  oidOf,
+  readDer,
+  sequence,
+  smallIntegerOf,
+  TAG,
+  time,
+  timeOf,
+  tlv,
+  unsignedInteger,
+} from './der.ts'
+import { OID } from './oids.ts'
+
+/** What is signed: TBSCertificate of RFC 5280 §4.1, taken apart. Names, keys and algorithms stay DER: they are compared, not understood. */
+export type Tbs = {
+  readonly bytes: Uint8Array
+  /** 1, 2 or 3. */
+  readonly version: number
+  /** Hex of the INTEGER's bytes. */
+  readonly serial: string
+  readonly signatureAlgorithm: Uint8Array
+  readonly issuer: Uint8Array
+  readonly notBefore: Date
+  /** The last second in which the certificate is valid (RFC 5280 §4.1.2.5: inclusive). */
+  readonly notAfter: Date
+  readonly subject: Uint8Array
+  /** SubjectPublicKeyInfo. */
+  readonly publicKey: Uint8Array
+  readonly extensions: ReadonlyMap<string, Extension>
+}
+
+export type Extension = { readonly critical: boolean; readonly value: Uint8Array }
+
+export type Certificate = {
+  readonly der: Uint8Array
+  readonly tbs: Tbs
+  readonly signatureAlgorithm: Uint8Array
+  readonly signature: Uint8Array
+}
+
+export const MAX_CERTIFICATE_BYTES = 64 * 1024
+
+/**
+ * One certificate, checked to be DER throughout.
+ * @throws CaError `invalid_argument`
+ */
+export function readCertificate(der: Uint8Array): Certificate {
+  if (der.length > MAX_CERTIFICATE_BYTES)
+    throw new CaError('invalid_argument', `a certificate of ${der.length} bytes; at most ${MAX_CERTIFICATE_BYTES}`)
+  checkDer(der)
+  const [tbs, algorithm, signature, ...more] = childrenOf(readDer(der, TAG.sequence))
+  if (more.length > 0) throw new CaError('invalid_argument', 'a certificate with more fields than RFC 5280 has')
+  return {
+    der,
+    tbs: readTbs(expectTag(tbs, TAG.sequence).bytes),
+    signatureAlgorithm: expectTag(algorithm, TAG.sequence).bytes,
+    signature: bitStringBytesOf(signature),
+  }
+}
+
+/**
+ * The part that is signed, for looking at it before it is.
+ * @throws CaError `invalid_argument`
+ */
+export function readTbs(bytes: Uint8Array): Tbs {
+  const fields = childrenOf(readDer(bytes, TAG.sequence))
+  let version = 1
+  if (fields[0]?.tag === contextTag(0, 'constructed'))
+    version = smallIntegerOf(childrenOf(fields.shift() as Der)[0]) + 1
+  const [serial, algorithm, issuer, validity, subject, publicKey, ...rest] = fields
+  const [notBefore, notAfter] = childrenOf(expectTag(validity, TAG.sequence))
+  const extensions = rest.find((field) => field.tag === contextTag(3, 'constructed'))
+  return {
+    bytes,
+    version,
+    serial: hex(integerBytesOf(serial)),
+    signatureAlgorithm: expectTag(algorithm, TAG.sequence).bytes,
+    issuer: expectTag(issuer, TAG.sequence).bytes,
+    notBefore: timeOf(notBefore),
+    notAfter: timeOf(notAfter),
+    subject: expectTag(subject, TAG.sequence).bytes,
+    publicKey: expectTag(publicKey, TAG.sequence).bytes,
+    extensions: readExtensions(extensions),
+  }
+}
+
+function readExtensions(field: Der | undefined): ReadonlyMap<string, Extension> {
+  const extensions = new Map<string, Extension>()
+  if (!field) return extensions
+  for (const extension of childrenOf(expectTag(childrenOf(field)[0], TAG.sequence))) {
+    const [type, second, third] = childrenOf(expectTag(extension, TAG.sequence))
+    const critical = third !== undefined && booleanOf(second)
+    const id = oidOf(type)
+    // RFC 5280 §4.2: a certificate must not include more than one instance of an extension.
+    if (extensions.has(id)) throw new CaError('invalid_argument', `a certificate with the extension ${id} twice`)
+    extensions.set(id, { critical, value: expectTag(third ?? second, TAG.octetString).content })
+  }
+  return extensions
+}
+
+// What an extension says; nothing where the certificate doesn't carry it.
+
+export type GeneralName =
+  | { readonly kind: 'dns' | 'uri' | 'email'; readonly value: string }
+  | { readonly kind: 'ip' | 'other'; readonly value: Uint8Array }
+
+/** Subject alternative names, read from the DER and never from a printed form, which can be forged (CVE-2021-44531). */
+export function alternativeNamesOf(tbs: Tbs): readonly GeneralName[] {
+  const extension = tbs.extensions.get(OID.subjectAltName)
+  if (!extension) return []
+  return childrenOf(readDer(extension.value, TAG.sequence)).map((name): GeneralName => {
+    switch (name.tag) {
+      case contextTag(1, 'primitive'):
+        return { kind: 'email', value: asciiOf(name) }
+      case contextTag(2, 'primitive'):
+        return { kind: 'dns', value: asciiOf(name) }
+      case contextTag(6, 'primitive'):
+        return { kind: 'uri', value: asciiOf(name) }
+      case contextTag(7, 'primitive'):
+        return { kind: 'ip', value: name.content }
+      default:
+        return { kind: 'other', value: name.bytes }
+    }
+  })
+}
+
+/** The URIs among the alternative names. */
+export function urisOf(tbs: Tbs): readonly string[] {
+  return alternativeNamesOf(tbs).flatMap((name) => (name.kind === 'uri' ? [name.value] : []))
+}
+
+export function basicConstraintsOf(
+  tbs: Tbs,
+): { readonly ca: boolean; readonly pathLength: number | undefined } | undefined {
+  const extension = tbs.extensions.get(OID.basicConstraints)
+  if (!extension) return undefined
+  const [ca, pathLength] = childrenOf(readDer(extension.value, TAG.sequence))
+  return { ca: ca !== undefined && booleanOf(ca), pathLength: pathLength && smallIntegerOf(pathLength) }
+}
+
+/** The numbers of the bits that are set; see `KEY_USAGE`. */
+export function keyUsageOf(tbs: Tbs): ReadonlySet<number> | undefined {
+  const extension = tbs.extensions.get(OID.keyUsage)
+  return extension && namedBitsOf(readDer(extension.value, TAG.bitString))
+}
+
+export function extendedKeyUsageOf(tbs: Tbs): readonly string[] | undefined {
+  const extension = tbs.extensions.get(OID.extendedKeyUsage)
+  return extension && childrenOf(readDer(extension.value, TAG.sequence)).map(oidOf)
+}
+
+export function subjectKeyIdOf(tbs: Tbs): Uint8Array | undefined {
+  const extension = tbs.extensions.get(OID.subjectKeyIdentifier)
+  return extension && readDer(extension.value, TAG.octetString).content
+}
+
+export function authorityKeyIdOf(tbs: Tbs): Uint8Array | undefined {
+  const extension = tbs.extensions.get(OID.authorityKeyIdentifier)
+  return (
+    extension &&
+    childrenOf(readDer(extension.value, TAG.sequence)).find((field) => field.tag === contextTag(0, 'primitive'))
+      ?.content
+  )
+}
+
+/** Issuer and subject are the same name. */
+export function isSelfIssued(tbs: Tbs): boolean {
+  return Buffer.compare(tbs.issuer, tbs.subject) === 0
+}
+
+export function isValidAt(tbs: Tbs, now: Date): boolean {
+  // notAfter is the last whole second in which it is valid.
+  return tbs.notBefore.getTime() <= now.getTime() && now.getTime() < tbs.notAfter.getTime() + 1000
+}
+
+// Writing.
+
+export type TbsFields = {
+  /** Positive, 8 to 20 bytes (RFC 5280 §4.1.2.2; CA/Browser Forum asks for 64 unpredictable bits). */
+  readonly serial: Uint8Array
+  readonly signatureAlgorithm: Uint8Array
+  readonly issuer: Uint8Array
+  readonly notBefore: Date
+  readonly notAfter: Date
+  readonly subject: Uint8Array
+  readonly publicKey: Uint8Array
+  readonly extensions: readonly Uint8Array[]
+}
+
+const VERSION_3 = tlv(contextTag(0, 'constructed'), tlv(TAG.integer, Uint8Array.of(2)))
+
+export function writeTbs(fields: TbsFields): Uint8Array {
+  return sequence(
+    VERSION_3,
+    unsignedInteger(fields.serial),
+    fields.signatureAlgorithm,
+    fields.issuer,
+    sequence(time(fields.notBefore), time(fields.notAfter)),
+    fields.subject,
+    fields.publicKey,
+    tlv(contextTag(3, 'constructed'), sequence(...fields.extensions)),
+  )
+}
+
+/** A certificate from what was signed and the signature over exactly those bytes. */
+export function writeCertificate(tbs: Uint8Array, signatureAlgorithm: Uint8Array, signature: Uint8Array): Uint8Array {
+  return sequence(tbs, signatureAlgorithm, bitString(signature))
+}

@@ -1,0 +1,119 @@
+import { isIPv4, isIPv6 } from 'node:net'
+import { CaError } from '../core/errors.ts'
+import { boolean, contextTag, namedBits, octetString, oid, sequence, TAG, tlv } from './der.ts'
+import { type Lineage, writeLineage } from './lineage.ts'
+import { KEY_USAGE, OID } from './oids.ts'
+
+/** The four shapes of certificate that Alcazar issues. Each has its golden file in test/golden and its rules in lint.ts. */
+export type ProfileName = 'svid' | 'serving' | 'issuing' | 'root'
+
+/**
+ * An X.509-SVID (X509-SVID §2): its one URI names the workload. keyEncipherment only for RSA keys, as RFC 8813 §3 wants; the
+ * subject is always empty, so the names are critical (RFC 5280 §4.2.1.6).
+ */
+export function svidExtensions(svid: {
+  uri: string
+  authorityKeyId: Uint8Array
+  rsa: boolean
+  lineage: Lineage | undefined
+}): Uint8Array[] {
+  const extensions = [
+    ...leafExtensions(svid.authorityKeyId, svid.rsa),
+    critical(OID.subjectAltName, sequence(uriName(svid.uri))),
+  ]
+  if (svid.lineage) extensions.push(extension(OID.lineage, writeLineage(svid.lineage)))
+  return extensions
+}
+
+/** Our own TLS server certificate: the names by which clients reach us, and no identity that anyone could act under. */
+export function servingExtensions(serving: {
+  names: readonly string[]
+  authorityKeyId: Uint8Array
+  rsa: boolean
+}): Uint8Array[] {
+  return [
+    ...leafExtensions(serving.authorityKeyId, serving.rsa),
+    critical(OID.subjectAltName, sequence(...serving.names.map(serverName))),
+  ]
+}
+
+/** An issuing authority: a path-less SPIFFE ID (X509-SVID §3.2), nothing below it but leaves. */
+export function issuingExtensions(issuing: {
+  uri: string
+  keyId: Uint8Array
+  authorityKeyId: Uint8Array
+}): Uint8Array[] {
+  return [
+    critical(OID.basicConstraints, sequence(boolean(true), tlv(TAG.integer, Uint8Array.of(0)))),
+    ...signerExtensions(issuing),
+  ]
+}
+
+/** A root: no pathLen, so that a cross-certificate may stand above its issuing authorities. */
+export function rootExtensions(root: { uri: string; keyId: Uint8Array }): Uint8Array[] {
+  return [
+    critical(OID.basicConstraints, sequence(boolean(true))),
+    ...signerExtensions({ ...root, authorityKeyId: root.keyId }),
+  ]
+}
+
+const DIGITAL_SIGNATURE = critical(OID.keyUsage, namedBits(KEY_USAGE.digitalSignature))
+const DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT = critical(
+  OID.keyUsage,
+  namedBits(KEY_USAGE.digitalSignature, KEY_USAGE.keyEncipherment),
+)
+const SIGNER_KEY_USAGE = critical(OID.keyUsage, namedBits(KEY_USAGE.keyCertSign, KEY_USAGE.cRLSign))
+const SERVER_AND_CLIENT = extension(OID.extendedKeyUsage, sequence(oid(OID.serverAuth), oid(OID.clientAuth)))
+const NOT_A_CA = critical(OID.basicConstraints, sequence())
+
+function leafExtensions(authorityKeyId: Uint8Array, rsa: boolean): Uint8Array[] {
+  return [
+    rsa ? DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT : DIGITAL_SIGNATURE,
+    SERVER_AND_CLIENT,
+    NOT_A_CA,
+    authorityKeyIdentifier(authorityKeyId),
+  ]
+}
+
+function signerExtensions(signer: { uri: string; keyId: Uint8Array; authorityKeyId: Uint8Array }): Uint8Array[] {
+  return [
+    SIGNER_KEY_USAGE,
+    extension(OID.subjectKeyIdentifier, octetString(signer.keyId)),
+    authorityKeyIdentifier(signer.authorityKeyId),
+    extension(OID.subjectAltName, sequence(uriName(signer.uri))),
+  ]
+}
+
+function authorityKeyIdentifier(keyId: Uint8Array): Uint8Array {
+  return extension(OID.authorityKeyIdentifier, sequence(tlv(contextTag(0, 'primitive'), keyId)))
+}
+
+function uriName(uri: string): Uint8Array {
+  return tlv(contextTag(6, 'primitive'), Buffer.from(uri, 'latin1'))
+}
+
+function serverName(name: string): Uint8Array {
+  if (isIPv4(name)) return tlv(contextTag(7, 'primitive'), Uint8Array.from(name.split('.').map(Number)))
+  if (isIPv6(name)) return tlv(contextTag(7, 'primitive'), ipv6Bytes(name))
+  if (!/^(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,252})$/i.test(name))
+    throw new CaError('invalid_argument', `not a DNS name or IP address: ${JSON.stringify(name)}`)
+  return tlv(contextTag(2, 'primitive'), Buffer.from(name, 'latin1'))
+}
+
+function ipv6Bytes(address: string): Uint8Array {
+  // The URL parser writes an address in full canonical form, with any IPv4 tail as hex.
+  const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')
+  const groups = (part: string) => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)))
+  const left = groups(head)
+  const right = tail === undefined ? [] : groups(tail)
+  const all = [...left, ...Array<number>(8 - left.length - right.length).fill(0), ...right]
+  return Uint8Array.from(all.flatMap((group) => [group >> 8, group & 0xff]))
+}
+
+function extension(id: string, value: Uint8Array): Uint8Array {
+  return sequence(oid(id), octetString(value))
+}
+
+function critical(id: string, value: Uint8Array): Uint8Array {
+  return sequence(oid(id), boolean(true), octetString(value))
+}
