@@ -26,6 +26,7 @@ const env: CliEnv = {
     const { startServer } = await import('./server.ts')
     return startServer({ config, version, clock: systemClock, random: systemRandom, log })
   },
+  atExit: (action) => process.on('exit', action),
   untilAskedToEnd: () =>
     new Promise((resolve) => {
       let asked = false

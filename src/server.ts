@@ -20,6 +20,8 @@ import { serveHealth } from './endpoints/health/http.ts'
 import { addIstioCa } from './endpoints/istio-ca/handler.ts'
 import { type Address, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
+import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
+import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { DevCluster } from './service/dev-cluster.ts'
 import { issuingSvids } from './service/issue-svid.ts'
@@ -221,6 +223,7 @@ export async function startServer({ config, version, clock, random, log }: Serve
     keeper.run(signal),
     certificate.run(signal),
     listener.sweep(signal),
+    grpc.sweep(signal),
     tokens.run(signal),
     loop(clock, signal, () => TOKEN_KEYS_EVERY_MS, refreshKeys),
     loop(
@@ -282,11 +285,18 @@ async function kubernetesTokens(
   random: RandomBytes,
   events: ReturnType<typeof telemetry>,
 ): Promise<Tokens> {
-  // Loaded here alone: it is large, and dev mode does without.
-  const { connect } = await import('./kubernetes/connect.ts')
-  const { discoverTokenIssuer, KubernetesCluster } = await import('./kubernetes/cluster.ts')
-  const { kubeconfig, jwksFile, issuer } = config.attestation
-  const api = connect(kubeconfig, clock)
+  const {
+    kubeconfig,
+    apiServer: server = '',
+    apiServerCa: caFile,
+    apiServerToken: tokenFile,
+    jwksFile,
+    issuer,
+  } = config.attestation
+  const api =
+    kubeconfig === undefined
+      ? connectMounted({ server, caFile, tokenFile }, clock)
+      : await connectKubeconfig(kubeconfig, clock)
   const cluster = new KubernetesCluster({ api, clock, random, events })
   const discover = discoverTokenIssuer(api)
   const fetch: FetchTokenIssuer = async (signal) => {

@@ -70,25 +70,19 @@ export async function attestToken(
 async function verified(text: string, keys: TokenKeys): Promise<Claims> {
   const token = orRefuse('malformed_token', () => readToken(text))
   const key = await keys.keyFor(token)
-  let payload: Uint8Array
-  try {
-    payload = await verifyToken(token, key)
-  } catch (error) {
-    throw recoded('bad_signature', error)
-  }
-  return orRefuse('malformed_token', () => readClaims(payload))
+  if (!orRefuse('malformed_token', () => verifyToken(token, key)))
+    throw refused('bad_signature', 'a token whose signature does not verify')
+  return orRefuse('malformed_token', () => readClaims(token))
 }
 
 function orRefuse<T>(reason: RefusalReason, read: () => T): T {
   try {
     return read()
   } catch (error) {
-    throw recoded(reason, error)
+    if (error instanceof CaError && error.code === 'invalid_argument') throw refused(reason, error.message, error.cause)
+    throw error
   }
 }
-
-const recoded = (reason: RefusalReason, error: unknown): unknown =>
-  error instanceof CaError && error.code === 'invalid_argument' ? refused(reason, error.message, error.cause) : error
 
 function checkClaims(claims: Claims, issuer: string | undefined, policy: TokenPolicy, now: Date): void {
   const { iss, aud, exp, nbf, iat } = claims

@@ -1,4 +1,4 @@
-import type { CryptoKey } from 'jose'
+import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
 import { SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
@@ -36,14 +36,17 @@ export class TokenKeys {
    * The key a token was signed with.
    * @throws CaError `unauthenticated`: no such key, or not for that algorithm · `dependency_unavailable`: keys can't be fetched now
    */
-  async keyFor(token: UnverifiedToken): Promise<CryptoKey> {
-    let key = await this.#keys?.find(token.kid, token.algorithm)
+  async keyFor(token: UnverifiedToken): Promise<KeyObject> {
+    let key = this.#keys?.find(token.kid, token.algorithm)
     if (key === undefined || key === 'unknown kid') {
       if (!this.#last || this.#clock.elapsed() - this.#last.at >= REFRESH_AT_MOST_EVERY_MS) await this.refresh()
-      key = await this.#keys?.find(token.kid, token.algorithm)
+      key = this.#keys?.find(token.kid, token.algorithm)
     }
     if (key === 'other algorithm')
-      throw refused('unknown_key', `the key ${JSON.stringify(token.kid.slice(0, 64))} is not for ${token.algorithm}`)
+      throw refused(
+        'unknown_key',
+        `the key ${JSON.stringify(token.kid.slice(0, 64))} is not for ${token.algorithm.name}`,
+      )
     if (key === 'unknown kid' || key === undefined) {
       // A key we have not seen, while we cannot look: nobody knows whether it is good.
       if (this.#last?.error !== undefined)
@@ -76,7 +79,7 @@ export class TokenKeys {
   async #load(): Promise<void> {
     try {
       const { issuer, jwks } = await this.#fetch(this.#signal)
-      this.#keys = Jwks.parse(jwks)
+      this.#keys = await Jwks.parse(jwks)
       this.#issuer = issuer
       this.#last = { at: this.#clock.elapsed(), error: undefined }
     } catch (error) {

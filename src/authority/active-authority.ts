@@ -1,7 +1,6 @@
 import { equalBytes } from '../core/bytes.ts'
 import type { Signer } from '../keys/private-key.ts'
 import { TrustBundle } from '../spiffe/trust-bundle.ts'
-import { subjectKeyIdOf } from '../x509/certificate.ts'
 import { certificatePem } from '../x509/pem.ts'
 import { type Authority, type AuthoritySet, bundledRoots } from './authority.ts'
 
@@ -27,7 +26,7 @@ export function activeAuthority(set: AuthoritySet, authority: Authority, signer:
   return Object.freeze({
     authority,
     signer,
-    keyId: subjectKeyIdOf(authority.certificate.tbs) ?? Buffer.from(authority.id, 'hex'),
+    keyId: authority.certificate.tbs.subjectKeyId ?? Buffer.from(authority.id, 'hex'),
     chainPem: Object.freeze(chain.map((one) => certificatePem(one.der))),
     bundle,
     rootsPem: bundle.roots.map(certificatePem).join(''),

@@ -1,15 +1,7 @@
 import { equalBytes } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { type PublicKey, verifySignature } from '../keys/public-key.ts'
-import {
-  authorityKeyIdOf,
-  basicConstraintsOf,
-  type Certificate,
-  isSelfIssued,
-  isValidAt,
-  keyUsageOf,
-  subjectKeyIdOf,
-} from '../x509/certificate.ts'
+import { type Certificate, isSelfIssued, isValidAt } from '../x509/certificate.ts'
 import { KEY_USAGE, OID } from '../x509/oids.ts'
 import { publicKeyOf } from './authority.ts'
 
@@ -71,15 +63,15 @@ export function leadsTo(chain: readonly Certificate[], roots: readonly Certifica
 
 /** How many of these count against a pathLen above them: CA certificates, but for self-issued ones (RFC 5280 §4.2.1.9). */
 function signersAmong(certificates: readonly Certificate[]): number {
-  return certificates.filter(({ tbs }) => basicConstraintsOf(tbs)?.ca === true && !isSelfIssued(tbs)).length
+  return certificates.filter(({ tbs }) => tbs.basicConstraints?.ca === true && !isSelfIssued(tbs)).length
 }
 
 /** `certificate` names `issuer` and was signed by its key. @throws CaError `invalid_argument` */
 export function checkIssued(certificate: Certificate, issuer: Certificate, what: string): void {
   if (!equalBytes(certificate.tbs.issuer, issuer.tbs.subject))
     throw new CaError('invalid_argument', `${what} was issued by another name`)
-  const wanted = authorityKeyIdOf(certificate.tbs)
-  const found = subjectKeyIdOf(issuer.tbs)
+  const wanted = certificate.tbs.authorityKeyId
+  const found = issuer.tbs.subjectKeyId
   if (wanted && found && !equalBytes(wanted, found))
     throw new CaError('invalid_argument', `${what} was issued by another key of the same name`)
   if (!isSignedBy(certificate, publicKeyOf(issuer)))
@@ -95,9 +87,9 @@ export function isSignedBy(certificate: Certificate, key: PublicKey): boolean {
 
 /** May sign certificates that have `below` CA certificates between them and the leaf. @throws CaError `invalid_argument` */
 function checkSigner(certificate: Certificate, below: number, what: string): void {
-  const constraints = basicConstraintsOf(certificate.tbs)
+  const constraints = certificate.tbs.basicConstraints
   if (!constraints?.ca) throw new CaError('invalid_argument', `${what} is not a CA`)
-  if (keyUsageOf(certificate.tbs)?.has(KEY_USAGE.keyCertSign) !== true)
+  if (certificate.tbs.keyUsage?.has(KEY_USAGE.keyCertSign) !== true)
     throw new CaError('invalid_argument', `${what} may not sign certificates (key usage keyCertSign)`)
   if (constraints.pathLength !== undefined && below > constraints.pathLength)
     throw new CaError(

@@ -1,7 +1,7 @@
 import { equalBytes } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import type { Signer } from '../keys/private-key.ts'
-import { basicConstraintsOf, type Certificate, isSelfIssued } from '../x509/certificate.ts'
+import { type Certificate, isSelfIssued } from '../x509/certificate.ts'
 import { publicKeyOf } from './authority.ts'
 import { verifyPath } from './path.ts'
 
@@ -44,12 +44,11 @@ export function pluggedCa(files: PluggedCaFiles, now: Date): PluggedCa {
   roots.forEach((root, index) => {
     if (roots.findIndex((other) => equalBytes(other.der, root.der)) !== index)
       throw fault('root-cert.pem', 'holds a certificate twice')
-    if (basicConstraintsOf(root.tbs)?.ca !== true)
+    if (root.tbs.basicConstraints?.ca !== true)
       throw fault('root-cert.pem', `holds a certificate that is not a CA (its number ${index + 1})`)
   })
   const isRoot = (one: Certificate) => roots.some((root) => equalBytes(root.der, one.der))
-  if (basicConstraintsOf(certificate.tbs)?.ca !== true)
-    throw fault('ca-cert.pem', 'holds a certificate that is not a CA')
+  if (certificate.tbs.basicConstraints?.ca !== true) throw fault('ca-cert.pem', 'holds a certificate that is not a CA')
   const intermediates = files['cert-chain.pem'].filter((one) => !equalBytes(one.der, certificate.der) && !isRoot(one))
   if (files['cert-chain.pem'].length === 0 && !isSelfIssued(certificate.tbs))
     throw fault(
@@ -83,7 +82,7 @@ export function pluggedCa(files: PluggedCaFiles, now: Date): PluggedCa {
 function maySignCas(path: readonly Certificate[]): boolean {
   let below = 1
   for (const certificate of path) {
-    const pathLength = basicConstraintsOf(certificate.tbs)?.pathLength
+    const pathLength = certificate.tbs.basicConstraints?.pathLength
     if (pathLength !== undefined && below > pathLength) return false
     if (!isSelfIssued(certificate.tbs)) below++
   }

@@ -29,6 +29,8 @@ export type CliEnv = {
   readonly startServer: (config: Config, log: Log) => Promise<ServerHandle>
   /** Resolves when the process was asked to end. A second request ends it at once. */
   readonly untilAskedToEnd: () => Promise<void>
+  /** Runs an action, which must be synchronous, when the process ends, however it does. */
+  readonly atExit: (action: () => void) => void
 }
 
 /** One verb: its place in the command line, and what it does. */

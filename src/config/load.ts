@@ -47,7 +47,7 @@ export function loadConfig({ flags, environment, file }: Sources): Loaded {
     const setting = SETTINGS.find((one) => one.key === key) as Setting
     put(key, converted(setting, value, setting.flag, faults), `flag ${setting.flag}`)
   }
-  complete(values, origins)
+  complete(values, origins, environment)
   const config = check(values, origins, isInCluster(environment), faults)
   if (!config || faults.length > 0)
     throw new CaError(
@@ -60,13 +60,20 @@ export function loadConfig({ flags, environment, file }: Sources): Loaded {
 }
 
 /** The defaults that depend on others. */
-function complete(values: Map<string, unknown>, origins: Map<string, Origin>): void {
+function complete(values: Map<string, unknown>, origins: Map<string, Origin>, environment: NodeJS.ProcessEnv): void {
   const dev = values.get('dev') === true
-  const fallback = (key: string, value: string) => {
+  const fallback = (key: string, value: string, origin = dev ? 'default of dev mode' : 'default') => {
     if (values.has(key)) return
     values.set(key, value)
-    origins.set(key, dev ? 'default of dev mode' : 'default')
+    origins.set(key, origin)
   }
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = environment
+  if (host !== undefined)
+    fallback(
+      'attestation.apiServer',
+      `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
+      'environment KUBERNETES_SERVICE_HOST',
+    )
   fallback('stateDirectory', dev ? './.alcazar' : '/var/lib/alcazar')
   fallback('listen', dev ? '127.0.0.1:15012' : '0.0.0.0:15012')
   fallback('healthListen', dev ? '127.0.0.1:15014' : '0.0.0.0:15014')
@@ -125,6 +132,10 @@ function contradictions(config: Config, inCluster: boolean): string[] {
       'dev mode listens on loopback only (127.0.0.1, ::1, localhost)',
     )
   } else {
+    rule(
+      attestation.apiServer !== undefined || attestation.kubeconfig !== undefined,
+      'attestation.apiServer or attestation.kubeconfig is required outside a cluster: without the API server nobody can be recognised',
+    )
     rule(
       pluggedCa !== undefined,
       'pluggedCa is required outside dev mode: a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',

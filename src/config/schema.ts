@@ -101,10 +101,23 @@ export const SCHEMA = z.strictObject({
     }),
   }),
   attestation: z.strictObject({
-    kubeconfig: text().optional().meta({
-      description: 'Path of the kubeconfig that leads to the API server.',
+    apiServer: text().optional().meta({
+      description: 'https:// URL of the Kubernetes API server.',
       default: undefined,
-      otherwise: 'the pod’s own service account',
+      otherwise: 'in a cluster its own, from KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT',
+    }),
+    apiServerCa: text().meta({
+      description: 'Path of the CA certificates (PEM) by which attestation.apiServer is trusted.',
+      default: '/var/run/secrets/kubernetes.io/serviceaccount/ca.crt',
+    }),
+    apiServerToken: text().meta({
+      description: 'Path of the token that is shown to attestation.apiServer; it is read again as it rotates.',
+      default: '/var/run/secrets/kubernetes.io/serviceaccount/token',
+    }),
+    kubeconfig: text().optional().meta({
+      description: 'Path of a kubeconfig that leads to the API server, instead of the three settings above.',
+      default: undefined,
+      otherwise: 'none',
     }),
     jwksFile: text().optional().meta({
       description:
@@ -180,6 +193,9 @@ export type Config = {
   readonly issuing: { readonly algorithm: KeyAlgorithmName; readonly lifetime: number }
   readonly svid: { readonly defaultTtl: number; readonly maxTtl: number }
   readonly attestation: {
+    readonly apiServer: string | undefined
+    readonly apiServerCa: string
+    readonly apiServerToken: string
     readonly kubeconfig: string | undefined
     readonly jwksFile: string | undefined
     readonly issuer: string | undefined

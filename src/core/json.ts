@@ -11,44 +11,46 @@ const MAX_DEPTH = 16
  * @throws CaError `invalid_argument`
  */
 export function parseStrictJson(text: string): Json {
-  let value: unknown
+  let value: Json
   try {
-    value = JSON.parse(text)
+    value = JSON.parse(text) as Json
   } catch (cause) {
     throw new CaError('invalid_argument', 'not JSON', { cause })
   }
-  // JSON.parse has said that this is well-formed; what is left is to count each object's keys, in one pass over the text.
-  const open: (Set<string> | undefined)[] = []
-  for (let at = 0; at < text.length; at++) {
-    switch (text[at]) {
-      case '{':
-      case '[':
-        open.push(text[at] === '{' ? new Set() : undefined)
-        if (open.length > MAX_DEPTH) throw new CaError('invalid_argument', `JSON nested deeper than ${MAX_DEPTH}`)
-        break
-      case '}':
-      case ']':
-        open.pop()
-        break
-      case '"': {
-        const start = at
-        for (at++; text[at] !== '"'; at++) if (text[at] === '\\') at++
-        let next = at + 1
-        while (/\s/.test(text[next] ?? '')) next++
-        const keys = open.at(-1)
-        if (text[next] === ':' && keys) {
-          const key = JSON.parse(text.slice(start, at + 1)) as string
-          if (keys.has(key))
-            throw new CaError(
-              'invalid_argument',
-              `JSON with the key ${JSON.stringify(key.slice(0, 64))} twice in one object`,
-            )
-          keys.add(key)
-        }
-      }
-    }
+  // Well-formed JSON has one colon for each member; of members with the same key only the last is in the value.
+  if (colonsOutsideStrings(text) !== membersOf(value, 1))
+    throw new CaError('invalid_argument', 'JSON with a key twice in one object')
+  return value
+}
+
+function membersOf(value: Json, depth: number): number {
+  if (typeof value !== 'object' || value === null) return 0
+  if (depth > MAX_DEPTH) throw new CaError('invalid_argument', `JSON nested deeper than ${MAX_DEPTH}`)
+  let count = 0
+  if (Array.isArray(value)) for (const item of value) count += membersOf(item, depth + 1)
+  else for (const key of Object.keys(value)) count += 1 + membersOf(value[key] as Json, depth + 1)
+  return count
+}
+
+function colonsOutsideStrings(text: string): number {
+  let count = 0
+  for (let at = 0; at < text.length; ) {
+    const open = text.indexOf('"', at)
+    const end = open < 0 ? text.length : open
+    for (; at < end; at++) if (text.charCodeAt(at) === 58) count++
+    if (open < 0) break
+    let close = text.indexOf('"', open + 1)
+    // A quote after an odd number of backslashes belongs to the string.
+    while (isEscaped(text, close)) close = text.indexOf('"', close + 1)
+    at = close + 1
   }
-  return value as Json
+  return count
+}
+
+function isEscaped(text: string, at: number): boolean {
+  let backslashes = 0
+  while (text.charCodeAt(at - 1 - backslashes) === 92) backslashes++
+  return backslashes % 2 === 1
 }
 
 /** The value as an object, or nothing. Own keys only: what JSON calls `__proto__` is a key like any other. */

@@ -6,13 +6,14 @@ import {
   Server,
   ServerCredentials,
   ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
   type ServerInterceptor,
   type ServiceDefinition,
   setLogVerbosity,
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
-import type { Clock } from '../core/clock.ts'
+import { type Clock, loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
 import { asCaError, type CaError } from '../core/errors.ts'
 import { OUTCOMES } from '../core/outcomes.ts'
@@ -28,8 +29,21 @@ import {
 } from './edge.ts'
 import type { Connection } from './listener.ts'
 
+const GIVEN_UP = new Error('the caller gave up')
+
 /** What a refused call is told. */
 type RefusedStatus = { readonly code: status; readonly details: string; readonly metadata?: Metadata }
+
+type OpenCall = {
+  readonly since: number
+  waiting: boolean
+  readonly call: ServerInterceptingCallInterface
+  readonly connection: Connection
+}
+
+/** Which connection a call came on, kept on the call's own metadata object under a name that nothing a client sends can have. */
+const CONNECTION = Symbol('connection')
+type ConnectedMetadata = Metadata & { [CONNECTION]?: Connection }
 
 export type GrpcServerParts = {
   readonly clock: Clock
@@ -55,8 +69,8 @@ const MAX_OPEN_CALLS = 4
 export class GrpcServer {
   readonly #parts: GrpcServerParts
   readonly #server: Server
-  /** Which connection a call came on, by the call's own metadata object: nothing a client sends can change it. */
-  readonly #connections = new WeakMap<Metadata, Connection>()
+  /** Calls that have not been answered, for the sweep. */
+  readonly #open = new Set<OpenCall>()
   #pending = 0
 
   constructor(parts: GrpcServerParts) {
@@ -114,26 +128,55 @@ export class GrpcServer {
     const { inFlight, random } = this.#parts
     const rule = METHODS.get(path)
     return async (call, callback) => {
-      const connection = this.#connections.get(call.metadata)
+      const connection = (call.metadata as ConnectedMetadata)[CONNECTION]
       if (!rule || !connection) return callback({ code: status.UNIMPLEMENTED, details: `${path} is not served here` })
       const context = requestContext(endpoint, connection.peer, random)
       const abort = new AbortController()
-      call.on('cancelled', () => abort.abort())
+      let answered = false
+      // The library says cancelled at the end of every call. A reason of our own spares a DOMException with its stack each time.
+      call.on('cancelled', () => {
+        if (!answered) abort.abort(GIVEN_UP)
+      })
       let leave: (() => void) | undefined
       try {
         leave = inFlight.enter(rule.load, endpoint)
-        callback(
-          null,
-          await handle({ request: call.request, metadata: call.metadata, connection, context }, abort.signal),
-          withRequestId(context),
+        const response = await handle(
+          { request: call.request, metadata: call.metadata, connection, context },
+          abort.signal,
         )
+        answered = true
+        callback(null, response)
       } catch (thrown) {
         const error = asCaError(thrown)
+        answered = true
         callback({ code: OUTCOMES[error.code].grpc, details: error.message, metadata: refusalMetadata(error, context) })
       } finally {
         leave?.()
       }
     }
+  }
+
+  /** Ends calls that take too long, until the signal. */
+  sweep(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts
+    return loop(
+      clock,
+      signal,
+      () => SECOND,
+      async () => {
+        const before = clock.elapsed() - REQUEST_DEADLINE_MS
+        for (const { since, waiting, call, connection } of this.#open) {
+          // In the order they began.
+          if (since > before) break
+          call.sendStatus({
+            code: status.DEADLINE_EXCEEDED,
+            details: `not done within ${REQUEST_DEADLINE_MS / SECOND} s`,
+          })
+          // A peer that takes this long to send a few kilobytes is holding on to us.
+          if (waiting) connection.socket.destroy()
+        }
+      },
+    )
   }
 
   #interceptor(connection: Connection): ServerInterceptor {
@@ -148,34 +191,25 @@ export class GrpcServer {
       }
       if (streaming) openCalls++
       else this.#pending++
-      let waiting = !streaming
+      const open: OpenCall = { since: clock.elapsed(), waiting: !streaming, call, connection }
+      if (!streaming) this.#open.add(open)
       const received = () => {
-        if (waiting) this.#pending--
-        waiting = false
+        if (open.waiting) this.#pending--
+        open.waiting = false
       }
-      const late = streaming
-        ? () => undefined
-        : clock.after(REQUEST_DEADLINE_MS, () => {
-            call.sendStatus({
-              code: status.DEADLINE_EXCEEDED,
-              details: `not done within ${REQUEST_DEADLINE_MS / SECOND} s`,
-            })
-            // A peer that takes this long to send a few kilobytes is holding on to us.
-            if (waiting) connection.socket.destroy()
-          })
       let ended = false
       const end = () => {
         if (ended) return
         ended = true
         received()
-        late()
+        this.#open.delete(open)
         if (streaming) openCalls--
       }
       return new ServerInterceptingCall(call, {
         start: (next) =>
           next({
             onReceiveMetadata: (metadata, pass) => {
-              this.#connections.set(metadata, connection)
+              ;(metadata as ConnectedMetadata)[CONNECTION] = connection
               pass(metadata)
             },
             onReceiveMessage: (message, pass) => {
@@ -201,12 +235,6 @@ export class GrpcServer {
       return { code: status.RESOURCE_EXHAUSTED, details: 'too many open calls; try again later', metadata: pushback() }
     return undefined
   }
-}
-
-function withRequestId(context: RequestContext): Metadata {
-  const metadata = new Metadata()
-  metadata.set('x-request-id', context.requestId)
-  return metadata
 }
 
 function refusalMetadata(error: CaError, context: RequestContext): Metadata {

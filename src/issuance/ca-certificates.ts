@@ -5,10 +5,10 @@ import type { RandomBytes } from '../core/random.ts'
 import type { Signer } from '../keys/private-key.ts'
 import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
-import { type Certificate, subjectKeyIdOf } from '../x509/certificate.ts'
+import type { Certificate } from '../x509/certificate.ts'
 import { authorityName, EMPTY_NAME } from '../x509/name.ts'
 import { issuingExtensions, rootExtensions, servingExtensions } from '../x509/profiles.ts'
-import { checkedTbs, serialNumber, signChecked } from './checked-signature.ts'
+import { checkedTbs, serialNumber, signVerified } from './checked-signature.ts'
 
 /** Clocks behind ours may see a new authority at once. */
 const BACKDATE_MS = 2 * MINUTE
@@ -42,7 +42,7 @@ export async function makeRoot(
     },
     'root',
   )
-  return signChecked(tbs, signer)
+  return signVerified(tbs, signer)
 }
 
 /** An issuing authority's certificate, capped to its parent's end. */
@@ -64,7 +64,7 @@ export async function makeIssuing(
     },
     'issuing',
   )
-  return signChecked(tbs, parent.signer)
+  return signVerified(tbs, parent.signer)
 }
 
 /**
@@ -92,7 +92,7 @@ export async function makeServing(
     },
     'serving',
   )
-  return signChecked(tbs, parent.signer)
+  return signVerified(tbs, parent.signer)
 }
 
 function window({ certificate, signer }: Parent, lifetimeMs: number, clock: Clock) {
@@ -107,5 +107,5 @@ function window({ certificate, signer }: Parent, lifetimeMs: number, clock: Cloc
 }
 
 function keyIdOfParent({ certificate }: Parent): Uint8Array {
-  return subjectKeyIdOf(certificate.tbs) ?? keyIdOf(certificate.tbs.publicKey)
+  return certificate.tbs.subjectKeyId ?? keyIdOf(certificate.tbs.publicKey)
 }

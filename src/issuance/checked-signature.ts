@@ -5,8 +5,8 @@ import type { Signer } from '../keys/private-key.ts'
 import { verifySignature } from '../keys/public-key.ts'
 import {
   type Certificate,
-  readCertificate,
   readTbs,
+  splitCertificate,
   type Tbs,
   type TbsFields,
   writeCertificate,
@@ -30,14 +30,31 @@ export function checkedTbs(fields: TbsFields, profile: ProfileName): Tbs {
 }
 
 /**
- * Signs exactly these bytes, and distrusts the result: it is parsed again, must hold the same bytes, and its signature must verify.
+ * Signs exactly these bytes, and distrusts the result: it is taken apart again and must hold the same bytes, so that all that was checked of them
+ * holds for it too, and nothing else but the signature and its algorithm.
  * @throws CaError `internal`
  */
 export async function signChecked(tbs: Tbs, signer: Signer): Promise<Certificate> {
   const { signatureAlgorithm } = signer.publicKey.algorithm
-  const certificate = readCertificate(writeCertificate(tbs.bytes, signatureAlgorithm, await signer.sign(tbs.bytes)))
-  if (!equalBytes(certificate.tbs.bytes, tbs.bytes))
+  const signature = await signer.sign(tbs.bytes)
+  const der = writeCertificate(tbs.bytes, signatureAlgorithm, signature)
+  const again = splitCertificate(der)
+  if (
+    !equalBytes(again.tbs, tbs.bytes) ||
+    !equalBytes(again.signatureAlgorithm, tbs.signatureAlgorithm) ||
+    !equalBytes(again.signature, signature)
+  )
     throw new CaError('internal', 'a certificate came out other than it was prepared')
+  return { der, tbs, signatureAlgorithm, signature }
+}
+
+/**
+ * The same, and the signature is verified. A leaf's is not, for its price: each authority proves that its signatures verify before it signs for
+ * anybody and again at every readiness probe (prove-signing.ts), and a leaf with a bad one would fail at its first use.
+ * @throws CaError `internal`
+ */
+export async function signVerified(tbs: Tbs, signer: Signer): Promise<Certificate> {
+  const certificate = await signChecked(tbs, signer)
   if (!verifySignature(signer.publicKey, certificate.signatureAlgorithm, tbs.bytes, certificate.signature))
     throw new CaError('internal', 'a signature of ours does not verify')
   return certificate

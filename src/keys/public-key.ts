@@ -1,7 +1,7 @@
 import { createPublicKey, hash, type KeyObject, verify } from 'node:crypto'
 import { equalBytes } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
-import { KEY_ALGORITHM_NAMES, KEY_ALGORITHMS, type KeyAlgorithm, signatureScheme } from './algorithms.ts'
+import { KEY_ALGORITHM_NAMES, KEY_ALGORITHMS, type KeyAlgorithm, keyAlgorithm, signatureScheme } from './algorithms.ts'
 import { weaknessOf } from './weak-rsa.ts'
 
 /** A public key that was found good: its kind is on the list, its numbers are sound. */
@@ -15,11 +15,11 @@ export type PublicKey = {
 /** The SPKI of the largest key taken, RSA 8192, has 1,062 bytes; of ML-DSA-87, 2,614. */
 const MAX_SPKI_BYTES = 4096
 
-/** Starts of SubjectPublicKeyInfo for the curves on the list, up to the uncompressed point (SEC 1 §2.3.3), and its whole length. */
-const EC_FORMS: readonly (readonly [start: Buffer, length: number])[] = [
-  [Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex'), 91],
-  [Buffer.from('3076301006072a8648ce3d020106052b8104002203620004', 'hex'), 120],
-  [Buffer.from('30819b301006072a8648ce3d020106052b810400230381860004', 'hex'), 158],
+/** SubjectPublicKeyInfo on the curves of the list, up to the uncompressed point (SEC 1 §2.3.3), and its whole length. */
+const EC_FORMS: readonly (readonly [algorithm: KeyAlgorithm, start: Buffer, length: number])[] = [
+  [keyAlgorithm('ecdsa-p256'), Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex'), 91],
+  [keyAlgorithm('ecdsa-p384'), Buffer.from('3076301006072a8648ce3d020106052b8104002203620004', 'hex'), 120],
+  [keyAlgorithm('ecdsa-p521'), Buffer.from('30819b301006072a8648ce3d020106052b810400230381860004', 'hex'), 158],
 ]
 
 /**
@@ -39,19 +39,16 @@ export function readPublicKey(spki: Uint8Array): PublicKey {
   } catch (cause) {
     throw refuse('unreadable, of an unknown kind, or a point that is not on its curve', cause)
   }
-  switch (handle.asymmetricKeyType) {
-    case 'ec':
-      // Named curves and uncompressed points only: explicit parameters forge curves (CVE-2020-0601).
-      if (!EC_FORMS.some(([start, length]) => spki.length === length && start.equals(spki.subarray(0, start.length))))
-        throw refuse('an elliptic-curve key not on P-256, P-384 or P-521 with an uncompressed point')
-      break
-    case 'rsa':
-      checkRsa(handle)
-      checkEncoding(handle, spki)
-      break
-    default:
-      checkEncoding(handle, spki)
+  if (handle.asymmetricKeyType === 'ec') {
+    // Named curves and uncompressed points only: explicit parameters forge curves (CVE-2020-0601).
+    const form = EC_FORMS.find(
+      ([, start, length]) => spki.length === length && start.equals(spki.subarray(0, start.length)),
+    )
+    if (!form) throw refuse('an elliptic-curve key not on P-256, P-384 or P-521 with an uncompressed point')
+    return { algorithm: form[0], spki, handle }
   }
+  if (handle.asymmetricKeyType === 'rsa') checkRsa(handle)
+  checkEncoding(handle, spki)
   return { algorithm: algorithmOf(handle), spki, handle }
 }
 

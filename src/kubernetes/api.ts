@@ -1,6 +1,5 @@
-import type { IncomingMessage } from 'node:http'
-import { Agent, type RequestOptions, request } from 'node:https'
-import type { KubeConfig } from '@kubernetes/client-node'
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
+import { Agent, type AgentOptions, request } from 'node:https'
 import type { Clock } from '../core/clock.ts'
 import { SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
@@ -18,31 +17,39 @@ export class ApiError extends Error {
 const TIMEOUT_MS = 10 * SECOND
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 const MAX_LINE_BYTES = 8 * 1024 * 1024
-/** Credentials are asked for again this often: tokens rotate, exec plugins renew. */
+/** Credentials are asked for again this often. */
 const CREDENTIALS_FOR_MS = 30 * SECOND
 
+/** How to prove who asks. The agent, where there is one, is used instead of our own. */
+export type ApiCredentials = {
+  readonly tls: Pick<AgentOptions, 'ca' | 'cert' | 'key' | 'servername' | 'rejectUnauthorized'>
+  readonly headers: OutgoingHttpHeaders
+  readonly auth?: string
+  readonly agent?: Agent
+}
+
 /**
- * The API server as client-node's configuration finds and authenticates it, spoken to in plain JSON over one kept-alive agent: its typed models
- * would cost a hundred times what we keep of a pod, and it opens a connection for each request.
+ * The API server, spoken to in plain JSON over one kept-alive agent: typed models would cost a hundred times what we keep of a pod.
  */
 export class KubernetesApi {
-  readonly #config: KubeConfig
-  readonly #clock: Clock
   readonly #server: URL
-  #credentials: { readonly until: number; readonly options: RequestOptions; readonly agent: Agent } | undefined
+  readonly #current: () => Promise<ApiCredentials>
+  readonly #clock: Clock
+  #used: { readonly until: number; readonly credentials: ApiCredentials; readonly agent: Agent } | undefined
 
-  /** @throws CaError `invalid_argument`: the configuration names no cluster */
-  constructor(config: KubeConfig, clock: Clock) {
-    const server = config.getCurrentCluster()?.server
-    if (!server?.startsWith('https://'))
-      throw new CaError('invalid_argument', `the Kubernetes configuration names no API server at https://…`)
-    this.#config = config
-    this.#clock = clock
+  /**
+   * @param credentials asked again every 30 s: tokens rotate
+   * @throws CaError `invalid_argument`: not https://…
+   */
+  constructor(server: string, credentials: () => Promise<ApiCredentials>, clock: Clock) {
+    if (!URL.canParse(server) || new URL(server).protocol !== 'https:')
+      throw new CaError(
+        'invalid_argument',
+        `the API server is at https://…, not at ${JSON.stringify(server.slice(0, 200))}`,
+      )
     this.#server = new URL(server)
-  }
-
-  get server(): string {
-    return this.#server.origin
+    this.#current = credentials
+    this.#clock = clock
   }
 
   async get(path: string, query: Record<string, string>, signal: AbortSignal): Promise<unknown> {
@@ -99,7 +106,7 @@ export class KubernetesApi {
     signal: AbortSignal,
     timeout: number,
   ): Promise<IncomingMessage> {
-    const { options, agent } = await this.#authenticated()
+    const { credentials, agent } = await this.#authenticated()
     const url = new URL(this.#server)
     url.pathname = url.pathname.replace(/\/$/, '') + path
     url.search = new URLSearchParams(query).toString()
@@ -109,9 +116,9 @@ export class KubernetesApi {
         agent,
         signal,
         timeout,
-        ...(options.auth && { auth: options.auth }),
+        ...(credentials.auth && { auth: credentials.auth }),
         headers: {
-          ...(options.headers as object),
+          ...credentials.headers,
           accept: 'application/json',
           'user-agent': 'alcazar',
           ...(body && { 'content-type': 'application/json' }),
@@ -130,29 +137,21 @@ export class KubernetesApi {
     })
   }
 
-  async #authenticated(): Promise<{ options: RequestOptions; agent: Agent }> {
+  async #authenticated(): Promise<{ readonly credentials: ApiCredentials; readonly agent: Agent }> {
     const now = this.#clock.elapsed()
-    if (this.#credentials && now < this.#credentials.until) return this.#credentials
-    const options: RequestOptions = {}
-    await this.#config.applyToHTTPSOptions(options)
-    const before = this.#credentials
-    const { ca, cert, key, rejectUnauthorized, servername } = options
-    const tls = { ca, cert, key, servername, ...(rejectUnauthorized !== undefined && { rejectUnauthorized }) }
-    // One agent for as long as the TLS material stays the same. A proxy's agent is client-node's own.
-    const proxied = this.#config.getCurrentCluster()?.proxyUrl !== undefined
-    const same = before && !proxied && sameTls(before.options, options)
-    const agent = same
-      ? before.agent
-      : proxied
-        ? (options.agent as Agent)
-        : new Agent({ ...tls, keepAlive: true, maxSockets: 64 })
-    if (before && !same) before.agent.destroy()
-    this.#credentials = { until: now + CREDENTIALS_FOR_MS, options, agent }
-    return this.#credentials
+    if (this.#used && now < this.#used.until) return this.#used
+    const credentials = await this.#current()
+    const before = this.#used
+    // One agent, and so its connections, for as long as the TLS material stays the same.
+    const kept = before && sameTls(before.credentials.tls, credentials.tls) ? before.agent : undefined
+    const agent = credentials.agent ?? kept ?? new Agent({ ...credentials.tls, keepAlive: true, maxSockets: 64 })
+    if (before && agent !== before.agent) before.agent.destroy()
+    this.#used = { until: now + CREDENTIALS_FOR_MS, credentials, agent }
+    return this.#used
   }
 }
 
-function sameTls(a: RequestOptions, b: RequestOptions): boolean {
+function sameTls(a: ApiCredentials['tls'], b: ApiCredentials['tls']): boolean {
   return (['ca', 'cert', 'key', 'servername'] as const).every((name) => String(a[name] ?? '') === String(b[name] ?? ''))
 }
 

@@ -1,44 +1,61 @@
-import { constants, type Dirent } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises'
+import {
+  closeSync,
+  constants,
+  type Dirent,
+  fdatasync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs'
+import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import type { Clock } from '../core/clock.ts'
+import { DAY } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import type { IntentRecord, Ledger, LedgerRecord } from '../ledger/ledger.ts'
-import { isMissing, syncDirectory } from './durable-file.ts'
+import { isMissing } from './durable-file.ts'
 
-type Waiting = {
-  readonly line: string
-  readonly durable: boolean
-  readonly done: () => void
-  readonly failed: (error: unknown) => void
-}
+type Waiting = { readonly line: string; readonly done: () => void; readonly failed: (error: unknown) => void }
+
+/** How long a sync waits for others when some came together last time: it makes one of many, and delays nobody noticeably. */
+const GATHER_MS = 1
 
 /**
- * The ledger as append-only lines of JSON, a file a day (UTC), in `<state>/ledger`. Records that wait at the same time are written and synced
- * together, so a sync is shared by all that is in flight.
+ * The ledger as append-only lines of JSON, a file a day (UTC), in `<state>/ledger`. An intent is handed to the kernel at once: a crash of this
+ * process can't lose it. Outcomes are written and synced in groups, so that one sync serves all who wait at the same time.
  */
 export class LedgerDirectory implements Ledger, AsyncDisposable {
   readonly #directory: string
   readonly #clock: Clock
-  #queue: Waiting[] = []
-  /** Owned by the one running flush. */
-  #flushing: Promise<void> | undefined
-  #file: { readonly name: string; readonly handle: FileHandle } | undefined
+  /** Its day is counted from 1970. */
+  #file: { readonly day: number; readonly descriptor: number } | undefined
   /** A write failed part-way: the next one begins on a line of its own. */
   #torn = false
   #failure: unknown
+  #waiting: Waiting[] = []
+  /** Owned by the one running loop of syncs. */
+  #syncing: Promise<void> | undefined
+  #lastGroup = 1
+  #retired: number[] = []
 
   constructor(directory: string, clock: Clock) {
     this.#directory = directory
     this.#clock = clock
   }
 
-  intend(record: IntentRecord): Promise<void> {
-    return this.#append(record, false)
+  async intend(record: IntentRecord): Promise<void> {
+    this.#write(`${JSON.stringify(record)}\n`)
   }
 
   record(record: LedgerRecord): Promise<void> {
-    return this.#append(record, true)
+    return new Promise((done, failed) => {
+      this.#waiting.push({ line: `${JSON.stringify(record)}\n`, done, failed })
+      this.#syncing ??= this.#sync()
+    })
   }
 
   /** Why the last write failed; nothing when it did not. */
@@ -47,70 +64,88 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    while (this.#flushing !== undefined) await this.#flushing
-    await this.#file?.handle.close()
+    while (this.#syncing !== undefined) await this.#syncing
+    for (const descriptor of this.#retired.splice(0)) closeSync(descriptor)
+    if (this.#file) closeSync(this.#file.descriptor)
     this.#file = undefined
   }
 
-  #append(record: LedgerRecord, durable: boolean): Promise<void> {
-    return new Promise((done, failed) => {
-      this.#queue.push({ line: `${JSON.stringify(record)}\n`, durable, done, failed })
-      this.#flushing ??= this.#flush()
+  #write(lines: string): void {
+    try {
+      const { descriptor } = this.#open()
+      const bytes = Buffer.from(this.#torn ? `\n${lines}` : lines)
+      this.#torn = true
+      for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at)
+      this.#torn = false
+      this.#failure = undefined
+    } catch (cause) {
+      throw this.#failed(cause)
+    }
+  }
+
+  async #sync(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      if (this.#lastGroup > 1) await this.#clock.sleep(GATHER_MS, NEVER)
+      const group = this.#waiting
+      this.#waiting = []
+      this.#lastGroup = group.length
+      try {
+        this.#write(group.map((waiting) => waiting.line).join(''))
+        for (const descriptor of this.#retired.splice(0)) {
+          await synced(descriptor)
+          closeSync(descriptor)
+        }
+        await synced((this.#file as { descriptor: number }).descriptor)
+        for (const waiting of group) waiting.done()
+      } catch (cause) {
+        const error = cause instanceof CaError ? cause : this.#failed(cause)
+        for (const waiting of group) waiting.failed(error)
+      }
+    }
+    this.#syncing = undefined
+  }
+
+  #failed(cause: unknown): CaError {
+    this.#failure = cause
+    return new CaError('dependency_unavailable', 'the ledger can’t be written, so nothing is issued; try again later', {
+      cause,
     })
   }
 
-  async #flush(): Promise<void> {
-    while (this.#queue.length > 0) {
-      const batch = this.#queue
-      this.#queue = []
-      try {
-        const handle = await this.#open()
-        const text = Buffer.from((this.#torn ? '\n' : '') + batch.map((waiting) => waiting.line).join(''))
-        this.#torn = true
-        await writeAll(handle, text)
-        this.#torn = false
-        for (const waiting of batch) if (!waiting.durable) waiting.done()
-        if (batch.some((waiting) => waiting.durable)) await handle.datasync()
-        for (const waiting of batch) if (waiting.durable) waiting.done()
-        this.#failure = undefined
-      } catch (cause) {
-        this.#failure = cause
-        const error = new CaError(
-          'dependency_unavailable',
-          'the ledger can’t be written, so nothing is issued; try again later',
-          { cause },
-        )
-        for (const waiting of batch) waiting.failed(error)
-      }
-    }
-    this.#flushing = undefined
-  }
-
-  async #open(): Promise<FileHandle> {
-    const name = `${this.#clock.now().toISOString().slice(0, 10)}.jsonl`
-    if (this.#file?.name === name) return this.#file.handle
-    await mkdir(this.#directory, { mode: 0o700, recursive: true })
-    const handle = await open(
-      join(this.#directory, name),
+  #open(): { readonly descriptor: number } {
+    const now = this.#clock.now()
+    const day = Math.floor(now.getTime() / DAY)
+    if (this.#file?.day === day) return this.#file
+    mkdirSync(this.#directory, { mode: 0o700, recursive: true })
+    const descriptor = openSync(
+      join(this.#directory, `${now.toISOString().slice(0, 10)}.jsonl`),
       constants.O_RDWR | constants.O_APPEND | constants.O_CREAT,
       0o600,
     )
-    await syncDirectory(this.#directory)
+    syncDirectoryNow(this.#directory)
     // A crash may have torn the last line.
-    const { size } = await handle.stat()
-    if (size > 0) {
-      const last = Buffer.alloc(1)
-      await handle.read(last, 0, 1, size - 1)
-      if (last[0] !== 0x0a) this.#torn = true
-    }
-    await this.#file?.handle.close()
-    this.#file = { name, handle }
-    return handle
+    const { size } = fstatSync(descriptor)
+    const last = Buffer.alloc(1, '\n')
+    if (size > 0) readSync(descriptor, last, 0, 1, size - 1)
+    this.#torn = last[0] !== 0x0a
+    // Yesterday's file may be in a sync right now; the loop of syncs closes it.
+    if (this.#file) this.#retired.push(this.#file.descriptor)
+    this.#file = { day, descriptor }
+    return this.#file
   }
 }
 
-async function writeAll(handle: FileHandle, text: Buffer): Promise<void> {
-  for (let at = 0; at < text.length; ) at += (await handle.write(text, at)).bytesWritten
+const NEVER = new AbortController().signal
+
+const synced = promisify(fdatasync)
+
+function syncDirectoryNow(path: string): void {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 /** A line that is no record: torn by a crash, or damaged. */

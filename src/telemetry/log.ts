@@ -1,5 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
-import type { Clock } from '../core/clock.ts'
+import type { Cancel, Clock } from '../core/clock.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -26,6 +26,34 @@ export function createLog({ level, format, write, clock }: LogOptions): Log {
     },
     destination,
   )
+}
+
+/** Written together within this time, or as soon as this much has gathered. */
+const GATHER_MS = 20
+const GATHER_CHARACTERS = 16 * 1024
+
+/** Lines gathered for a moment: a system call for each of a thousand lines a second is a tenth of the work. */
+export function gathered(
+  write: (text: string) => void,
+  clock: Clock,
+): { readonly write: (line: string) => void; readonly flush: () => void } {
+  let text = ''
+  let due: Cancel | undefined
+  const flush = () => {
+    due?.()
+    due = undefined
+    const all = text
+    text = ''
+    if (all !== '') write(all)
+  }
+  return {
+    write: (line) => {
+      text += line
+      if (text.length >= GATHER_CHARACTERS) flush()
+      else due ??= clock.after(GATHER_MS, flush)
+    },
+    flush,
+  }
 }
 
 /** `14:02:11 info  issued …  key=value key=value`. */

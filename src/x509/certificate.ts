@@ -40,6 +40,15 @@ export type Tbs = {
   /** SubjectPublicKeyInfo. */
   readonly publicKey: Uint8Array
   readonly extensions: ReadonlyMap<string, Extension>
+  // What the extensions say that RFC 5280 defines; nothing where the certificate doesn't carry one.
+  /** Read from the DER and never from a printed form, which can be forged (CVE-2021-44531). */
+  readonly alternativeNames: readonly GeneralName[]
+  readonly basicConstraints: { readonly ca: boolean; readonly pathLength: number | undefined } | undefined
+  /** The numbers of the bits that are set; see `KEY_USAGE`. */
+  readonly keyUsage: ReadonlySet<number> | undefined
+  readonly extendedKeyUsage: readonly string[] | undefined
+  readonly subjectKeyId: Uint8Array | undefined
+  readonly authorityKeyId: Uint8Array | undefined
 }
 
 export type Extension = { readonly critical: boolean; readonly value: Uint8Array }
@@ -61,11 +70,23 @@ export function readCertificate(der: Uint8Array): Certificate {
   if (der.length > MAX_CERTIFICATE_BYTES)
     throw new CaError('invalid_argument', `a certificate of ${der.length} bytes; at most ${MAX_CERTIFICATE_BYTES}`)
   checkDer(der)
+  const { tbs, signatureAlgorithm, signature } = splitCertificate(der)
+  return { der, tbs: readTbs(tbs), signatureAlgorithm, signature }
+}
+
+/**
+ * The three parts of a certificate.
+ * @throws CaError `invalid_argument`
+ */
+export function splitCertificate(der: Uint8Array): {
+  readonly tbs: Uint8Array
+  readonly signatureAlgorithm: Uint8Array
+  readonly signature: Uint8Array
+} {
   const [tbs, algorithm, signature, ...more] = childrenOf(readDer(der, TAG.sequence))
   if (more.length > 0) throw new CaError('invalid_argument', 'a certificate with more fields than RFC 5280 has')
   return {
-    der,
-    tbs: readTbs(expectTag(tbs, TAG.sequence).bytes),
+    tbs: expectTag(tbs, TAG.sequence).bytes,
     signatureAlgorithm: expectTag(algorithm, TAG.sequence).bytes,
     signature: bitStringBytesOf(signature),
   }
@@ -82,7 +103,7 @@ export function readTbs(bytes: Uint8Array): Tbs {
     version = smallIntegerOf(childrenOf(fields.shift() as Der)[0]) + 1
   const [serial, algorithm, issuer, validity, subject, publicKey, ...rest] = fields
   const [notBefore, notAfter] = childrenOf(expectTag(validity, TAG.sequence))
-  const extensions = rest.find((field) => field.tag === contextTag(3, 'constructed'))
+  const extensions = readExtensions(rest.find((field) => field.tag === contextTag(3, 'constructed')))
   return {
     bytes,
     version,
@@ -93,7 +114,13 @@ export function readTbs(bytes: Uint8Array): Tbs {
     notAfter: timeOf(notAfter),
     subject: expectTag(subject, TAG.sequence).bytes,
     publicKey: expectTag(publicKey, TAG.sequence).bytes,
-    extensions: readExtensions(extensions),
+    extensions,
+    alternativeNames: alternativeNames(extensions),
+    basicConstraints: basicConstraints(extensions),
+    keyUsage: keyUsage(extensions),
+    extendedKeyUsage: extendedKeyUsage(extensions),
+    subjectKeyId: subjectKeyId(extensions),
+    authorityKeyId: authorityKeyId(extensions),
   }
 }
 
@@ -111,69 +138,66 @@ function readExtensions(field: Der | undefined): ReadonlyMap<string, Extension> 
   return extensions
 }
 
-// What an extension says; nothing where the certificate doesn't carry it.
-
 export type GeneralName =
   | { readonly kind: 'dns' | 'uri' | 'email'; readonly value: string }
   | { readonly kind: 'ip' | 'other'; readonly value: Uint8Array }
 
-/** Subject alternative names, read from the DER and never from a printed form, which can be forged (CVE-2021-44531). */
-export function alternativeNamesOf(tbs: Tbs): readonly GeneralName[] {
-  const extension = tbs.extensions.get(OID.subjectAltName)
-  if (!extension) return []
-  return childrenOf(readDer(extension.value, TAG.sequence)).map((name): GeneralName => {
-    switch (name.tag) {
-      case contextTag(1, 'primitive'):
-        return { kind: 'email', value: asciiOf(name) }
-      case contextTag(2, 'primitive'):
-        return { kind: 'dns', value: asciiOf(name) }
-      case contextTag(6, 'primitive'):
-        return { kind: 'uri', value: asciiOf(name) }
-      case contextTag(7, 'primitive'):
-        return { kind: 'ip', value: name.content }
-      default:
-        return { kind: 'other', value: name.bytes }
-    }
-  })
+type Extensions = ReadonlyMap<string, Extension>
+
+function alternativeNames(extensions: Extensions): readonly GeneralName[] {
+  const extension = extensions.get(OID.subjectAltName)
+  return extension ? childrenOf(readDer(extension.value, TAG.sequence)).map(generalName) : []
 }
 
-/** The URIs among the alternative names. */
-export function urisOf(tbs: Tbs): readonly string[] {
-  return alternativeNamesOf(tbs).flatMap((name) => (name.kind === 'uri' ? [name.value] : []))
+function generalName(name: Der): GeneralName {
+  switch (name.tag) {
+    case contextTag(1, 'primitive'):
+      return { kind: 'email', value: asciiOf(name) }
+    case contextTag(2, 'primitive'):
+      return { kind: 'dns', value: asciiOf(name) }
+    case contextTag(6, 'primitive'):
+      return { kind: 'uri', value: asciiOf(name) }
+    case contextTag(7, 'primitive'):
+      return { kind: 'ip', value: name.content }
+    default:
+      return { kind: 'other', value: name.bytes }
+  }
 }
 
-export function basicConstraintsOf(
-  tbs: Tbs,
-): { readonly ca: boolean; readonly pathLength: number | undefined } | undefined {
-  const extension = tbs.extensions.get(OID.basicConstraints)
+function basicConstraints(extensions: Extensions): Tbs['basicConstraints'] {
+  const extension = extensions.get(OID.basicConstraints)
   if (!extension) return undefined
   const [ca, pathLength] = childrenOf(readDer(extension.value, TAG.sequence))
   return { ca: ca !== undefined && booleanOf(ca), pathLength: pathLength && smallIntegerOf(pathLength) }
 }
 
-/** The numbers of the bits that are set; see `KEY_USAGE`. */
-export function keyUsageOf(tbs: Tbs): ReadonlySet<number> | undefined {
-  const extension = tbs.extensions.get(OID.keyUsage)
+function keyUsage(extensions: Extensions): ReadonlySet<number> | undefined {
+  const extension = extensions.get(OID.keyUsage)
   return extension && namedBitsOf(readDer(extension.value, TAG.bitString))
 }
 
-export function extendedKeyUsageOf(tbs: Tbs): readonly string[] | undefined {
-  const extension = tbs.extensions.get(OID.extendedKeyUsage)
+function extendedKeyUsage(extensions: Extensions): readonly string[] | undefined {
+  const extension = extensions.get(OID.extendedKeyUsage)
   return extension && childrenOf(readDer(extension.value, TAG.sequence)).map(oidOf)
 }
 
-export function subjectKeyIdOf(tbs: Tbs): Uint8Array | undefined {
-  const extension = tbs.extensions.get(OID.subjectKeyIdentifier)
+function subjectKeyId(extensions: Extensions): Uint8Array | undefined {
+  const extension = extensions.get(OID.subjectKeyIdentifier)
   return extension && readDer(extension.value, TAG.octetString).content
 }
 
-export function authorityKeyIdOf(tbs: Tbs): Uint8Array | undefined {
-  const extension = tbs.extensions.get(OID.authorityKeyIdentifier)
+function authorityKeyId(extensions: Extensions): Uint8Array | undefined {
+  const extension = extensions.get(OID.authorityKeyIdentifier)
   return (
     extension &&
     childrenOf(readDer(extension.value, TAG.sequence)).find((field) => field.tag === contextTag(0, 'primitive'))
       ?.content
   )
+}
+
+/** The URIs among the alternative names. */
+export function urisOf(tbs: Tbs): readonly string[] {
+  return tbs.alternativeNames.flatMap((name) => (name.kind === 'uri' ? [name.value] : []))
 }
 
 /** Issuer and subject are the same name. */

@@ -4,12 +4,39 @@ import { CaError } from '../core/errors.ts'
  * DER (X.690 §10), read strictly: one encoding for each value, bounded depth, linear time. It knows no schema; the files beside it
  * do. Whatever comes from outside passes `checkDer` once, so that no lenient reader after it can see something else in the bytes.
  */
-export type Der = {
+export class Der {
   /** The identifier octet; tags above 30 do not occur in certificates and are refused. */
   readonly tag: number
+  readonly #source: Uint8Array
+  readonly #start: number
+  /** Where the content begins and ends in the source. */
+  readonly from: number
+  readonly end: number
+
+  constructor(source: Uint8Array, tag: number, start: number, from: number, end: number) {
+    this.#source = source
+    this.tag = tag
+    this.#start = start
+    this.from = from
+    this.end = end
+  }
+
+  get source(): Uint8Array {
+    return this.#source
+  }
+
   /** The whole value with its header, as a view of the input. */
-  readonly bytes: Uint8Array
-  readonly content: Uint8Array
+  get bytes(): Uint8Array {
+    return this.#source.subarray(this.#start, this.end)
+  }
+
+  get content(): Uint8Array {
+    return this.#source.subarray(this.from, this.end)
+  }
+
+  get length(): number {
+    return this.end - this.from
+  }
 }
 
 export const TAG = {
@@ -39,19 +66,18 @@ const MAX_DEPTH = 16
  * @throws CaError `invalid_argument`
  */
 export function readDer(bytes: Uint8Array, tag?: number): Der {
-  const value = readAt(bytes, 0)
-  if (value.bytes.length !== bytes.length) throw refuse('bytes after the end of the value')
-  if (tag !== undefined) expectTag(value, tag)
-  return value
+  const value = readAt(bytes, 0, bytes.length)
+  if (value.end !== bytes.length) throw refuse('bytes after the end of the value')
+  return tag === undefined ? value : expectTag(value, tag)
 }
 
 /** The values within a constructed one. */
 export function childrenOf(value: Der): Der[] {
   const children: Der[] = []
-  for (let at = 0; at < value.content.length; ) {
-    const child = readAt(value.content, at)
+  for (let at = value.from; at < value.end; ) {
+    const child = readAt(value.source, at, value.end)
     children.push(child)
-    at += child.bytes.length
+    at = child.end
   }
   return children
 }
@@ -63,91 +89,105 @@ export function expectTag(value: Der | undefined, tag: number): Der {
 }
 
 /**
- * Walks the whole value: minimal lengths, no indefinite ones, canonical primitives, at most 16 deep.
+ * Walks the whole value: minimal lengths, no indefinite ones, canonical primitives, at most 16 deep. Allocates nothing for what it passes.
  * @throws CaError `invalid_argument`
  */
 export function checkDer(bytes: Uint8Array): void {
-  checkValue(readDer(bytes), 1)
+  if (checkAt(bytes, 0, bytes.length, 1) !== bytes.length) throw refuse('bytes after the end of the value')
 }
 
-function checkValue(value: Der, depth: number): void {
+/** Checks the value at `start` and gives its end. */
+function checkAt(bytes: Uint8Array, start: number, limit: number, depth: number): number {
   if (depth > MAX_DEPTH) throw refuse(`nested deeper than ${MAX_DEPTH}`)
-  if (value.tag & 0x20) {
+  const from = contentStart(bytes, start, limit)
+  const end = from + contentLength(bytes, start, from)
+  if (end > limit) throw refuse('a length beyond the end')
+  const tag = bytes[start] as number
+  if (tag & 0x20) {
     // X.690 §10.2: strings are never constructed; of the universal types only SEQUENCE and SET are.
-    if (value.tag < 0x40 && value.tag !== TAG.sequence && value.tag !== TAG.set)
-      throw refuse('a string in pieces (BER)')
-    for (const child of childrenOf(value)) checkValue(child, depth + 1)
-    return
+    if (tag < 0x40 && tag !== TAG.sequence && tag !== TAG.set) throw refuse('a string in pieces (BER)')
+    for (let at = from; at < end; ) at = checkAt(bytes, at, end, depth + 1)
+    return end
   }
-  const { content } = value
-  switch (value.tag) {
+  switch (tag) {
     case TAG.boolean:
-      if (content.length !== 1 || (content[0] !== 0 && content[0] !== 0xff)) throw refuse('a BOOLEAN is 00 or FF')
-      return
+      checkBoolean(bytes, from, end)
+      break
     case TAG.integer:
-      checkInteger(content)
-      return
+      checkInteger(bytes, from, end)
+      break
     case TAG.bitString:
-      checkBitString(content)
-      return
+      checkBitString(bytes, from, end)
+      break
     case TAG.null:
-      if (content.length !== 0) throw refuse('a NULL is empty')
-      return
+      if (from !== end) throw refuse('a NULL is empty')
+      break
     case TAG.oid:
-      checkOid(content)
-      return
+      checkOid(bytes, from, end)
+      break
     case TAG.sequence & ~0x20:
     case TAG.set & ~0x20:
       throw refuse('a SEQUENCE or SET is constructed')
   }
+  return end
 }
 
-function readAt(bytes: Uint8Array, start: number): Der {
-  const tag = bytes[start]
-  const first = bytes[start + 1]
-  if (tag === undefined || first === undefined) throw refuse('ends within a header')
+function readAt(bytes: Uint8Array, start: number, limit: number): Der {
+  const from = contentStart(bytes, start, limit)
+  const end = from + contentLength(bytes, start, from)
+  if (end > limit) throw refuse('a length beyond the end')
+  return new Der(bytes, bytes[start] as number, start, from, end)
+}
+
+/** Where the content of the value at `start` begins: behind a header that is whole and of a kind DER allows. */
+function contentStart(bytes: Uint8Array, start: number, limit: number): number {
+  if (start + 2 > limit) throw refuse('ends within a header')
+  const tag = bytes[start] as number
   if ((tag & 0x1f) === 0x1f) throw refuse('a tag above 30')
   if (tag === 0) throw refuse('an end-of-contents marker (BER)')
-  let length = first
-  let header = 2
-  if (first & 0x80) {
-    const count = first & 0x7f
-    if (count === 0) throw refuse('an indefinite length (BER)')
-    if (count > 4) throw refuse('a length of more than four bytes')
-    length = 0
-    for (let i = 0; i < count; i++) {
-      const octet = bytes[start + 2 + i]
-      if (octet === undefined) throw refuse('ends within a header')
-      length = length * 256 + octet
-    }
-    if (length < 128 || (count > 1 && length < 2 ** (8 * (count - 1))))
-      throw refuse('a length that is not minimal (BER)')
-    header = 2 + count
-  }
-  const end = start + header + length
-  if (end > bytes.length) throw refuse('a length beyond the end')
-  return { tag, bytes: bytes.subarray(start, end), content: bytes.subarray(start + header, end) }
+  const first = bytes[start + 1] as number
+  if (first < 0x80) return start + 2
+  const count = first & 0x7f
+  if (count === 0) throw refuse('an indefinite length (BER)')
+  if (count > 4) throw refuse('a length of more than four bytes')
+  if (start + 2 + count > limit) throw refuse('ends within a header')
+  return start + 2 + count
 }
 
-function checkInteger(content: Uint8Array): void {
-  const [first, second] = content
-  if (first === undefined) throw refuse('an empty INTEGER')
-  if (second !== undefined && ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80)))
+/** The length that the header from `start` to `from` says, in its shortest form. */
+function contentLength(bytes: Uint8Array, start: number, from: number): number {
+  const count = from - start - 2
+  if (count === 0) return bytes[start + 1] as number
+  let length = 0
+  for (let at = start + 2; at < from; at++) length = length * 256 + (bytes[at] as number)
+  if (length < 128 || (count > 1 && length < 2 ** (8 * (count - 1)))) throw refuse('a length that is not minimal (BER)')
+  return length
+}
+
+function checkBoolean(bytes: Uint8Array, from: number, end: number): void {
+  if (end - from !== 1 || (bytes[from] !== 0 && bytes[from] !== 0xff)) throw refuse('a BOOLEAN is 00 or FF')
+}
+
+function checkInteger(bytes: Uint8Array, from: number, end: number): void {
+  if (from === end) throw refuse('an empty INTEGER')
+  if (end - from === 1) return
+  const [first, second] = [bytes[from] as number, bytes[from + 1] as number]
+  if ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))
     throw refuse('an INTEGER that is not minimal (BER)')
 }
 
-function checkBitString(content: Uint8Array): void {
-  const [unused] = content
-  if (unused === undefined || unused > 7 || (unused > 0 && content.length === 1)) throw refuse('a malformed BIT STRING')
-  if (unused > 0 && ((content.at(-1) as number) & ((1 << unused) - 1)) !== 0)
+function checkBitString(bytes: Uint8Array, from: number, end: number): void {
+  const unused = bytes[from] as number
+  if (from === end || unused > 7 || (unused > 0 && end - from === 1)) throw refuse('a malformed BIT STRING')
+  if (unused > 0 && ((bytes[end - 1] as number) & ((1 << unused) - 1)) !== 0)
     throw refuse('a BIT STRING with padding bits set')
 }
 
-function checkOid(content: Uint8Array): void {
-  if (content.length === 0 || content.length > 64) throw refuse('an OBJECT IDENTIFIER of no sensible length')
-  if ((content.at(-1) as number) & 0x80) throw refuse('an OBJECT IDENTIFIER that ends within an arc')
-  for (let at = 0; at < content.length; at++)
-    if (content[at] === 0x80 && (at === 0 || !((content[at - 1] as number) & 0x80)))
+function checkOid(bytes: Uint8Array, from: number, end: number): void {
+  if (from === end || end - from > 64) throw refuse('an OBJECT IDENTIFIER of no sensible length')
+  if ((bytes[end - 1] as number) & 0x80) throw refuse('an OBJECT IDENTIFIER that ends within an arc')
+  for (let at = from; at < end; at++)
+    if (bytes[at] === 0x80 && (at === from || !((bytes[at - 1] as number) & 0x80)))
       throw refuse('an OBJECT IDENTIFIER that is not minimal (BER)')
 }
 
@@ -155,32 +195,43 @@ function checkOid(content: Uint8Array): void {
 
 /** Dotted text, such as `2.5.29.17`. Arcs beyond 2^53 are refused. */
 export function oidOf(value: Der | undefined): string {
-  const { content } = expectTag(value, TAG.oid)
-  checkOid(content)
+  const { source, from, end } = expectTag(value, TAG.oid)
+  for (const { dotted, content } of KNOWN_OIDS)
+    if (content.length === end - from && isAt(source, from, content)) return dotted
+  checkOid(source, from, end)
   const arcs: number[] = []
   let arc = 0
-  for (const octet of content) {
+  for (let at = from; at < end; at++) {
+    const octet = source[at] as number
     arc = arc * 128 + (octet & 0x7f)
     if (!Number.isSafeInteger(arc)) throw refuse('an OBJECT IDENTIFIER with an arc beyond 2^53')
     if (octet & 0x80) continue
-    if (arcs.length === 0) arcs.push(Math.min(Math.floor(arc / 40), 2), arc - 40 * Math.min(Math.floor(arc / 40), 2))
-    else arcs.push(arc)
+    if (arcs.length === 0) {
+      // X.690 §8.19.4: the first two arcs share one number.
+      const first = Math.min(Math.floor(arc / 40), 2)
+      arcs.push(first, arc - 40 * first)
+    } else arcs.push(arc)
     arc = 0
   }
   return arcs.join('.')
 }
 
+function isAt(bytes: Uint8Array, from: number, wanted: Uint8Array): boolean {
+  for (let at = 0; at < wanted.length; at++) if (bytes[from + at] !== wanted[at]) return false
+  return true
+}
+
 export function booleanOf(value: Der | undefined): boolean {
-  const { content } = expectTag(value, TAG.boolean)
-  if (content.length !== 1 || (content[0] !== 0 && content[0] !== 0xff)) throw refuse('a BOOLEAN is 00 or FF')
-  return content[0] === 0xff
+  const { source, from, end } = expectTag(value, TAG.boolean)
+  checkBoolean(source, from, end)
+  return source[from] === 0xff
 }
 
 /** The two's complement bytes of an INTEGER. */
 export function integerBytesOf(value: Der | undefined): Uint8Array {
-  const { content } = expectTag(value, TAG.integer)
-  checkInteger(content)
-  return content
+  const integer = expectTag(value, TAG.integer)
+  checkInteger(integer.source, integer.from, integer.end)
+  return integer.content
 }
 
 /** An INTEGER from 0 to 2^31 - 1. */
@@ -199,40 +250,43 @@ export function bitStringBytesOf(value: Der | undefined): Uint8Array {
 
 /** The numbers of the bits that are set in a named BIT STRING, such as key usage. */
 export function namedBitsOf(value: Der | undefined): Set<number> {
-  const { content } = expectTag(value, TAG.bitString)
-  checkBitString(content)
+  const { source, from, end } = expectTag(value, TAG.bitString)
+  checkBitString(source, from, end)
   const bits = new Set<number>()
-  for (let bit = 0; bit < (content.length - 1) * 8; bit++)
-    if ((content[1 + (bit >> 3)] as number) & (0x80 >> (bit & 7))) bits.add(bit)
+  for (let bit = 0; bit < (end - from - 1) * 8; bit++)
+    if ((source[from + 1 + (bit >> 3)] as number) & (0x80 >> (bit & 7))) bits.add(bit)
   return bits
 }
 
 /** ASCII text of a string type; other bytes are refused. */
-export function asciiOf(value: Der): string {
-  for (const octet of value.content) if (octet < 0x20 || octet > 0x7e) throw refuse('text that is not printable ASCII')
-  return Buffer.from(value.content).toString('latin1')
+export function asciiOf({ source, from, end, content }: Der): string {
+  for (let at = from; at < end; at++)
+    if ((source[at] as number) < 0x20 || (source[at] as number) > 0x7e) throw refuse('text that is not printable ASCII')
+  return latin1(content)
 }
 
 /** UTCTime or GeneralizedTime in the one form RFC 5280 §4.1.2.5 allows: whole seconds, ending in Z. */
 export function timeOf(value: Der | undefined): Date {
   if (value?.tag !== TAG.utcTime && value?.tag !== TAG.generalizedTime) throw refuse('expected a time')
-  const text = Buffer.from(value.content).toString('latin1')
-  const form =
-    value.tag === TAG.utcTime ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/ : /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/
-  const found = form.exec(text)
-  if (!found) throw refuse('a time that is not YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ')
-  const [year, month, day, hour, minute, second] = found.slice(1).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ]
-  const fullYear = value.tag === TAG.utcTime ? (year >= 50 ? 1900 : 2000) + year : year
+  const { source, from, end } = value
+  const monthAt = from + (value.tag === TAG.utcTime ? 2 : 4)
+  if (end !== monthAt + 11 || source[end - 1] !== 0x5a)
+    throw refuse('a time that is not YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ')
+  for (let at = from; at < end - 1; at++)
+    if ((source[at] as number) < 0x30 || (source[at] as number) > 0x39)
+      throw refuse('a time with something else than digits')
+  const last = twoDigits(source, monthAt - 2)
+  const year =
+    value.tag === TAG.generalizedTime ? twoDigits(source, from) * 100 + last : last >= 50 ? 1900 + last : 2000 + last
+  const month = twoDigits(source, monthAt)
+  const day = twoDigits(source, monthAt + 2)
+  const hour = twoDigits(source, monthAt + 4)
+  const minute = twoDigits(source, monthAt + 6)
+  const second = twoDigits(source, monthAt + 8)
   const time = new Date(0)
-  time.setUTCFullYear(fullYear, month - 1, day)
+  time.setUTCFullYear(year, month - 1, day)
   time.setUTCHours(hour, minute, second)
+  // What does not exist (31 February, 24:00) comes out as another moment.
   if (
     time.getUTCMonth() !== month - 1 ||
     time.getUTCDate() !== day ||
@@ -244,23 +298,31 @@ export function timeOf(value: Der | undefined): Date {
   return time
 }
 
+const twoDigits = (bytes: Uint8Array, at: number): number =>
+  ((bytes[at] as number) - 0x30) * 10 + (bytes[at + 1] as number) - 0x30
+
+const latin1 = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+
 // Writing. Every writer gives DER.
 
 export function tlv(tag: number, ...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0
   for (const part of parts) length += part.length
-  const header =
-    length < 128
-      ? [tag, length]
-      : length < 256
-        ? [tag, 0x81, length]
-        : length < 65536
-          ? [tag, 0x82, length >> 8, length & 0xff]
-          : undefined
-  if (!header) throw new CaError('internal', 'a DER value of 64 KiB or more')
-  const bytes = new Uint8Array(header.length + length)
-  bytes.set(header)
-  let at = header.length
+  if (length > 0xffff) throw new CaError('internal', 'a DER value of 64 KiB or more')
+  const header = length < 128 ? 2 : length < 256 ? 3 : 4
+  // From Node's pool: an ArrayBuffer for each of a certificate's sixty values would cost more than the signature's arithmetic.
+  const bytes = Buffer.allocUnsafe(header + length)
+  bytes[0] = tag
+  if (header === 2) bytes[1] = length
+  else if (header === 3) {
+    bytes[1] = 0x81
+    bytes[2] = length
+  } else {
+    bytes[1] = 0x82
+    bytes.writeUInt16BE(length, 2)
+  }
+  let at = header
   for (const part of parts) {
     bytes.set(part, at)
     at += part.length
@@ -317,12 +379,26 @@ export function generalizedTime(moment: Date): Uint8Array {
   return tlv(TAG.generalizedTime, Buffer.from(digits(moment), 'latin1'))
 }
 
+/** YYYYMMDDHHMMSSZ. */
 function digits(moment: Date): string {
-  if (moment.getUTCMilliseconds() !== 0)
+  if (moment.getTime() % 1000 !== 0)
     throw new CaError('internal', 'a time with a fraction of a second in a certificate')
-  return `${moment.toISOString().slice(0, 19).replace(/[-:T]/g, '')}Z`
+  const iso = moment.toISOString()
+  return `${iso.slice(0, 4)}${iso.slice(5, 7)}${iso.slice(8, 10)}${iso.slice(11, 13)}${iso.slice(14, 16)}${iso.slice(17, 19)}Z`
 }
 
 function refuse(why: string): CaError {
   return new CaError('invalid_argument', `not DER as expected: ${why}`)
 }
+
+/** The identifiers that certificates are full of, so that they are not spelled out each time. */
+const KNOWN_OIDS: readonly { readonly dotted: string; readonly content: Uint8Array }[] = [
+  '2.5.29.14',
+  '2.5.29.15',
+  '2.5.29.17',
+  '2.5.29.19',
+  '2.5.29.35',
+  '2.5.29.37',
+  '1.3.6.1.5.5.7.3.1',
+  '1.3.6.1.5.5.7.3.2',
+].map((dotted) => ({ dotted, content: oid(dotted).subarray(2) }))

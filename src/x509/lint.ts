@@ -1,14 +1,5 @@
 import { equalBytes } from '../core/bytes.ts'
-import {
-  alternativeNamesOf,
-  authorityKeyIdOf,
-  basicConstraintsOf,
-  extendedKeyUsageOf,
-  keyUsageOf,
-  subjectKeyIdOf,
-  type Tbs,
-  urisOf,
-} from './certificate.ts'
+import { type Tbs, urisOf } from './certificate.ts'
 import { EMPTY_NAME } from './name.ts'
 import { KEY_USAGE, OID } from './oids.ts'
 import type { ProfileName } from './profiles.ts'
@@ -84,22 +75,22 @@ export const RULES: readonly Rule[] = [
   {
     says: 'a leaf is not a CA (X509-SVID §4.1)',
     profiles: LEAVES,
-    holds: (tbs) => basicConstraintsOf(tbs)?.ca === false && basicConstraintsOf(tbs)?.pathLength === undefined,
+    holds: (tbs) => tbs.basicConstraints?.ca === false && tbs.basicConstraints?.pathLength === undefined,
   },
   {
     says: 'a signer is a CA (X509-SVID §4.1)',
     profiles: SIGNERS,
-    holds: (tbs) => basicConstraintsOf(tbs)?.ca === true,
+    holds: (tbs) => tbs.basicConstraints?.ca === true,
   },
   {
     says: 'a root has no pathLen',
     profiles: ['root'],
-    holds: (tbs) => basicConstraintsOf(tbs)?.pathLength === undefined,
+    holds: (tbs) => tbs.basicConstraints?.pathLength === undefined,
   },
   {
     says: 'an issuing authority has pathLen 0',
     profiles: ['issuing'],
-    holds: (tbs) => basicConstraintsOf(tbs)?.pathLength === 0,
+    holds: (tbs) => tbs.basicConstraints?.pathLength === 0,
   },
   {
     says: 'key usage is critical (X509-SVID §4.3)',
@@ -110,7 +101,7 @@ export const RULES: readonly Rule[] = [
     says: 'a leaf’s key signs and, if RSA, enciphers keys; nothing else (X509-SVID §4.3, RFC 8813 §3)',
     profiles: LEAVES,
     holds: (tbs) => {
-      const usage = keyUsageOf(tbs)
+      const usage = tbs.keyUsage
       return (
         usage?.has(KEY_USAGE.digitalSignature) === true && usage.size === (usage.has(KEY_USAGE.keyEncipherment) ? 2 : 1)
       )
@@ -120,14 +111,14 @@ export const RULES: readonly Rule[] = [
     says: 'a signer’s key signs certificates and CRLs, nothing else (X509-SVID §4.3)',
     profiles: SIGNERS,
     holds: (tbs) => {
-      const usage = keyUsageOf(tbs)
+      const usage = tbs.keyUsage
       return usage?.size === 2 && usage.has(KEY_USAGE.keyCertSign) && usage.has(KEY_USAGE.cRLSign)
     },
   },
   {
     says: 'a leaf is for servers and clients, both (X509-SVID §4.4)',
     profiles: LEAVES,
-    holds: (tbs) => extendedKeyUsageOf(tbs)?.join() === `${OID.serverAuth},${OID.clientAuth}`,
+    holds: (tbs) => tbs.extendedKeyUsage?.join() === `${OID.serverAuth},${OID.clientAuth}`,
   },
   {
     says: 'a signer has no extended key usage',
@@ -137,7 +128,7 @@ export const RULES: readonly Rule[] = [
   {
     says: 'the issuer’s key is identified (RFC 5280 §4.2.1.1)',
     profiles: ALL,
-    holds: (tbs) => (authorityKeyIdOf(tbs)?.length ?? 0) > 0,
+    holds: (tbs) => (tbs.authorityKeyId?.length ?? 0) > 0,
   },
   {
     says: 'the authority key identifier is not critical (RFC 5280 §4.2.1.1)',
@@ -147,7 +138,7 @@ export const RULES: readonly Rule[] = [
   {
     says: 'a signer’s key is identified, not critically (RFC 5280 §4.2.1.2)',
     profiles: SIGNERS,
-    holds: (tbs) => (subjectKeyIdOf(tbs)?.length ?? 0) > 0 && !tbs.extensions.get(OID.subjectKeyIdentifier)?.critical,
+    holds: (tbs) => (tbs.subjectKeyId?.length ?? 0) > 0 && !tbs.extensions.get(OID.subjectKeyIdentifier)?.critical,
   },
   {
     says: 'names are critical where the subject is empty (RFC 5280 §4.2.1.6, X509-SVID §2)',
@@ -157,12 +148,12 @@ export const RULES: readonly Rule[] = [
   {
     says: 'an SVID has one name, a URI (X509-SVID §2)',
     profiles: ['svid'],
-    holds: (tbs) => alternativeNamesOf(tbs).length === 1 && urisOf(tbs).length === 1,
+    holds: (tbs) => tbs.alternativeNames.length === 1 && urisOf(tbs).length === 1,
   },
   {
     says: 'a serving certificate has names and no URI',
     profiles: ['serving'],
-    holds: (tbs) => alternativeNamesOf(tbs).length > 0 && urisOf(tbs).length === 0,
+    holds: (tbs) => tbs.alternativeNames.length > 0 && urisOf(tbs).length === 0,
   },
   {
     says: 'an SVID’s URI is a SPIFFE ID with a path (X509-SVID §2)',
@@ -172,8 +163,7 @@ export const RULES: readonly Rule[] = [
   {
     says: 'a signer has one URI, the SPIFFE ID of its trust domain without a path (X509-SVID §3.2)',
     profiles: SIGNERS,
-    holds: (tbs) =>
-      alternativeNamesOf(tbs).length === 1 && /^spiffe:\/\/[a-z0-9._-]{1,255}$/.test(urisOf(tbs)[0] ?? ''),
+    holds: (tbs) => tbs.alternativeNames.length === 1 && /^spiffe:\/\/[a-z0-9._-]{1,255}$/.test(urisOf(tbs)[0] ?? ''),
   },
 ]
 

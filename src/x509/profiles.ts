@@ -57,15 +57,6 @@ export function rootExtensions(root: { uri: string; keyId: Uint8Array }): Uint8A
   ]
 }
 
-const DIGITAL_SIGNATURE = critical(OID.keyUsage, namedBits(KEY_USAGE.digitalSignature))
-const DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT = critical(
-  OID.keyUsage,
-  namedBits(KEY_USAGE.digitalSignature, KEY_USAGE.keyEncipherment),
-)
-const SIGNER_KEY_USAGE = critical(OID.keyUsage, namedBits(KEY_USAGE.keyCertSign, KEY_USAGE.cRLSign))
-const SERVER_AND_CLIENT = extension(OID.extendedKeyUsage, sequence(oid(OID.serverAuth), oid(OID.clientAuth)))
-const NOT_A_CA = critical(OID.basicConstraints, sequence())
-
 function leafExtensions(authorityKeyId: Uint8Array, rsa: boolean): Uint8Array[] {
   return [
     rsa ? DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT : DIGITAL_SIGNATURE,
@@ -110,10 +101,23 @@ function ipv6Bytes(address: string): Uint8Array {
   return Uint8Array.from(all.flatMap((group) => [group >> 8, group & 0xff]))
 }
 
+/** Identifiers as DER, made once. */
+const ENCODED: ReadonlyMap<string, Uint8Array> = new Map(Object.values(OID).map((id) => [id, oid(id)]))
+const CRITICAL = boolean(true)
+
 function extension(id: string, value: Uint8Array): Uint8Array {
-  return sequence(oid(id), octetString(value))
+  return sequence(ENCODED.get(id) as Uint8Array, octetString(value))
 }
 
 function critical(id: string, value: Uint8Array): Uint8Array {
-  return sequence(oid(id), boolean(true), octetString(value))
+  return sequence(ENCODED.get(id) as Uint8Array, CRITICAL, octetString(value))
 }
+
+const DIGITAL_SIGNATURE = critical(OID.keyUsage, namedBits(KEY_USAGE.digitalSignature))
+const DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT = critical(
+  OID.keyUsage,
+  namedBits(KEY_USAGE.digitalSignature, KEY_USAGE.keyEncipherment),
+)
+const SIGNER_KEY_USAGE = critical(OID.keyUsage, namedBits(KEY_USAGE.keyCertSign, KEY_USAGE.cRLSign))
+const SERVER_AND_CLIENT = extension(OID.extendedKeyUsage, sequence(oid(OID.serverAuth), oid(OID.clientAuth)))
+const NOT_A_CA = critical(OID.basicConstraints, sequence())

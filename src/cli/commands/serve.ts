@@ -4,7 +4,7 @@ import { shortId } from '../../core/bytes.ts'
 import { relativeInWords } from '../../core/duration.ts'
 import { keyAlgorithm } from '../../keys/algorithms.ts'
 import type { AuthorityStatus, Status } from '../../service/status.ts'
-import { createLog } from '../../telemetry/log.ts'
+import { createLog, gathered } from '../../telemetry/log.ts'
 import type { CliEnv, ServerHandle, Verb } from '../env.ts'
 import { addSettingFlags, settingsFrom } from '../settings.ts'
 
@@ -16,7 +16,9 @@ export const serve: Verb = {
     const { config } = settingsFrom(env, options)
     const format =
       config.log.format === 'auto' ? (env.err.isTerminal || config.dev ? 'text' : 'json') : config.log.format
-    const log = createLog({ level: config.log.level, format, write: env.err.write, clock: env.clock })
+    const lines = gathered(env.err.write, env.clock)
+    const log = createLog({ level: config.log.level, format, write: lines.write, clock: env.clock })
+    env.atExit(lines.flush)
     // What the banner is about to say needs no log lines before it.
     if (format === 'text') log.level = config.log.level === 'error' ? 'error' : 'warn'
     const server = await env.startServer(config, log)

@@ -87,7 +87,7 @@ async function serve(route: Route, request: Request, response: Response, parts: 
   const abort = new AbortController()
   const late = clock.after(REQUEST_DEADLINE_MS, () => abort.abort(new CaError('not_ready', 'not done in time')))
   response.once('close', () => {
-    if (!response.writableFinished) abort.abort()
+    if (!response.writableFinished) abort.abort(new Error('the caller gave up'))
   })
   let leave: (() => void) | undefined
   try {

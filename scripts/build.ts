@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+// Makes the publishable package in dist/: plain JavaScript with its declarations. Usage: npm run build (safe to run again).
+import { execFileSync } from 'node:child_process'
+import { chmodSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+
+const root = resolve(import.meta.dirname, '..')
+const dist = join(root, 'dist')
+rmSync(dist, { recursive: true, force: true })
+execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', join(root, 'scripts/tsconfig.build.json')], {
+  stdio: 'inherit',
+})
+const { name, version, description, license, type, engines, dependencies, optionalDependencies } = JSON.parse(
+  readFileSync(join(root, 'package.json'), 'utf8'),
+)
+writeFileSync(
+  join(dist, 'package.json'),
+  `${JSON.stringify({ name, version, description, license, type, bin: { alcazar: 'lib/main.js' }, files: ['lib'], engines, dependencies, optionalDependencies }, null, 2)}\n`,
+)
+for (const file of ['LICENSE', 'README.md', 'CHANGELOG.md', 'SECURITY.md']) cpSync(join(root, file), join(dist, file))
+chmodSync(join(dist, 'lib/main.js'), 0o755)
