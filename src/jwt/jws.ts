@@ -65,7 +65,7 @@ export function verifyToken(token: UnverifiedToken, key: KeyObject): boolean {
  * The claims of a token whose signature was verified: an object that names nothing twice.
  * @throws CaError `invalid_argument`
  */
-export function readClaims(token: UnverifiedToken): Claims {
+export function readClaims(token: Pick<UnverifiedToken, 'payload'>): Claims {
   const claims = asObject(parseStrictJson(decode(token.payload).toString('utf8')))
   if (!claims) throw new CaError('invalid_argument', 'a token whose claims are not an object')
   return claims

@@ -136,13 +136,21 @@ export type SignatureScheme = {
   readonly digest: KeyAlgorithm['digest']
 }
 
+const DIGEST_LABELS = { sha256: 'SHA-256', sha384: 'SHA-384', sha512: 'SHA-512' } as const
+
+const schemeOf = ({ family, digest, label }: Pick<KeyAlgorithm, 'family' | 'digest' | 'label'>): SignatureScheme => ({
+  label: digest === null ? label : `${family === 'rsa' ? 'RSA' : 'ECDSA'} with ${DIGEST_LABELS[digest]}`,
+  family,
+  digest,
+})
+
 const SCHEMES: ReadonlyMap<string, SignatureScheme> = new Map([
   ...KEY_ALGORITHMS.map((row): [string, SignatureScheme] => [
     Buffer.from(row.signatureAlgorithm).toString('hex'),
-    { label: row.label, family: row.family, digest: row.digest },
+    schemeOf(row),
   ]),
-  ['300d06092a864886f70d01010c0500', { label: 'RSA with SHA-384', family: 'rsa', digest: 'sha384' }],
-  ['300d06092a864886f70d01010d0500', { label: 'RSA with SHA-512', family: 'rsa', digest: 'sha512' }],
+  ['300d06092a864886f70d01010c0500', schemeOf({ family: 'rsa', digest: 'sha384', label: '' })],
+  ['300d06092a864886f70d01010d0500', schemeOf({ family: 'rsa', digest: 'sha512', label: '' })],
 ])
 
 /** Nothing for what is not on the list, MD5 and SHA-1 among it. */

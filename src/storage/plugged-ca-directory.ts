@@ -8,7 +8,7 @@ import { SECOND } from '../core/duration.ts'
 import { asCaError, CaError } from '../core/errors.ts'
 import { PrivateKey } from '../keys/private-key.ts'
 import { type Certificate, readCertificate } from '../x509/certificate.ts'
-import { readPem } from '../x509/pem.ts'
+import { type PemBlock, readPem } from '../x509/pem.ts'
 import { isMissing } from './durable-file.ts'
 
 const MAX_FILE_BYTES = 1024 * 1024
@@ -63,7 +63,7 @@ export class PluggedCaDirectory {
         if (snapshot.digest === this.#taken) return
         // Looked at once: a set that was refused is not refused again every ten seconds.
         this.#taken = snapshot.digest
-        await take(this.#parse(snapshot))
+        await take(await this.#parse(snapshot))
       } catch (error) {
         if (signal.aborted) return
         const fault = asCaError(error)
@@ -118,7 +118,9 @@ export class PluggedCaDirectory {
     }
   }
 
-  #parse({ files }: Snapshot): PluggedCa {
+  async #parse({ files }: Snapshot): Promise<PluggedCa> {
+    // Loaded here, where it is needed at most a few times in a server's life.
+    const { confirmReading } = await import('../x509/second-reader.ts')
     const required = (name: FileName): Buffer => {
       const content = files[name]
       if (!content)
@@ -128,8 +130,13 @@ export class PluggedCaDirectory {
         )
       return content
     }
+    const confirmed = (block: PemBlock): Certificate => {
+      const certificate = certificateOf(block)
+      confirmReading(certificate)
+      return certificate
+    }
     const certificates = (name: FileName, content: Buffer): Certificate[] =>
-      this.#named(name, () => readPem(content.toString('latin1'), MAX_FILE_BYTES, 'text').map(certificateOf))
+      this.#named(name, () => readPem(content.toString('latin1'), MAX_FILE_BYTES, 'text').map(confirmed))
     const chain = files['cert-chain.pem']
     const set = {
       'ca-cert.pem': certificates('ca-cert.pem', required('ca-cert.pem')),
@@ -156,7 +163,7 @@ export class PluggedCaDirectory {
   }
 }
 
-function certificateOf({ label, der }: { label: string; der: Uint8Array }): Certificate {
+function certificateOf({ label, der }: PemBlock): Certificate {
   if (label !== 'CERTIFICATE')
     throw new CaError('invalid_argument', `it holds a PEM block “${label}”; expected “CERTIFICATE”`)
   return readCertificate(der)

@@ -1,0 +1,111 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { expect, test } from 'vitest'
+
+const src = resolve(import.meta.dirname, '../src')
+
+/** ARCHITECTURE.md, "Rooms": imports go strictly downward. */
+const LEVELS: Record<string, number> = {
+  core: 0,
+  gen: 0,
+  spiffe: 1,
+  x509: 1,
+  jwt: 1,
+  keys: 1,
+  attestation: 2,
+  authority: 2,
+  policy: 3,
+  ledger: 3,
+  issuance: 4,
+  service: 5,
+  kubernetes: 6,
+  endpoints: 6,
+  storage: 6,
+  telemetry: 6,
+  config: 7,
+  cli: 8,
+  'main.ts': 9,
+  'server.ts': 9,
+}
+
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => ({ path, room: path.split('/')[0] as string, text: readFileSync(join(src, path), 'utf8') }))
+const own = files.filter(({ room }) => room !== 'gen')
+
+function importsOf(text: string): string[] {
+  return [
+    ...text.matchAll(
+      /^(?:import '|import [^'=]+ from '|export [^'=]+ from '|\} from ')([^'\n]+)'$|\bimport\('([^']+)'\)/gm,
+    ),
+  ].map((found) => (found[1] ?? found[2]) as string)
+}
+
+test('every file is in a room that has a level', () => {
+  expect(files.filter(({ room }) => LEVELS[room] === undefined).map(({ path }) => path)).toEqual([])
+})
+
+test('imports go strictly downward, from room to room', () => {
+  const upward = files.flatMap(({ path, room, text }) =>
+    importsOf(text)
+      .filter((target) => target.startsWith('.'))
+      .map((target) => relative(src, resolve(src, dirname(path), target)).split('/')[0] as string)
+      .filter(
+        (target) =>
+          target !== room &&
+          (LEVELS[target] as number) >= (LEVELS[room] as number) &&
+          !(room === 'main.ts' && target === 'server.ts'),
+      )
+      .map((target) => `${path} imports ${target}/`),
+  )
+  expect(upward).toEqual([])
+})
+
+test('each library is imported by the one room that knows it', () => {
+  const homes: Record<string, string[]> = {
+    '@peculiar/x509': ['x509'],
+    'reflect-metadata': ['x509'],
+    jose: ['jwt'],
+    '@grpc/grpc-js': ['endpoints', 'gen'],
+    '@grpc/reflection': ['endpoints'],
+    '@bufbuild/protobuf/wire': ['endpoints', 'gen'],
+    express: ['endpoints'],
+    '@kubernetes/client-node': ['kubernetes'],
+    zod: ['config'],
+    'js-yaml': ['config'],
+    commander: ['cli'],
+    pino: ['telemetry'],
+    'prom-client': ['telemetry'],
+  }
+  const strays = files.flatMap(({ path, room, text }) =>
+    importsOf(text)
+      .filter((target) => !target.startsWith('.') && !target.startsWith('node:'))
+      .filter((target) => !homes[target]?.includes(room))
+      .map((target) => `${path} imports ${target}`),
+  )
+  expect(strays).toEqual([])
+})
+
+test('time and chance come from core/, and the environment is read by main.ts and config/ alone', () => {
+  const banned = [
+    /\bDate\.now\(/,
+    /\bnew Date\(\)/,
+    /\bMath\.random\(/,
+    /(?<!\.)\bsetTimeout\(/,
+    /(?<!\.)\bsetInterval\(/,
+    /\bprocess\.env\b/,
+  ]
+  const strays = own
+    .filter(({ room, path }) => room !== 'core' && path !== 'main.ts')
+    .flatMap(({ path, text }) =>
+      banned.filter((pattern) => pattern.test(text)).map((pattern) => `${path}: ${pattern.source}`),
+    )
+  expect(strays).toEqual([])
+})
+
+test('no room is named for nothing in particular, and production knows no test', () => {
+  expect(
+    own.filter(({ path }) => /(^|\/)(utils?|helpers?|common|types|manager)[./]/.test(path)).map(({ path }) => path),
+  ).toEqual([])
+  expect(own.filter(({ text }) => /NODE_ENV|from '[^']*\/test\//.test(text)).map(({ path }) => path)).toEqual([])
+})
