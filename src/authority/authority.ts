@@ -137,7 +137,8 @@ export function withPluggedRoots(
   }
   return {
     ...set,
-    bundleSequence: unchanged ? set.bundleSequence : set.bundleSequence + 1,
+    // The first bundle has the number a set begins with.
+    bundleSequence: unchanged || before.length === 0 ? set.bundleSequence : set.bundleSequence + 1,
     authorities: [
       ...roots.map(inState),
       ...set.authorities

@@ -119,7 +119,7 @@ export class KubernetesApi {
         ...(credentials.auth && { auth: credentials.auth }),
         headers: {
           ...credentials.headers,
-          accept: 'application/json',
+          accept: 'application/json, application/jwk-set+json',
           'user-agent': 'alcazar',
           ...(body && { 'content-type': 'application/json' }),
         },
