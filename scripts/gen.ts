@@ -1,9 +1,11 @@
 #!/usr/bin/env node
-// Makes src/gen from the .proto files beside the endpoints. Usage: npm run gen (needs the package registry; safe to run again).
+// Makes src/gen from the .proto files beside the endpoints, and docs/config.md from the schema of the settings.
+// Usage: npm run gen (needs the package registry; safe to run again).
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { configDocs } from './config-docs.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const gen = join(root, 'src/gen')
@@ -12,6 +14,8 @@ const PROTOS = {
   'grpc/health.proto': 'src/endpoints/health/health.proto',
 }
 const TOOLS = ['-p', '@bufbuild/buf@1.75.0', '-p', 'ts-proto@2.18.0']
+
+writeFileSync(join(root, 'docs/config.md'), configDocs())
 
 const work = mkdtempSync(join(tmpdir(), 'alcazar-gen-'))
 try {
