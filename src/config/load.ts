@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { load as loadYaml } from 'js-yaml'
+import { loadAll } from 'js-yaml'
 import { CaError } from '../core/errors.ts'
 import { type Config, SCHEMA, SETTINGS, type Setting } from './schema.ts'
 
@@ -152,7 +152,9 @@ function* fromFile(path: string, faults: string[]): Generator<[string, unknown]>
   try {
     const content = readFileSync(path, 'utf8')
     if (content.length > MAX_FILE_BYTES) throw new Error(`${content.length} characters; at most ${MAX_FILE_BYTES}`)
-    document = loadYaml(content)
+    const documents = loadAll(content)
+    if (documents.length > 1) throw new Error(`${documents.length} documents; expected one`)
+    document = documents[0]
   } catch (error) {
     faults.push(`${path} can’t be read as YAML: ${(error as Error).message.split('\n')[0]}`)
     return

@@ -1,0 +1,36 @@
+import type { CliEnv } from '../../src/cli/env.ts'
+import { runCli } from '../../src/cli/program.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { systemRandom } from '../../src/core/random.ts'
+import { startServer } from '../../src/server.ts'
+
+export type Ran = { readonly exit: number; readonly out: string; readonly err: string }
+
+/** Runs one command line of alcazar as a shell would, and gives what it printed. */
+export async function alcazar(
+  args: readonly string[],
+  options: {
+    environment?: NodeJS.ProcessEnv
+    stdin?: string | Uint8Array
+    clock?: CliEnv['clock']
+    untilAskedToEnd?: () => Promise<void>
+  } = {},
+): Promise<Ran> {
+  const out: string[] = []
+  const err: string[] = []
+  const env: CliEnv = {
+    out: { write: (text) => void out.push(text), isTerminal: false },
+    err: { write: (text) => void err.push(text), isTerminal: false },
+    readStdin: async () => Buffer.from(options.stdin ?? ''),
+    environment: options.environment ?? {},
+    clock: options.clock ?? systemClock,
+    random: systemRandom,
+    version: '0.0.0-test',
+    startServer: (config, log) =>
+      startServer({ config, version: '0.0.0-test', clock: systemClock, random: systemRandom, log }),
+    untilAskedToEnd: options.untilAskedToEnd ?? (async () => undefined),
+    atExit: () => undefined,
+  }
+  const exit = await runCli(env, args)
+  return { exit, out: out.join(''), err: err.join('') }
+}

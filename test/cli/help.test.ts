@@ -1,0 +1,47 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { expect, test } from 'vitest'
+import { VERBS } from '../../src/cli/program.ts'
+import { alcazar } from '../_support/a-terminal.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+
+test('the help of every verb is what the golden file holds', async () => {
+  const texts = [(await alcazar(['--help'])).out]
+  for (const { name } of VERBS)
+    texts.push(`$ alcazar ${name} --help\n${(await alcazar([...name.split(' '), '--help'])).out}`)
+  const path = resolve(root, 'test/golden/help.txt')
+  if (process.env.UPDATE_GOLDEN) writeFileSync(path, texts.join('\n'))
+  expect(texts.join('\n')).toBe(readFileSync(path, 'utf8'))
+})
+
+test('README’s table of commands is the help’s', () => {
+  const rows = [
+    ...readFileSync(resolve(root, 'README.md'), 'utf8').matchAll(/^\| `alcazar ([a-z ]+)` \| (.+) \|$/gm),
+  ].map(([, name, summary]) => ({ name, summary }))
+  expect(rows).toEqual(VERBS.map(({ name, summary }) => ({ name, summary })))
+})
+
+test('a verb that isn’t there is refused with a suggestion and exit code 2', async () => {
+  const { exit, err } = await alcazar(['isue'])
+  expect(exit).toBe(2)
+  expect(err).toMatch(/unknown command 'isue'[\s\S]*issue/)
+})
+
+test('a flag that isn’t there is refused with exit code 2', async () => {
+  const { exit, err } = await alcazar(['serve', '--lisen', 'x'])
+  expect(exit).toBe(2)
+  expect(err).toMatch(/unknown option '--lisen'[\s\S]*--listen/)
+})
+
+test('an argument too many is refused', async () => {
+  expect((await alcazar(['version', 'now'])).exit).toBe(2)
+})
+
+test('version prints what it runs on, for people and programs', async () => {
+  expect((await alcazar(['version'])).out).toMatch(/^alcazar 0\.0\.0-test \(Node\.js \d+/)
+  expect(JSON.parse((await alcazar(['version', '--output', 'json'])).out)).toMatchObject({
+    alcazar: '0.0.0-test',
+    node: process.versions.node,
+  })
+})

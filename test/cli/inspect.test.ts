@@ -1,0 +1,227 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { call } from '../../src/cli/client.ts'
+import { DAY } from '../../src/core/duration.ts'
+import { certificatePem } from '../../src/x509/pem.ts'
+import { alcazar } from '../_support/a-terminal.ts'
+import { aDevServer } from '../_support/dev-server.ts'
+import { FakeClock } from '../_support/fake-clock.ts'
+import { anIntermediate, aRoot } from '../_support/plugged-ca.ts'
+import { podClaims, TokenSigner } from '../_support/tokens.ts'
+
+let work: string
+let bundle: string
+beforeAll(async () => {
+  work = mkdtempSync(join(tmpdir(), 'alcazar-inspect-'))
+  await using server = await aDevServer()
+  await alcazar(['issue', '--state-directory', server.state, '-n', 'shop', '-s', 'cart', '--out', join(work, 'cart')])
+  const rootsPem = readFileSync(join(work, 'cart/root-cert.pem'), 'utf8')
+  bundle = JSON.stringify(
+    await call(
+      { kind: 'https', host: 'localhost', port: server.ca.port, rootsPem },
+      'GET',
+      '/v1/bundle',
+      undefined,
+      {},
+    ),
+  )
+})
+afterAll(() => rmSync(work, { recursive: true, force: true }))
+
+const file = (name: string, content: string | Uint8Array, mode = 0o644): string => {
+  const path = join(work, name)
+  writeFileSync(path, content)
+  chmodSync(path, mode)
+  return path
+}
+
+test('explains a chain and that the key belongs to it', async () => {
+  const { exit, out } = await alcazar(['inspect', join(work, 'cart/cert-chain.pem'), join(work, 'cart/key.pem')])
+  expect(exit).toBe(0)
+  expect(out).toMatch(/spiffe:\/\/cluster\.local\/ns\/shop\/sa\/cart {2}\(certificate\)\n {2}role {8}leaf/)
+  expect(out).toMatch(/pod {9}cart-dev\n {2}renewable {3}by itself until/)
+  expect(out).toMatch(/chain of 2\n {2}order {7}each was issued by the next; the root is not in this file/)
+  expect(out).toMatch(/key\.pem is the key of the first certificate in .*cert-chain\.pem/)
+})
+
+test('says when a key belongs to no certificate, or can be read by others', async () => {
+  const key = file('other-key.pem', execFileSync('openssl', ['genpkey', '-algorithm', 'ED25519']), 0o644)
+  const { exit, out } = await alcazar(['inspect', join(work, 'cart/cert-chain.pem'), key])
+  expect(exit).toBe(6)
+  expect(out).toMatch(/✘ others than its owner can read it; make it 600/)
+  expect(out).toMatch(/✘ .*other-key\.pem is not the key of any of them/)
+})
+
+test('says that a certificate has ended, or has not begun', async () => {
+  const root = await aRoot({ clock: new FakeClock('2030-01-01T00:00:00Z'), lifetimeMs: DAY })
+  const path = file('root.pem', certificatePem(root.certificate.der))
+  expect((await alcazar(['inspect', path], { clock: new FakeClock('2030-01-03T00:00:00Z') })).out).toMatch(
+    /✘ it has ended 24 h ago/,
+  )
+  expect((await alcazar(['inspect', path], { clock: new FakeClock('2029-12-01T00:00:00Z') })).out).toMatch(
+    /✘ it is not valid yet: it begins in 31 days/,
+  )
+})
+
+test('says where a chain breaks', async () => {
+  const [root, other] = [await aRoot(), await aRoot()]
+  const leaf = await anIntermediate(root)
+  const { exit, out } = await alcazar([
+    'inspect',
+    file('broken.pem', [leaf, other].map((one) => certificatePem(one.certificate.der)).join('')),
+  ])
+  expect(exit).toBe(6)
+  expect(out).toMatch(/✘ number 1 was not issued by number 2, which follows it/)
+})
+
+test('says what breaks a rule of SPIFFE: two URIs', async () => {
+  const pem = execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      '/dev/null',
+      '-subj',
+      '/',
+      '-addext',
+      'basicConstraints=critical,CA:FALSE',
+      '-addext',
+      'keyUsage=critical,digitalSignature',
+      '-addext',
+      'subjectAltName=critical,URI:spiffe://a/b,URI:spiffe://a/c',
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  )
+  expect((await alcazar(['inspect', '-'], { stdin: pem })).out).toMatch(
+    /✘ an SVID has one name, a URI \(X509-SVID §2\)/,
+  )
+})
+
+test('explains a CSR, and that only its key counts', async () => {
+  const csr = execFileSync(
+    'openssl',
+    [
+      'req',
+      '-new',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      '/dev/null',
+      '-subj',
+      '/CN=admin',
+      '-addext',
+      'subjectAltName=URI:spiffe://cluster.local/ns/kube-system/sa/admin',
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  )
+  const { exit, out } = await alcazar(['inspect', '-'], { stdin: csr })
+  expect(exit).toBe(0)
+  expect(out).toMatch(
+    /asks for {4}the subject CN=admin, url:spiffe:\/\/cluster\.local\/ns\/kube-system\/sa\/admin \(Alcazar uses the key alone\)/,
+  )
+})
+
+test('says why a CSR’s key would be refused', async () => {
+  const csr = execFileSync(
+    'openssl',
+    ['req', '-new', '-newkey', 'rsa:1024', '-nodes', '-keyout', '/dev/null', '-subj', '/'],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  )
+  expect((await alcazar(['inspect', '-'], { stdin: csr })).out).toMatch(
+    /✘ the public key is RSA with 1024 bits; accepted are 2048 to 8192/,
+  )
+})
+
+test('explains a token, and what is wrong with it', async () => {
+  const signer = new TokenSigner()
+  const now = new Date('2030-01-01T00:00:00Z')
+  const claims = podClaims({
+    issuer: signer.issuer,
+    namespace: 'shop',
+    serviceAccount: 'cart',
+    accountUid: 'u',
+    pod: { name: 'cart-0', uid: 'p' },
+    now,
+  })
+  const good = await alcazar(['inspect', '-'], {
+    stdin: `${signer.signed(claims)}\n`,
+    clock: new FakeClock('2030-01-01T00:10:00Z'),
+  })
+  expect(good.exit).toBe(0)
+  expect(good.out).toMatch(/^system:serviceaccount:shop:cart {2}\(token\)/)
+  expect(good.out).toMatch(/bound to {4}pod cart-0/)
+  const late = await alcazar(['inspect', '-'], {
+    stdin: signer.signed(claims),
+    clock: new FakeClock('2030-01-02T00:00:00Z'),
+  })
+  expect(late.out).toMatch(/✘ it has ended 23 h ago/)
+  const { exp: _exp, ...legacy } = claims
+  expect((await alcazar(['inspect', '-'], { stdin: signer.signed(legacy), clock: new FakeClock() })).out).toMatch(
+    /✘ it has no end \(exp\)/,
+  )
+  expect(
+    (await alcazar(['inspect', '-'], { stdin: signer.signed(claims, { alg: 'none' }), clock: new FakeClock() })).out,
+  ).toMatch(/✘ a token signed with "none"; taken are asymmetric signatures only/)
+})
+
+test('explains a SPIFFE bundle', async () => {
+  const { exit, out } = await alcazar(['inspect', '-'], { stdin: bundle })
+  expect(exit).toBe(0)
+  expect(out).toMatch(/^trust bundle of 1 X\.509 root\n {2}sequence {4}1\n {2}ask again {3}every 300 s/)
+  expect((await alcazar(['inspect', '-'], { stdin: '{"keys":[]}' })).out).toMatch(
+    /✘ it holds no key: whoever follows it trusts nobody/,
+  )
+})
+
+test('reads DER, and a public key', async () => {
+  const chain = readFileSync(join(work, 'cart/cert-chain.pem'))
+  const der = execFileSync('openssl', ['x509', '-outform', 'der'], { input: chain })
+  expect((await alcazar(['inspect', '-'], { stdin: der })).out).toMatch(/ns\/shop\/sa\/cart {2}\(certificate\)/)
+  const spki = execFileSync('openssl', ['x509', '-pubkey', '-noout'], { input: chain })
+  expect((await alcazar(['inspect', '-'], { stdin: spki })).out).toBe('public key, ECDSA P-256\n')
+})
+
+test('the same as JSON, and never a private key in it', async () => {
+  const { out } = await alcazar(['inspect', join(work, 'cart/key.pem'), '-o', 'json'])
+  expect(JSON.parse(out)).toMatchObject([{ findings: [{ kind: 'private key', problems: [] }] }])
+  expect(out).not.toMatch(/BEGIN/)
+})
+
+test.each<readonly [what: string, stdin: string, exit: number, says: RegExp]>([
+  ['nothing', '', 2, /-: it is empty/],
+  ['something else', 'hello', 2, /neither PEM nor DER, nor a bundle or a token/],
+  ['JSON that is no key set', '{"a":1}', 2, /no key set/],
+  [
+    'PEM of an unknown kind',
+    '-----BEGIN PGP MESSAGE-----\nAAAA\n-----END PGP MESSAGE-----\n',
+    2,
+    /which nothing here explains/,
+  ],
+  ['PEM cut short', '-----BEGIN CERTIFICATE-----\nAAAA\n', 2, /without its end/],
+  [
+    'a certificate that is garbage',
+    '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+    2,
+    /not DER as expected/,
+  ],
+])('refuses %s', async (_what, stdin, exit, says) => {
+  const ran = await alcazar(['inspect', '-'], { stdin })
+  expect(ran.exit).toBe(exit)
+  expect(ran.err).toMatch(says)
+})
+
+test('a file that isn’t there is exit code 5', async () => {
+  expect((await alcazar(['inspect', '/nowhere'])).exit).toBe(5)
+})

@@ -1,0 +1,247 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config/load.ts'
+import { parseAddress, SETTINGS } from '../../src/config/schema.ts'
+import { DAY, HOUR } from '../../src/core/duration.ts'
+import type { CaError } from '../../src/core/errors.ts'
+
+const directories: string[] = []
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true })
+})
+
+function file(content: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'alcazar-config-'))
+  directories.push(directory)
+  const path = join(directory, 'alcazar.yaml')
+  writeFileSync(path, content)
+  return path
+}
+
+const load = (flags: Record<string, unknown> = {}, environment: NodeJS.ProcessEnv = {}, path?: string) =>
+  loadConfig({ flags: new Map(Object.entries(flags)), environment, file: path })
+
+/** What a server outside dev mode needs at least. */
+const PLUGGED = { pluggedCa: '/etc/cacerts', 'attestation.apiServer': 'https://10.0.0.1:6443' }
+
+function faultsOf(action: () => unknown): string[] {
+  try {
+    action()
+  } catch (error) {
+    expect((error as CaError).code).toBe('invalid_argument')
+    const [first = '', ...more] = (error as CaError).message.split('\n  ')
+    return more.length > 0 ? more : [first.replace('the configuration has a fault: ', '')]
+  }
+  return []
+}
+
+test('dev mode needs nothing else and stays on loopback', () => {
+  const { config } = load({ dev: true })
+  expect(config.listen).toEqual({ host: '127.0.0.1', port: 15012 })
+  expect(config.healthListen).toEqual({ host: '127.0.0.1', port: 15014 })
+  expect(config.stateDirectory).toBe('./.alcazar')
+  expect(config.trustDomain.name).toBe('cluster.local')
+  expect(config.svid).toEqual({ defaultTtl: 24 * HOUR, maxTtl: 90 * DAY })
+})
+
+test('outside dev mode it listens everywhere', () => {
+  expect(load(PLUGGED).config.listen).toEqual({ host: '0.0.0.0', port: 15012 })
+})
+
+test('a flag wins over the environment, the environment over the file, the file over the default', () => {
+  const path = file('dev: true\nsvid:\n  defaultTtl: 1h\n  maxTtl: 2d\ntrustDomain: from.file\n')
+  const { config, origins } = load(
+    { 'svid.defaultTtl': '3h' },
+    { ALCAZAR_SVID_DEFAULT_TTL: '2h', ALCAZAR_TRUST_DOMAIN: 'from.environment' },
+    path,
+  )
+  expect(config.svid).toEqual({ defaultTtl: 3 * HOUR, maxTtl: 2 * DAY })
+  expect(config.trustDomain.name).toBe('from.environment')
+  expect(origins.get('svid.defaultTtl')).toBe('flag --svid-default-ttl')
+  expect(origins.get('trustDomain')).toBe('environment ALCAZAR_TRUST_DOMAIN')
+  expect(origins.get('svid.maxTtl')).toBe(`file ${path}`)
+  expect(origins.get('log.level')).toBe('default')
+})
+
+test('ALCAZAR_CONFIG names the file where no flag does', () => {
+  expect(load({}, { ALCAZAR_CONFIG: file('dev: true\n') }).config.dev).toBe(true)
+})
+
+test('in a cluster the API server is the cluster’s own', () => {
+  const { config, origins } = load(
+    { pluggedCa: '/etc/cacerts' },
+    { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '6443' },
+  )
+  expect(config.attestation.apiServer).toBe('https://[fd00::1]:6443')
+  expect(origins.get('attestation.apiServer')).toBe('environment KUBERNETES_SERVICE_HOST')
+})
+
+test('what is not set is undefined, and nothing can be changed any more', () => {
+  const { config } = load({ dev: true })
+  expect(config.pluggedCa).toBeUndefined()
+  expect(() => Object.assign(config.svid, { maxTtl: 1 })).toThrow(TypeError)
+  expect(() => Object.assign(config, { dev: false })).toThrow(TypeError)
+})
+
+test('every fault is told at once', () => {
+  const faults = faultsOf(() =>
+    load(
+      { dev: true, 'svid.defaultTtl': '9x', 'limits.requests': 'many', 'log.level': 'loud' },
+      { ALCAZAR_TRUST_DOMIAN: 'x' },
+    ),
+  )
+  expect(faults).toHaveLength(4)
+  expect(faults.join('\n')).toMatch(/unknown variable ALCAZAR_TRUST_DOMIAN/)
+  expect(faults.join('\n')).toMatch(/--limits-requests: "many" is no whole number/)
+  expect(faults.join('\n')).toMatch(/svid\.defaultTtl: not a duration: "9x".*\(flag --svid-default-ttl\)/)
+  expect(faults.join('\n')).toMatch(/log\.level: .*"debug"\|"info"\|"warn"\|"error"/)
+})
+
+test('variables that Kubernetes sets for a Service named alcazar are no settings', () => {
+  expect(
+    load(
+      { dev: true },
+      {
+        ALCAZAR_SERVICE_HOST: '10.0.0.1',
+        ALCAZAR_SERVICE_PORT: '15012',
+        ALCAZAR_PORT_15012_TCP: 'tcp://10.0.0.1:15012',
+        ALCAZAR_PORT: 'x',
+      },
+    ).config.dev,
+  ).toBe(true)
+})
+
+const REFUSED: readonly (readonly [
+  what: string,
+  flags: Record<string, unknown>,
+  environment: NodeJS.ProcessEnv,
+  says: RegExp,
+])[] = [
+  [
+    'dev mode in a cluster',
+    { dev: true },
+    { KUBERNETES_SERVICE_HOST: '10.0.0.1' },
+    /dev mode does not run inside a cluster/,
+  ],
+  [
+    'dev mode on an address that isn’t loopback',
+    { dev: true, listen: '0.0.0.0:15012' },
+    {},
+    /dev mode listens on loopback only/,
+  ],
+  [
+    'dev mode with its health port elsewhere',
+    { dev: true, healthListen: '192.168.0.1:15014' },
+    {},
+    /dev mode listens on loopback only/,
+  ],
+  ['dev mode with a plugged-in CA', { dev: true, pluggedCa: '/etc/cacerts' }, {}, /dev mode makes its own root/],
+  [
+    'no plugged-in CA outside dev mode',
+    { 'attestation.apiServer': 'https://x' },
+    {},
+    /pluggedCa is required outside dev mode/,
+  ],
+  [
+    'no API server outside dev mode',
+    { pluggedCa: '/etc/cacerts' },
+    {},
+    /attestation\.apiServer or attestation\.kubeconfig is required/,
+  ],
+  [
+    'a default lifetime beyond the maximum',
+    { dev: true, 'svid.defaultTtl': '2d', 'svid.maxTtl': '1d' },
+    {},
+    /svid\.defaultTtl is more than zero and at most svid\.maxTtl/,
+  ],
+  ['a default lifetime of zero', { dev: true, 'svid.defaultTtl': '0s' }, {}, /more than zero/],
+  [
+    'a default lifetime that the issuing authority cuts short',
+    { dev: true, 'issuing.lifetime': '5d' },
+    {},
+    /at most a sixth of issuing\.lifetime/,
+  ],
+  [
+    'an issuing authority that outlives its root',
+    { dev: true, 'root.lifetime': '20d' },
+    {},
+    /issuing\.lifetime is at most root\.lifetime/,
+  ],
+  [
+    'a key set without its issuer',
+    { ...PLUGGED, 'attestation.jwksFile': '/jwks' },
+    {},
+    /jwksFile needs attestation\.issuer/,
+  ],
+  [
+    'post-quantum keys without experimental',
+    { dev: true, 'root.algorithm': 'ml-dsa-65' },
+    {},
+    /ML-DSA keys need experimental/,
+  ],
+  [
+    'a trust domain in capitals',
+    { dev: true, trustDomain: 'Cluster.Local' },
+    {},
+    /lower-case letters, digits, dots, dashes and underscores/,
+  ],
+  ['an address without a port', { dev: true, listen: 'localhost' }, {}, /not host:port/],
+  [
+    'a node account that isn’t namespace/name',
+    { dev: true, 'attestation.trustedNodeAccounts': 'ztunnel' },
+    {},
+    /not namespace\/name/,
+  ],
+  ['no audience at all', { dev: true, 'attestation.audiences': '' }, {}, /attestation\.audiences/],
+  ['a limit of zero', { dev: true, 'limits.connections': '0' }, {}, /limits\.connections/],
+]
+
+test.each(REFUSED)('refuses %s', (_what, flags, environment, says) => {
+  const faults = faultsOf(() => load(flags, environment))
+  expect(faults).toHaveLength(1)
+  expect(faults[0]).toMatch(says)
+})
+
+const BAD_FILES: readonly (readonly [what: string, content: string, says: RegExp])[] = [
+  ['an unknown setting', 'dev: true\nsvid:\n  ttl: 1h\n', /unknown setting svid\.ttl/],
+  [
+    'a setting at the wrong level, with the right one',
+    'dev: true\ndefaultTtl: 1h\n',
+    /unknown setting defaultTtl in .*; did you mean svid\.defaultTtl\?/,
+  ],
+  ['a value where a group is', 'dev: true\nsvid: 1h\n', /svid in .* is a group of settings/],
+  ['a list', '- dev\n', /is no mapping of settings/],
+  ['what is not YAML', 'dev: [true\n', /can’t be read as YAML/],
+  ['a number where a duration is', 'dev: true\nsvid:\n  defaultTtl: 24\n', /svid\.defaultTtl/],
+  ['a text where a boolean is', 'dev: "yes"\n', /dev: /],
+]
+
+test.each(BAD_FILES)('refuses a file with %s', (_what, content, says) => {
+  expect(faultsOf(() => load({}, {}, file(content))).join('\n')).toMatch(says)
+})
+
+test('a file that isn’t there is told by name', () => {
+  expect(faultsOf(() => load({ dev: true }, {}, '/nowhere/alcazar.yaml')).join()).toMatch(
+    /\/nowhere\/alcazar\.yaml can’t be read/,
+  )
+})
+
+test('an empty file changes nothing', () => {
+  expect(load({ dev: true }, {}, file('')).config.dev).toBe(true)
+})
+
+test('reads host:port with names, IPv4, IPv6 in brackets and nothing for every address', () => {
+  expect(parseAddress('[::1]:8060')).toEqual({ host: '::1', port: 8060 })
+  expect(parseAddress('istio-ca:8060')).toEqual({ host: 'istio-ca', port: 8060 })
+  expect(parseAddress(':0')).toEqual({ host: '0.0.0.0', port: 0 })
+  for (const bad of ['::1:80', '[1.2.3.4]:80', 'a:65536', 'a:', 'a', '', '[::1]', 'a:-1'])
+    expect(() => parseAddress(bad)).toThrow(/not host:port/)
+})
+
+test('flags and variables are named after their setting, and no two alike', () => {
+  const kubeconfig = SETTINGS.find((setting) => setting.key === 'attestation.kubeconfig')
+  expect(kubeconfig).toMatchObject({ flag: '--attestation-kubeconfig', variable: 'ALCAZAR_ATTESTATION_KUBECONFIG' })
+  expect(new Set(SETTINGS.map((setting) => setting.flag)).size).toBe(SETTINGS.length)
+})
