@@ -1,4 +1,4 @@
-import { plus } from '../core/clock.ts'
+import { earlier, later, plus } from '../core/clock.ts'
 import { type Authority, type AuthoritySet, activeIssuing, activeRoot } from './authority.ts'
 
 export type RotationPolicy = {
@@ -23,10 +23,17 @@ export function nextAction(set: AuthoritySet, holding: string | undefined, now: 
   // A key in memory ends with its process.
   if (active.id !== holding)
     return { kind: 'renew-issuing', because: 'the key of the last issuing authority ended with its process' }
+  const { notBefore, notAfter } = active.certificate.tbs
+  const above = windowAbove(set, active)
+  if (!above) return { kind: 'wait', until: plus(notAfter, 1000) }
+  if (now < notBefore && above.begin <= now)
+    return { kind: 'renew-issuing', because: 'the clock was set back to before it' }
   const renewal = renewalOf(active)
   if (now < renewal) return { kind: 'wait', until: renewal }
-  if (!endsLater(set, active, now, policy)) return { kind: 'wait', until: plus(active.certificate.tbs.notAfter, 1000) }
-  return { kind: 'renew-issuing', because: 'less than a sixth of its life is left' }
+  // A successor is worth making: nothing above caps it to the same end.
+  if (earlier(plus(now, policy.issuingLifetimeMs), above.end) > notAfter)
+    return { kind: 'renew-issuing', because: 'less than a sixth of its life is left' }
+  return { kind: 'wait', until: plus(notAfter, 1000) }
 }
 
 /** When an authority's successor is due. */
@@ -36,10 +43,13 @@ export function renewalOf(authority: Authority): Date {
   return new Date(notAfter.getTime() - life * RENEW_AT_REMAINING)
 }
 
-/** A successor under the same root is worth making: the root doesn't cap it to the same end. */
-function endsLater(set: AuthoritySet, active: Authority, now: Date, policy: RotationPolicy): boolean {
-  const root = activeRoot(set)
-  if (!root) return false
-  const end = Math.min(plus(now, policy.issuingLifetimeMs).getTime(), root.certificate.tbs.notAfter.getTime())
-  return end > active.certificate.tbs.notAfter.getTime()
+/** When all that stands above an issuing authority is valid; nothing if there is no root. */
+function windowAbove(set: AuthoritySet, { intermediates }: Authority): { begin: Date; end: Date } | undefined {
+  const root = activeRoot(set)?.certificate
+  if (!root) return undefined
+  const { notBefore, notAfter } = root.tbs
+  return intermediates.reduce(
+    ({ begin, end }, { tbs }) => ({ begin: later(begin, tbs.notBefore), end: earlier(end, tbs.notAfter) }),
+    { begin: notBefore, end: notAfter },
+  )
 }

@@ -5,7 +5,7 @@ import { type Certificate, isSelfIssued, isValidAt } from '../x509/certificate.t
 import { KEY_USAGE, OID } from '../x509/oids.ts'
 import { publicKeyOf } from './authority.ts'
 
-/** What RFC 5280 §4.2 lets us see as critical: anything else in a CA certificate would be a limit that we ignore. */
+/** What RFC 5280 §4.2 lets us see as critical: anything else would be a limit that we ignore. */
 const UNDERSTOOD: ReadonlySet<string> = new Set([
   OID.basicConstraints,
   OID.keyUsage,
@@ -23,6 +23,7 @@ export function verifyPath(chain: readonly Certificate[], roots: readonly Certif
   if (!subject) throw new CaError('invalid_argument', 'an empty chain')
   for (const [index, certificate] of chain.entries()) {
     checkTimes(certificate, now, `certificate ${index + 1} of the chain`)
+    checkUnderstood(certificate, `certificate ${index + 1} of the chain`)
     const issuer = chain[index + 1]
     if (issuer) {
       checkIssued(certificate, issuer, `certificate ${index + 1} of the chain`)
@@ -86,7 +87,7 @@ export function isSignedBy(certificate: Certificate, key: PublicKey): boolean {
 }
 
 /** May sign certificates that have `below` CA certificates between them and the leaf. @throws CaError `invalid_argument` */
-function checkSigner(certificate: Certificate, below: number, what: string): void {
+export function checkSigner(certificate: Certificate, below: number, what: string): void {
   const constraints = certificate.tbs.basicConstraints
   if (!constraints?.ca) throw new CaError('invalid_argument', `${what} is not a CA`)
   if (certificate.tbs.keyUsage?.has(KEY_USAGE.keyCertSign) !== true)
@@ -96,6 +97,11 @@ function checkSigner(certificate: Certificate, below: number, what: string): voi
       'invalid_argument',
       `${what} allows ${constraints.pathLength} CAs below it, and there are ${below}`,
     )
+  checkUnderstood(certificate, what)
+}
+
+/** RFC 5280 §4.2: a certificate with a critical extension that we don't know is refused, also where it signs nothing. */
+function checkUnderstood(certificate: Certificate, what: string): void {
   for (const [id, { critical }] of certificate.tbs.extensions)
     if (critical && !UNDERSTOOD.has(id))
       throw new CaError('invalid_argument', `${what} has the critical extension ${id}, which is not understood here`)

@@ -3,7 +3,7 @@ import { CaError } from '../core/errors.ts'
 import type { Signer } from '../keys/private-key.ts'
 import { type Certificate, isSelfIssued } from '../x509/certificate.ts'
 import { publicKeyOf } from './authority.ts'
-import { verifyPath } from './path.ts'
+import { checkSigner, verifyPath } from './path.ts'
 
 /** A CA that somebody else made and gave us the key of, found whole. */
 export type PluggedCa = {
@@ -46,9 +46,10 @@ export function pluggedCa(files: PluggedCaFiles, now: Date): PluggedCa {
       throw fault('root-cert.pem', 'holds a certificate twice')
     if (root.tbs.basicConstraints?.ca !== true)
       throw fault('root-cert.pem', `holds a certificate that is not a CA (its number ${index + 1})`)
+    naming('root-cert.pem', 'holds a certificate that can’t be used: ', () => publicKeyOf(root))
   })
   const isRoot = (one: Certificate) => roots.some((root) => equalBytes(root.der, one.der))
-  if (certificate.tbs.basicConstraints?.ca !== true) throw fault('ca-cert.pem', 'holds a certificate that is not a CA')
+  naming('ca-cert.pem', '', () => checkSigner(certificate, 0, 'holds a certificate that'))
   const intermediates = files['cert-chain.pem'].filter((one) => !equalBytes(one.der, certificate.der) && !isRoot(one))
   if (files['cert-chain.pem'].length === 0 && !isSelfIssued(certificate.tbs))
     throw fault(
@@ -56,18 +57,11 @@ export function pluggedCa(files: PluggedCaFiles, now: Date): PluggedCa {
       'is missing or empty; it should hold the certificates from ca-cert.pem up to the root',
     )
   const chain = [certificate, ...intermediates]
-  let root: Certificate
-  try {
-    root = verifyPath(chain, roots, now)
-  } catch (error) {
-    if (error instanceof CaError)
-      throw fault(
-        chain.length > 1 ? 'cert-chain.pem' : 'ca-cert.pem',
-        `does not lead to a root in root-cert.pem: ${error.message}`,
-      )
-    throw error
-  }
-  publicKeyOf(certificate)
+  const root = naming(
+    chain.length > 1 ? 'cert-chain.pem' : 'ca-cert.pem',
+    'does not lead to a root in root-cert.pem: ',
+    () => verifyPath(chain, roots, now),
+  )
   return {
     certificate,
     signer,
@@ -87,6 +81,15 @@ function maySignCas(path: readonly Certificate[]): boolean {
     if (!isSelfIssued(certificate.tbs)) below++
   }
   return true
+}
+
+function naming<T>(file: keyof PluggedCaFiles, what: string, check: () => T): T {
+  try {
+    return check()
+  } catch (error) {
+    if (error instanceof CaError) throw fault(file, `${what}${error.message}`)
+    throw error
+  }
 }
 
 function fault(file: keyof PluggedCaFiles, why: string): CaError {

@@ -62,10 +62,10 @@ export class DevCluster {
   async issueToken(account: ServiceAccount): Promise<string> {
     serviceAccountId(this.#trustDomain, account)
     for (const name of [account.namespace, account.name])
-      if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name))
+      if (name.length > 253 || !/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(name))
         throw new CaError(
           'invalid_argument',
-          `${JSON.stringify(name.slice(0, 80))} is no name of Kubernetes: lower-case letters, digits and dashes, at most 63`,
+          `${JSON.stringify(name.slice(0, 80))} is no name of Kubernetes: lower-case letters, digits and dashes, with dots between labels`,
         )
     if (account.namespace.includes('.') || account.namespace.length > 63)
       throw new CaError('invalid_argument', 'the name of a namespace has no dots and at most 63 characters')

@@ -55,6 +55,7 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
     const began = clock.elapsed()
     events.svidRequested(context)
     let caller: Caller | undefined
+    let intended = false
     try {
       caller = await attest(credentials, signal)
       const entitlement = entitlementOf(caller, ttlSeconds * 1000, policy)
@@ -67,6 +68,7 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
       const prepared = prepareSvid(caller, entitlement, key, authority, clock, random)
       signal.throwIfAborted()
       await ledger.intend(intent(context, caller, prepared, name, clock))
+      intended = true
       const svid = await issueSvid(prepared)
       await ledger.record(outcome(context, svid, clock))
 
@@ -78,21 +80,25 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
         bundleSequence: authority.bundle.sequence,
       }
     } catch (thrown) {
-      // Who gave up waiting is refused nothing and gets no answer.
-      if (signal.aborted) throw new CaError('dependency_unavailable', 'the caller gave up', { cause: thrown })
-      const error = asCaError(thrown)
+      const gaveUp = new CaError('dependency_unavailable', 'the caller gave up', { cause: thrown })
+      // Who gave up waiting is refused nothing and gets no answer; but no intent stays without its outcome.
+      if (signal.aborted && !intended) throw gaveUp
+      const error = signal.aborted ? gaveUp : asCaError(thrown)
       const reason = refusalOf(error)?.reason
-      await ledger.record({
-        kind: 'refused',
-        at: clock.now().toISOString(),
-        requestId: context.requestId,
-        peer: context.peer,
-        ...(caller && { caller: callerRecord(caller) }),
-        code: error.code,
-        ...(reason && { reason }),
-        detail: causesOf(error.code === 'unauthenticated' ? error.cause : error).slice(0, 1000),
-      })
-      events.svidRefused(context, { error, reason, ms: clock.elapsed() - began })
+      try {
+        await ledger.record({
+          kind: 'refused',
+          at: clock.now().toISOString(),
+          requestId: context.requestId,
+          peer: context.peer,
+          ...(caller && { caller: callerRecord(caller) }),
+          code: error.code,
+          ...(reason && { reason }),
+          detail: causesOf(error.code === 'unauthenticated' ? error.cause : error).slice(0, 1000),
+        })
+      } finally {
+        events.svidRefused(context, { error, reason, ms: clock.elapsed() - began })
+      }
       throw error
     }
   }

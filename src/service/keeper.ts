@@ -17,7 +17,7 @@ import { nextAction } from '../authority/next-action.ts'
 import { leadsTo } from '../authority/path.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import { equalBytes, shortId } from '../core/bytes.ts'
-import { loop } from '../core/clock.ts'
+import { later, loop } from '../core/clock.ts'
 import { MINUTE } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { Latest } from '../core/latest.ts'
@@ -45,6 +45,8 @@ export type KeeperParts = Making & {
   readonly ledger: Ledger
   readonly events: Events
 }
+
+type Successor = { readonly authority: Authority; readonly signer: Signer }
 
 /** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */
 const LOOK_EVERY_MS = MINUTE
@@ -106,9 +108,12 @@ export class Keeper implements IssuingKeys {
       .map((authority) => authority.publicKey)
   }
 
-  /** Whether some authority of ours, of whatever state, has that key. */
+  /** Whether some authority of ours, of whatever state, has that key, or a plugged-in CA above one. */
   isOurs(key: PublicKey): boolean {
-    return this.#set.authorities.some((authority) => equalBytes(authority.publicKey.spki, key.spki))
+    return this.#set.authorities.some(
+      ({ publicKey, intermediates }) =>
+        equalBytes(publicKey.spki, key.spki) || intermediates.some(({ tbs }) => equalBytes(tbs.publicKey, key.spki)),
+    )
   }
 
   /** Does what is due, every minute, until the signal. */
@@ -146,33 +151,34 @@ export class Keeper implements IssuingKeys {
           'invalid_argument',
           `root-cert.pem shares no certificate with the bundle published so far (${before.map((root) => shortId(root.id)).join(', ')}): whoever trusts that bundle would refuse every new certificate; put the old roots beside the new ones first, and take them out when nothing stands on them`,
         )
-      const roots = ca.roots.map((certificate) =>
-        authorityOf(
-          certificate,
-          {
-            role: 'root',
-            state: 'prepared',
-            key: equalBytes(certificate.der, ca.certificate.der) ? 'plugged-in' : 'elsewhere',
-          },
-          clock.now(),
-        ),
-      )
+      const roots = ca.roots.map((certificate) => {
+        const key = equalBytes(certificate.der, ca.certificate.der) ? 'plugged-in' : 'elsewhere'
+        return authorityOf(certificate, { role: 'root', state: 'prepared', key }, clock.now())
+      })
       const root = roots.find((one) => equalBytes(one.certificate.der, ca.root.der)) as Authority
-      const next = withPluggedRoots(this.#set, roots, root, (issuing) =>
-        leadsTo([issuing.certificate, ...issuing.intermediates], ca.roots, clock.now()),
+      // A clock that was set back takes no root away from what was made before.
+      const next = withPluggedRoots(this.#set, roots, root, ({ certificate, intermediates }) =>
+        leadsTo([certificate, ...intermediates], ca.roots, later(clock.now(), certificate.tbs.notBefore)),
       )
-      if (next.bundleSequence !== this.#set.bundleSequence || before.length === 0) await this.#publish(next)
-      else await this.#commit(next)
+      const successor = ca.maySignCas ? await this.#makeIssuing(ca, stepsOf(ca)) : this.#pluggedIssuing(ca)
+      const published = next.bundleSequence !== this.#set.bundleSequence || before.length === 0
+      // All in one write: there is no moment at which what signs doesn't lead to what is published.
+      await this.#activate(next, successor)
       this.#source = { kind: 'plugged-in', ca }
       this.#parent = ca
+      if (published) events.bundlePublished(bundleOf(next), bundledRoots(next))
       events.pluggedCaTaken(root)
+      const because = ca.maySignCas ? 'the plugged-in CA was taken' : 'the plugged-in CA may not sign CAs'
+      events.authorityActivated(successor.authority, because)
+      if (published)
+        for (const one of bundledRoots(next))
+          await this.#record('bundle published', one, `bundle ${next.bundleSequence}, ${one.state}`)
       await this.#record(
         'plugged-in CA taken',
         root,
         `signs ${ca.maySignCas ? 'issuing authorities' : 'leaves itself'}`,
       )
-      if (ca.maySignCas) await this.#renewIssuing('the plugged-in CA was taken')
-      else await this.#activate(this.#pluggedIssuing(ca), ca.signer, 'the plugged-in CA may not sign CAs')
+      await this.#record('issuing authority activated', successor.authority, because)
     })
   }
 
@@ -220,68 +226,55 @@ export class Keeper implements IssuingKeys {
     const { clock, issuing } = this.#parts
     if (this.#source.kind === 'plugged-in' && !this.#source.ca.maySignCas) return
     const action = nextAction(this.#set, this.#holding, clock.now(), { issuingLifetimeMs: issuing.lifetimeMs })
-    if (action.kind === 'renew-issuing') await this.#renewIssuing(action.because)
+    if (action.kind === 'wait') return
+    if (!this.#parent) throw new CaError('not_ready', 'there is no root to sign an issuing authority')
+    const steps = this.#source.kind === 'plugged-in' ? stepsOf(this.#source.ca) : []
+    const successor = await this.#makeIssuing(this.#parent, steps)
+    await this.#activate(this.#set, successor)
+    this.#parts.events.authorityActivated(successor.authority, action.because)
+    await this.#record('issuing authority activated', successor.authority, action.because)
   }
 
-  async #renewIssuing(because: string): Promise<void> {
+  async #makeIssuing(parent: Parent, intermediates: readonly Certificate[]): Promise<Successor> {
     const { trustDomain, issuing, clock } = this.#parts
-    const parent = this.#parent
-    if (!parent) throw new CaError('not_ready', 'there is no root to sign an issuing authority')
     const key = await PrivateKey.generate(issuing.algorithm)
     const certificate = await makeIssuing(trustDomain, key.publicKey, parent, issuing.lifetimeMs, this.#parts)
-    const intermediates =
-      this.#source.kind === 'plugged-in' ? [this.#source.ca.certificate, ...this.#source.ca.intermediates] : []
     const authority = authorityOf(
       certificate,
-      { role: 'issuing', state: 'active', key: 'memory', intermediates: this.#withoutRoots(intermediates) },
+      { role: 'issuing', state: 'active', key: 'memory', intermediates },
       clock.now(),
     )
-    await this.#activate(authority, key, because)
+    return { authority, signer: key }
   }
 
-  #pluggedIssuing(ca: PluggedCa): Authority {
-    return authorityOf(
-      ca.certificate,
-      { role: 'issuing', state: 'active', key: 'plugged-in', intermediates: ca.intermediates },
+  #pluggedIssuing({ certificate, intermediates, signer }: PluggedCa): Successor {
+    const authority = authorityOf(
+      certificate,
+      { role: 'issuing', state: 'active', key: 'plugged-in', intermediates },
       this.#parts.clock.now(),
     )
-  }
-
-  #withoutRoots(certificates: readonly Certificate[]): readonly Certificate[] {
-    const roots = bundledRoots(this.#set)
-    return certificates.filter((one) => !roots.some((root) => equalBytes(root.certificate.der, one.der)))
+    return { authority, signer }
   }
 
   /** A new authority signs something that verifies before anybody gets to see it sign. */
-  async #activate(authority: Authority, signer: Signer, because: string): Promise<void> {
-    const { clock, events } = this.#parts
+  async #activate(set: AuthoritySet, { authority, signer }: Successor): Promise<void> {
     await proveSigning(
       { certificate: authority.certificate, signer },
       authority.intermediates,
-      bundledRoots(this.#set).map((root) => root.certificate),
+      bundledRoots(set).map((root) => root.certificate),
       this.#parts,
     )
-    const others = this.#set.authorities.filter(
-      (other) => !equalBytes(other.certificate.der, authority.certificate.der),
+    const others = set.authorities.filter(
+      (other) => other.role === 'root' || !equalBytes(other.certificate.der, authority.certificate.der),
     )
-    await this.#commit(withoutEnded(withActiveIssuing({ ...this.#set, authorities: others }, authority), clock.now()))
+    const next = withActiveIssuing({ ...set, authorities: others }, authority)
+    await this.#commit(withoutEnded(next, this.#parts.clock.now()))
     this.#holding = authority.id
     this.active.set(activeAuthority(this.#set, authority, signer))
-    events.authorityActivated(authority, because)
-    await this.#record('issuing authority activated', authority, because)
-  }
-
-  async #publish(next: AuthoritySet): Promise<void> {
-    await this.#commit(next)
-    const roots = bundledRoots(next)
-    this.#parts.events.bundlePublished(bundleOf(next), roots)
-    for (const root of roots)
-      await this.#record('bundle published', root, `bundle ${next.bundleSequence}, ${root.state}`)
   }
 
   /** Durable first, memory last (invariant 4). */
   async #commit(next: AuthoritySet): Promise<void> {
-    if (next === this.#set) return
     this.#revision = await this.#parts.store.write(this.#revision, next)
     this.#set = next
   }
@@ -315,4 +308,9 @@ export class Keeper implements IssuingKeys {
       detail,
     })
   }
+}
+
+/** What stands between an issuing authority that `ca` signs and the root. */
+function stepsOf(ca: PluggedCa): readonly Certificate[] {
+  return [ca.certificate, ...ca.intermediates].filter((one) => !ca.roots.some((root) => equalBytes(root.der, one.der)))
 }

@@ -26,6 +26,8 @@ export type CaOptions = {
   tokenPolicy?: Partial<TokenPolicy>
   issuancePolicy?: Partial<IssuancePolicy>
   trustedNodeAccounts?: { namespace: string; name: string }[]
+  /** The cluster's token key; a file of many tests may share one. */
+  signer?: TokenSigner
 }
 
 /** The cluster a test describes: what its watch shows, and what its API server says. */
@@ -36,6 +38,8 @@ export class TestCluster {
   silence = 0
   /** Nobody answers. */
   down = false
+  /** The watch has not seen any of it yet; the API server knows. */
+  blind = false
   review: (token: string) => TokenReview = () => ({ authenticated: false, error: 'unknown token' })
   /** Questions put to the API server. */
   asked: string[] = []
@@ -64,9 +68,10 @@ export class TestCluster {
       )
     return {
       watch: {
-        pod: (uid) => this.pods.get(uid),
-        serviceAccountUid: ({ namespace, name }) => this.accounts.get(`${namespace}/${name}`),
-        runsOn: (node, { namespace, name }) => runsAs(node, namespace, name).length > 0,
+        pod: (uid) => (this.blind ? undefined : this.pods.get(uid)),
+        serviceAccountUid: ({ namespace, name }) =>
+          this.blind ? undefined : this.accounts.get(`${namespace}/${name}`),
+        runsOn: (node, { namespace, name }) => !this.blind && runsAs(node, namespace, name).length > 0,
         silence: () => this.silence,
       },
       reader: {
@@ -104,7 +109,7 @@ export async function aCa(options: CaOptions = {}) {
     clock,
     random,
   })
-  const signer = new TokenSigner()
+  const signer = options.signer ?? new TokenSigner()
   const cluster = new TestCluster()
   const keys = new TokenKeys(
     async () => ({ issuer: signer.issuer, jwks: JSON.stringify(signer.jwks) }),

@@ -1,0 +1,195 @@
+import { X509Certificate } from 'node:crypto'
+import { expect } from 'vitest'
+import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
+import { type AuthoritySet, activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
+import { printJournal, readJournal } from '../../src/authority/journal.ts'
+import { leadsTo } from '../../src/authority/path.ts'
+import { DAY, HOUR } from '../../src/core/duration.ts'
+import { issueSvid, prepareSvid } from '../../src/issuance/svid.ts'
+import { keyAlgorithm } from '../../src/keys/algorithms.ts'
+import { PrivateKey } from '../../src/keys/private-key.ts'
+import { Keeper, type RootSource } from '../../src/service/keeper.ts'
+import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
+import { type Certificate, isValidAt, readCertificate } from '../../src/x509/certificate.ts'
+import { readPem } from '../../src/x509/pem.ts'
+import { aCaller, anEntitlement } from './an-issuer.ts'
+import { FakeClock } from './fake-clock.ts'
+import { MemoryLedger } from './memory-ledger.ts'
+import { MemoryStore } from './memory-store.ts'
+import { recordedEvents } from './recorded-events.ts'
+import { seededRandom } from './seeded-random.ts'
+
+/** A root made and kept here. */
+export const DEV: RootSource = {
+  kind: 'dev',
+  root: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: 3650 * DAY },
+}
+
+type Issued = { readonly leaf: Certificate; readonly chain: readonly Certificate[] }
+
+/** One state directory and all that was issued from it, through every restart. Its clock begins at 2030-01-01 and only a test moves it. */
+export class World {
+  readonly clock = new FakeClock()
+  readonly store = new MemoryStore()
+  readonly ledger = new MemoryLedger()
+  events = recordedEvents()
+  source: RootSource
+  issuingLifetimeMs: number
+  /** What runs now; nothing after a crash. */
+  keeper: Keeper | undefined
+  readonly issued: Issued[] = []
+  /** The roots of every bundle that was ever durable, by sequence. */
+  readonly bundles = new Map<number, string>()
+  readonly #revoked = new Set<string>()
+  readonly #random = seededRandom(5)
+  #leafKey: PrivateKey | undefined
+
+  constructor(source: RootSource = DEV, { issuingLifetimeMs = 30 * DAY } = {}) {
+    this.source = source
+    this.issuingLifetimeMs = issuingLifetimeMs
+  }
+
+  /** Another process on the same state: whatever ran before is gone, with all it held in memory. */
+  async start(change: Partial<Parameters<typeof Keeper.open>[0]> = {}): Promise<Keeper> {
+    this.keeper = undefined
+    this.events = recordedEvents()
+    this.keeper = await Keeper.open({
+      store: this.store,
+      trustDomain: TrustDomain.parse('cluster.local'),
+      source: this.source,
+      issuing: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: this.issuingLifetimeMs },
+      ledger: this.ledger,
+      events: this.events,
+      clock: this.clock,
+      random: this.#random,
+      ...change,
+    })
+    return this.keeper
+  }
+
+  get active(): ActiveAuthority {
+    return this.keeper?.active.get() as ActiveAuthority
+  }
+
+  /** What is durable. */
+  get journal(): { readonly revision: number; readonly set: AuthoritySet } {
+    return readJournal(this.store.text ?? '')
+  }
+
+  async issue(ttlMs = 24 * HOUR): Promise<Issued> {
+    this.#leafKey ??= await PrivateKey.generate(keyAlgorithm('ecdsa-p256'))
+    const authority = this.active
+    const { publicKey } = this.#leafKey
+    const { der } = await issueSvid(
+      prepareSvid(aCaller(), anEntitlement(ttlMs), publicKey, authority, this.clock, this.#random),
+    )
+    const chain = authority.chainPem.flatMap((pem) =>
+      readPem(pem, 100_000, 'nothing else').map((block) => readCertificate(block.der)),
+    )
+    const issued = { leaf: readCertificate(der), chain }
+    this.issued.push(issued)
+    return issued
+  }
+
+  /** The unexpired SVIDs that the durable bundle does not verify any more. */
+  stranded(): readonly Issued[] {
+    const now = this.clock.now()
+    const roots = bundledRoots(this.journal.set).map((root) => root.certificate)
+    return this.issued.filter(({ leaf, chain }) => isValidAt(leaf.tbs, now) && !verifies([leaf, ...chain], roots, now))
+  }
+
+  /**
+   * Proves again, from what is durable and what runs, everything that must hold after whatever happened. SVIDs may lose their place only
+   * where an admin took out the root they stood on.
+   */
+  async check(): Promise<void> {
+    if (this.store.text === undefined) return
+    const now = this.clock.now()
+    const { revision, set } = this.journal
+    const roots = bundledRoots(set)
+
+    expect(set.authorities.filter((one) => one.role === 'issuing' && one.state === 'active').length).toBeLessThan(2)
+    expect(set.authorities.filter((one) => one.role === 'root' && one.state === 'active').length).toBeLessThan(2)
+    if (this.source.kind === 'dev') expect(set.authorities.filter((one) => one.role === 'root')).toHaveLength(1)
+
+    const bundle = roots.map((root) => Buffer.from(root.certificate.der).toString('base64')).join()
+    if (roots.length > 0) {
+      expect(this.bundles.get(set.bundleSequence) ?? bundle, 'one sequence, one bundle').toBe(bundle)
+      this.bundles.set(set.bundleSequence, bundle)
+      expect(Math.max(...this.bundles.keys()), 'the sequence only grows').toBe(set.bundleSequence)
+    }
+
+    for (const { leaf, chain } of this.issued) {
+      if (!isValidAt(leaf.tbs, now)) continue
+      const [issuer] = chain
+      const record = set.authorities.find(
+        ({ role, certificate }) =>
+          role === 'issuing' &&
+          (issuer
+            ? Buffer.compare(certificate.der, issuer.der) === 0
+            : // A root that signs leaves itself stands in no chain.
+              Buffer.compare(certificate.tbs.subject, leaf.tbs.issuer) === 0),
+      )
+      // What signed it is remembered for as long as it lives.
+      expect(record, 'the issuer is in the journal').toBeDefined()
+      if (record?.state === 'revoked') {
+        const certificates = roots.map((root) => root.certificate)
+        // A root that comes back later brings nothing back that was revoked with it.
+        if (!this.#revoked.has(record.id))
+          expect(
+            leadsTo([record.certificate, ...chain.slice(1)], certificates, now),
+            'revoked although its root is in the bundle',
+          ).toBe(false)
+        this.#revoked.add(record.id)
+        continue
+      }
+      if (record) expect(leaf.tbs.notAfter <= record.certificate.tbs.notAfter, 'it outlives its issuer').toBe(true)
+      expect(
+        verifies(
+          [leaf, ...chain],
+          roots.map((root) => root.certificate),
+          now,
+        ),
+        'an SVID is stranded',
+      ).toBe(true)
+    }
+
+    if (!this.keeper || this.keeper.stopped !== undefined) return
+    expect(printJournal(revision, this.keeper.set), 'memory is what is durable').toBe(this.store.text)
+    expect(this.active.authority.id).toBe(activeIssuing(set)?.id)
+    expect(activeRoot(set), 'there is an active root').toBeDefined()
+    const { notBefore, notAfter } = this.active.authority.certificate.tbs
+    if (now < notBefore || now >= notAfter) return
+    const { leaf, chain } = await this.issue(HOUR)
+    this.issued.pop()
+    expect(
+      verifies(
+        [leaf, ...chain],
+        roots.map((root) => root.certificate),
+        now,
+      ),
+      'what is signed now verifies in the published bundle',
+    ).toBe(true)
+    expect(this.keeper.mayVouch(leaf.tbs.issuer, now).length, 'what signs vouches, too').toBeGreaterThan(0)
+  }
+}
+
+/** By our own check and by Node's, which shares nothing with it. */
+function verifies(path: readonly Certificate[], roots: readonly Certificate[], now: Date): boolean {
+  const ours = leadsTo(path, roots, now)
+  expect(nodeVerifies(path, roots, now), 'two verifiers agree').toBe(ours)
+  return ours
+}
+
+function nodeVerifies(path: readonly Certificate[], roots: readonly Certificate[], now: Date): boolean {
+  const read = ({ der }: Certificate) => new X509Certificate(Buffer.from(der))
+  const isCurrent = (one: X509Certificate) =>
+    one.validFromDate <= now && now < new Date(one.validToDate.getTime() + 1000)
+  const links = path.map(read)
+  if (!links.every(isCurrent)) return false
+  const signedBy = (one: X509Certificate, issuer: X509Certificate) =>
+    issuer.ca && one.checkIssued(issuer) && one.verify(issuer.publicKey)
+  if (!links.every((one, index) => index === 0 || signedBy(links[index - 1] as X509Certificate, one))) return false
+  const last = links.at(-1) as X509Certificate
+  return roots.map(read).some((root) => isCurrent(root) && (root.raw.equals(last.raw) || signedBy(last, root)))
+}

@@ -1,0 +1,275 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { activeAuthority, bundleOf } from '../../src/authority/active-authority.ts'
+import {
+  AUTHORITY_STATES,
+  type Authority,
+  activeIssuing,
+  activeRoot,
+  authorityOf,
+  bundledRoots,
+  mayVouch,
+  publicKeyOf,
+  withActiveIssuing,
+  withoutEnded,
+  withPluggedRoots,
+} from '../../src/authority/authority.ts'
+import { hex } from '../../src/core/bytes.ts'
+import { plus } from '../../src/core/clock.ts'
+import { DAY } from '../../src/core/duration.ts'
+import { keyIdOf } from '../../src/keys/public-key.ts'
+import { sequence } from '../../src/x509/der.ts'
+import { certificatePem } from '../../src/x509/pem.ts'
+import { aSet, issuingOf, NOW, rootOf } from '../_support/authority-sets.ts'
+import { odd } from '../_support/odd-certificates.ts'
+import type { TestCa } from '../_support/plugged-ca.ts'
+
+let a: TestCa
+let b: TestCa
+let underA: TestCa
+let underB: TestCa
+
+beforeAll(async () => {
+  a = await odd('root a', 'itself')
+  b = await odd('root b', 'itself')
+  underA = await odd('issuing under a', a, { pathLength: 0, notAfter: plus(NOW, 30 * DAY) })
+  underB = await odd('issuing under b', b, { pathLength: 0, notAfter: plus(NOW, 40 * DAY) })
+})
+
+const states = (authorities: readonly Authority[]) =>
+  authorities.map(({ role, state, certificate }) => [role, state, certificate] as const)
+
+test('knows an authority by its key: the same key under another certificate has the same id', async () => {
+  const again = await odd('another name', 'itself', { key: a.key })
+  expect(rootOf(again).id).toBe(rootOf(a).id)
+  expect(rootOf(a).id).toBe(hex(keyIdOf(a.key.publicKey.spki)))
+})
+
+test('refuses a certificate whose key is of a kind that is not taken', async () => {
+  const { certificate } = await odd('odd', 'itself')
+  expect(() => publicKeyOf({ ...certificate, tbs: { ...certificate.tbs, publicKey: sequence() } })).toThrow(
+    expect.objectContaining({ code: 'invalid_argument', message: expect.stringContaining('key') }),
+  )
+})
+
+test('has every root in the bundle but the revoked ones', () => {
+  for (const state of AUTHORITY_STATES)
+    expect([state, bundledRoots(aSet([rootOf(a, { state })])).length]).toEqual([state, state === 'revoked' ? 0 : 1])
+})
+
+test('never has an issuing authority in the bundle', () => {
+  expect(bundledRoots(aSet([issuingOf(underA)]))).toEqual([])
+})
+
+test('finds what signs now by role and state', () => {
+  const set = aSet([rootOf(b, { state: 'old' }), rootOf(a), issuingOf(underB, { state: 'old' }), issuingOf(underA)])
+  expect(activeRoot(set)?.certificate).toBe(a.certificate)
+  expect(activeIssuing(set)?.certificate).toBe(underA.certificate)
+})
+
+describe('vouching for client certificates', () => {
+  test.each([
+    ['prepared', false],
+    ['active', true],
+    ['old', true],
+    ['tainted', false],
+    ['revoked', false],
+  ] as const)('an issuing authority that is %s: %s', (state, may) => {
+    expect(mayVouch(issuingOf(underA, { state }), NOW)).toBe(may)
+  })
+
+  test('a root never does, even while it is active', () => {
+    expect(mayVouch(rootOf(a), NOW)).toBe(false)
+  })
+
+  test('ends with the last second of the authority’s certificate', () => {
+    const end = underA.certificate.tbs.notAfter
+    expect([mayVouch(issuingOf(underA), end), mayVouch(issuingOf(underA), plus(end, 1000))]).toEqual([true, false])
+  })
+})
+
+describe('activating an issuing authority', () => {
+  test('makes the former one old in the same set and leaves all else alone', () => {
+    const tainted = issuingOf(underB, { state: 'tainted' })
+    const before = aSet([rootOf(a), tainted, issuingOf(underA)])
+    const after = withActiveIssuing(before, issuingOf(underB, { state: 'prepared' }))
+    expect(states(after.authorities)).toEqual([
+      ['root', 'active', a.certificate],
+      ['issuing', 'tainted', underB.certificate],
+      ['issuing', 'old', underA.certificate],
+      ['issuing', 'active', underB.certificate],
+    ])
+  })
+
+  test('changes no bundle, and so no sequence', () => {
+    const before = aSet([rootOf(a), issuingOf(underA)], { bundleSequence: 7 })
+    expect(withActiveIssuing(before, issuingOf(underB)).bundleSequence).toBe(7)
+  })
+
+  test('leaves the set it was given as it was', () => {
+    const before = aSet([rootOf(a), issuingOf(underA)])
+    withActiveIssuing(before, issuingOf(underB))
+    expect(states(before.authorities).map(([, state]) => state)).toEqual(['active', 'active'])
+  })
+})
+
+describe('dropping what has ended', () => {
+  test('forgets an issuing authority only after the last second of its certificate', () => {
+    const set = aSet([rootOf(a), issuingOf(underA, { state: 'old' }), issuingOf(underB)])
+    const end = underA.certificate.tbs.notAfter
+    expect(withoutEnded(set, end).authorities).toHaveLength(3)
+    expect(withoutEnded(set, plus(end, 1000)).authorities.map((one) => one.certificate)).toEqual([
+      a.certificate,
+      underB.certificate,
+    ])
+  })
+
+  test('keeps a root that has ended: taking it out is the admin’s decision', () => {
+    const set = aSet([rootOf(a)])
+    expect(withoutEnded(set, plus(a.certificate.tbs.notAfter, DAY)).authorities).toHaveLength(1)
+  })
+
+  test('is the very same set where nothing has ended', () => {
+    const set = aSet([rootOf(a), issuingOf(underA)])
+    expect(withoutEnded(set, NOW)).toBe(set)
+  })
+})
+
+describe('roots of a plugged-in CA', () => {
+  const prepared = (ca: TestCa) =>
+    authorityOf(ca.certificate, { role: 'root', state: 'prepared', key: 'elsewhere' }, plus(NOW, DAY))
+  const all = () => true
+  const begun = () => withPluggedRoots(aSet([]), [prepared(a)], prepared(a), all)
+  const both = () => withPluggedRoots(begun(), [prepared(a), prepared(b)], prepared(a), all)
+
+  test('begins with bundle 1', () => {
+    expect(begun()).toMatchObject({ bundleSequence: 1, authorities: [{ state: 'active' }] })
+  })
+
+  test('A → A+B: B is prepared, A goes on signing, the bundle is number 2', () => {
+    expect(both().bundleSequence).toBe(2)
+    expect(states(both().authorities)).toEqual([
+      ['root', 'active', a.certificate],
+      ['root', 'prepared', b.certificate],
+    ])
+  })
+
+  test('A+B with B signing: A is old, and the bundle is the same', () => {
+    const after = withPluggedRoots(both(), [prepared(a), prepared(b)], prepared(b), all)
+    expect(after.bundleSequence).toBe(2)
+    expect(states(after.authorities)).toEqual([
+      ['root', 'old', a.certificate],
+      ['root', 'active', b.certificate],
+    ])
+  })
+
+  test('back to A signing: B, which signed, is old and not prepared again', () => {
+    const there = withPluggedRoots(both(), [prepared(a), prepared(b)], prepared(b), all)
+    const back = withPluggedRoots(there, [prepared(a), prepared(b)], prepared(a), all)
+    expect(back.authorities.map(({ state }) => state)).toEqual(['active', 'old'])
+  })
+
+  test('A+B → B: A is revoked and out of the bundle, which is number 3', () => {
+    const after = withPluggedRoots(both(), [prepared(b)], prepared(b), all)
+    expect(after.bundleSequence).toBe(3)
+    expect(states(after.authorities)).toEqual([
+      ['root', 'active', b.certificate],
+      ['root', 'revoked', a.certificate],
+    ])
+    expect(bundleOf(after).roots).toEqual([b.certificate.der])
+  })
+
+  test('revokes the issuing authorities that no remaining root vouches for, and only those', () => {
+    const set = { ...both(), authorities: [...both().authorities, issuingOf(underA), issuingOf(underB)] }
+    const after = withPluggedRoots(
+      set,
+      [prepared(b)],
+      prepared(b),
+      (issuing) => issuing.certificate === underB.certificate,
+    )
+    expect(states(after.authorities).filter(([role]) => role === 'issuing')).toEqual([
+      ['issuing', 'revoked', underA.certificate],
+      ['issuing', 'active', underB.certificate],
+    ])
+  })
+
+  test('does not vouch again for what was revoked when its root comes back', () => {
+    const set = { ...both(), authorities: [...both().authorities, issuingOf(underA)] }
+    const without = withPluggedRoots(set, [prepared(b)], prepared(b), () => false)
+    const back = withPluggedRoots(without, [prepared(a), prepared(b)], prepared(b), all)
+    expect(back.authorities.find(({ role }) => role === 'issuing')?.state).toBe('revoked')
+  })
+
+  test('a root that comes back is prepared, stands there once, and the bundle grows by one', () => {
+    const without = withPluggedRoots(both(), [prepared(b)], prepared(b), all)
+    const back = withPluggedRoots(without, [prepared(a), prepared(b)], prepared(b), all)
+    expect(back.bundleSequence).toBe(4)
+    expect(states(back.authorities)).toEqual([
+      ['root', 'prepared', a.certificate],
+      ['root', 'active', b.certificate],
+    ])
+  })
+
+  test('keeps when each root was first seen', () => {
+    const later = authorityOf(
+      a.certificate,
+      { role: 'root', state: 'prepared', key: 'elsewhere' },
+      plus(NOW, 100 * DAY),
+    )
+    const after = withPluggedRoots(both(), [later, prepared(b)], later, all)
+    expect(after.authorities[0]?.createdAt).toEqual(plus(NOW, DAY))
+  })
+
+  test('the same roots again are the same bundle', () => {
+    expect(withPluggedRoots(both(), [prepared(a), prepared(b)], prepared(a), all).bundleSequence).toBe(2)
+  })
+
+  test('the same roots in another order are another bundle: its digest is over their order', () => {
+    expect(withPluggedRoots(both(), [prepared(b), prepared(a)], prepared(a), all).bundleSequence).toBe(3)
+  })
+
+  test('the same key under a new certificate is another root', async () => {
+    const renewed = await odd('root a', 'itself', { key: a.key, notAfter: plus(NOW, 1000 * DAY) })
+    const after = withPluggedRoots(begun(), [prepared(a), prepared(renewed)], prepared(renewed), all)
+    expect(after.bundleSequence).toBe(2)
+    expect(after.authorities.map(({ state }) => state)).toEqual(['old', 'active'])
+  })
+})
+
+describe('the active authority', () => {
+  test('hands out the issuing authority and what stands above it, without the roots', async () => {
+    const between = await odd('between', a)
+    const signer = await odd('signer', between, { pathLength: 0 })
+    const issuing = issuingOf(signer, { intermediates: [between.certificate] })
+    const active = activeAuthority(aSet([rootOf(a), issuing]), issuing, signer.key)
+    expect(active.chainPem).toEqual([signer, between].map((one) => certificatePem(one.certificate.der)))
+    expect(active.rootsPem).toBe(certificatePem(a.certificate.der))
+  })
+
+  test('does not name a root twice that signs leaves itself', () => {
+    const active = activeAuthority(aSet([rootOf(a), issuingOf(a)]), issuingOf(a), a.key)
+    expect(active.chainPem).toEqual([])
+    expect(active.rootsPem).toBe(certificatePem(a.certificate.der))
+  })
+
+  test('gives all roots of the bundle as one text', () => {
+    const set = aSet([rootOf(a), rootOf(b, { state: 'prepared' }), issuingOf(underA)])
+    const { rootsPem } = activeAuthority(set, issuingOf(underA), underA.key)
+    expect(rootsPem).toBe(certificatePem(a.certificate.der) + certificatePem(b.certificate.der))
+  })
+
+  test('names its key as its own certificate does, also where that is not our way to count it', () => {
+    const keyId = Buffer.from('0102030405', 'hex')
+    const tbs = { ...underA.certificate.tbs, subjectKeyId: keyId }
+    const issuing = issuingOf({ key: underA.key, certificate: { ...underA.certificate, tbs } })
+    expect(activeAuthority(aSet([rootOf(a), issuing]), issuing, underA.key).keyId).toEqual(keyId)
+  })
+
+  test('is frozen: a rotation replaces it', () => {
+    const active = activeAuthority(aSet([rootOf(a), issuingOf(underA)]), issuingOf(underA), underA.key)
+    expect([Object.isFrozen(active), Object.isFrozen(active.chainPem), Object.isFrozen(active.bundle)]).toEqual([
+      true,
+      true,
+      true,
+    ])
+  })
+})

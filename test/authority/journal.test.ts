@@ -1,0 +1,171 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { printJournal, readJournal } from '../../src/authority/journal.ts'
+import { sha256Hex } from '../../src/core/bytes.ts'
+import { CaError } from '../../src/core/errors.ts'
+import { aSet, issuingOf, rootOf } from '../_support/authority-sets.ts'
+import { odd } from '../_support/odd-certificates.ts'
+
+type Body = Record<string, unknown> & { authorities: Record<string, unknown>[] }
+
+let text: string
+
+beforeAll(async () => {
+  const root = await odd('root', 'itself')
+  const between = await odd('between', root)
+  const issuing = issuingOf(await odd('issuing', between, { pathLength: 0 }), { intermediates: [between.certificate] })
+  text = printJournal(7, aSet([rootOf(root), issuing], { origin: 'plugged-in', bundleSequence: 3 }))
+})
+
+/** The journal with its body changed, and a digest that fits. */
+function changed(change: (body: Body) => void): string {
+  const { body } = JSON.parse(text) as { body: Body }
+  change(body)
+  return JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body })
+}
+
+function refusal(journal: string): CaError {
+  try {
+    readJournal(journal)
+  } catch (error) {
+    if (error instanceof CaError) return error
+    throw error
+  }
+  expect.fail('the journal was read')
+}
+
+test('reads back what it printed', () => {
+  const { revision, set } = readJournal(text)
+  expect(revision).toBe(7)
+  expect(set).toMatchObject({ origin: 'plugged-in', bundleSequence: 3, trustDomain: { name: 'cluster.local' } })
+  expect(printJournal(7, set)).toBe(text)
+})
+
+test('holds no private key', () => {
+  expect(text).not.toMatch(/PRIVATE|key\.pem/)
+})
+
+test('notices every single flipped bit', () => {
+  const bytes = Buffer.from(text)
+  const unnoticed: string[] = []
+  for (let at = 0; at < bytes.length; at++)
+    for (let bit = 0; bit < 8; bit++) {
+      bytes[at] = (bytes[at] as number) ^ (1 << bit)
+      const journal = bytes.toString('utf8')
+      bytes[at] = (bytes[at] as number) ^ (1 << bit)
+      try {
+        readJournal(journal)
+        unnoticed.push(`byte ${at}, bit ${bit}: ${JSON.stringify(journal.slice(at - 10, at + 10))}`)
+      } catch (error) {
+        if (!(error instanceof CaError) || error.code !== 'wrong_state') unnoticed.push(`byte ${at}: ${String(error)}`)
+      }
+    }
+  expect(unnoticed).toEqual([])
+})
+
+test('notices wherever it is cut off', () => {
+  const whole = text.trimEnd()
+  const unnoticed = []
+  for (let length = 0; length < whole.length; length++)
+    if (!/damaged/.test(refusal(whole.slice(0, length)).message)) unnoticed.push(length)
+  expect(unnoticed).toEqual([])
+})
+
+test('leaves a journal of a newer format alone, and says what to run', () => {
+  expect(
+    refusal(
+      changed((body) => {
+        body.format = 2
+      }),
+    ),
+  ).toMatchObject({
+    code: 'wrong_state',
+    message: 'the journal has format 2, and this version knows 1: it was written by a newer Alcazar; run that one',
+  })
+})
+
+test('knows a newer format even where it has another digest', () => {
+  expect(refusal('{"digest":"blake3:…","body":{"format":9}}')).toMatchObject({
+    code: 'wrong_state',
+    message: expect.stringContaining('newer'),
+  })
+})
+
+describe('calls a journal damaged', () => {
+  test.each(['revision', 'trustDomain', 'origin', 'bundleSequence', 'authorities'])('without its %s', (field) => {
+    const journal = changed((body) => {
+      delete body[field]
+    })
+    expect(refusal(journal)).toMatchObject({ code: 'wrong_state', message: expect.stringContaining('damaged') })
+  })
+
+  test.each(['id', 'role', 'state', 'key', 'createdAt', 'certificate', 'intermediates'])(
+    'with an authority without its %s',
+    (field) => {
+      const journal = changed((body) => {
+        delete body.authorities[1]?.[field]
+      })
+      expect(refusal(journal)).toMatchObject({ code: 'wrong_state', message: expect.stringContaining('damaged') })
+    },
+  )
+
+  test.each([
+    ['a state that there is not', 'state', 'retired', '"retired" is none of prepared, active, old, tainted, revoked'],
+    ['a role that there is not', 'role', 'leaf', '"leaf" is none of root, issuing'],
+    ['a key kept where none is', 'key', 'paper', '"paper" is none of memory, file, plugged-in, elsewhere'],
+    ['a time that is none', 'createdAt', 'yesterday', 'a time is missing'],
+    ['something else than a certificate', 'certificate', 'bm90IGEgY2VydGlmaWNhdGU=', 'DER'],
+    ['an intermediate that is no text', 'intermediates', [1], 'a text is missing'],
+  ])('with %s', (_what, field, value, message) => {
+    const journal = changed((body) => {
+      ;(body.authorities[0] as Record<string, unknown>)[field] = value
+    })
+    expect(refusal(journal)).toMatchObject({ code: 'wrong_state', message: expect.stringContaining(message) })
+  })
+
+  test.each([
+    ['revision', 0],
+    ['revision', 1.5],
+    ['revision', '7'],
+    ['bundleSequence', 0],
+    ['bundleSequence', -1],
+    ['bundleSequence', Number.MAX_SAFE_INTEGER + 1],
+  ])('with the %s %j', (field, value) => {
+    const journal = changed((body) => {
+      body[field] = value
+    })
+    expect(refusal(journal).message).toContain('a number is missing')
+  })
+
+  test('of a trust domain that cannot be', () => {
+    const journal = changed((body) => {
+      body.trustDomain = 'Cluster.Local'
+    })
+    expect(refusal(journal).message).toContain('damaged: a trust domain has only lower-case letters')
+  })
+
+  test.each([
+    ['nothing', ''],
+    ['no JSON', 'journal'],
+    ['something else in JSON', '[]'],
+    ['no body', '{"digest":"00"}'],
+    ['no digest', '{"body":{"format":1}}'],
+  ])('that is %s', (_what, journal) => {
+    expect(refusal(journal)).toMatchObject({ code: 'wrong_state', message: expect.stringContaining('damaged') })
+  })
+
+  test('with two records one after the other', () => {
+    expect(refusal(text + text).message).toContain('damaged: not JSON')
+  })
+
+  test('with two bodies, of which readers might take either', () => {
+    const { body } = JSON.parse(text) as { body: Body }
+    const digest = sha256Hex(JSON.stringify(body))
+    expect(refusal(`{"body":{"format":1},"digest":"${digest}","body":${JSON.stringify(body)}}`).message).toContain(
+      'a key twice',
+    )
+  })
+})
+
+test('says what to do about damage', () => {
+  expect(refusal('{}').message).toBe('the journal is damaged: it is not one; put back a copy that is whole')
+})

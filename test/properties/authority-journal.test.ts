@@ -1,0 +1,68 @@
+import fc from 'fast-check'
+import { beforeAll, expect, test } from 'vitest'
+import { AUTHORITY_STATES, type Authority, KEY_HOMES, ORIGINS } from '../../src/authority/authority.ts'
+import { printJournal, readJournal } from '../../src/authority/journal.ts'
+import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
+import { aSet, rootOf } from '../_support/authority-sets.ts'
+import { odd } from '../_support/odd-certificates.ts'
+import type { TestCa } from '../_support/plugged-ca.ts'
+
+let pool: readonly TestCa[]
+
+beforeAll(async () => {
+  const root = await odd('root', 'itself')
+  pool = [root, await odd('one', root), await odd('two', root, { pathLength: 0 }), await odd('three', 'itself')]
+})
+
+const authority = (): fc.Arbitrary<Authority> =>
+  fc
+    .record({
+      ca: fc.constantFrom(...pool),
+      role: fc.constantFrom('root' as const, 'issuing' as const),
+      state: fc.constantFrom(...AUTHORITY_STATES),
+      key: fc.constantFrom(...KEY_HOMES),
+      createdAt: fc.date({ min: new Date('1970-01-01'), max: new Date('9999-12-31'), noInvalidDate: true }),
+      intermediates: fc.array(fc.constantFrom(...pool), { maxLength: 3 }),
+    })
+    .map(({ ca, intermediates, ...rest }) =>
+      rootOf(ca, { ...rest, intermediates: intermediates.map(({ certificate }) => certificate) }),
+    )
+
+const trustDomain = fc
+  .string({ unit: fc.constantFrom(...'abcz09.-_'), minLength: 1, maxLength: 255 })
+  .map((name) => TrustDomain.parse(name))
+
+test('whatever set is written is read back, field by field and byte by byte', () => {
+  fc.assert(
+    fc.property(
+      fc.record({
+        revision: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+        bundleSequence: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+        origin: fc.constantFrom(...ORIGINS),
+        trustDomain,
+        authorities: fc.array(authority(), { maxLength: 5 }),
+      }),
+      ({ revision, authorities, ...rest }) => {
+        const set = aSet(authorities, rest)
+        const text = printJournal(revision, set)
+        const again = readJournal(text)
+        expect(again.revision).toBe(revision)
+        expect(again.set.trustDomain.name).toBe(set.trustDomain.name)
+        expect([again.set.origin, again.set.bundleSequence]).toEqual([set.origin, set.bundleSequence])
+        expect(again.set.authorities.map(plain)).toEqual(authorities.map(plain))
+        expect(printJournal(revision, again.set)).toBe(text)
+      },
+    ),
+  )
+})
+
+const plain = ({ id, role, state, key, createdAt, certificate, publicKey, intermediates }: Authority) => ({
+  id,
+  role,
+  state,
+  key,
+  createdAt,
+  certificate: Buffer.from(certificate.der).toString('hex'),
+  publicKey: Buffer.from(publicKey.spki).toString('hex'),
+  intermediates: intermediates.map(({ der }) => Buffer.from(der).toString('hex')),
+})

@@ -1,0 +1,303 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { activeIssuing, bundledRoots } from '../../src/authority/authority.ts'
+import { plus } from '../../src/core/clock.ts'
+import { DAY, HOUR } from '../../src/core/duration.ts'
+import { commonNameOf } from '../../src/x509/name.ts'
+import { KEY_USAGE } from '../../src/x509/oids.ts'
+import { certificatePem } from '../../src/x509/pem.ts'
+import { World } from '../_support/a-world.ts'
+import { NOW } from '../_support/authority-sets.ts'
+import { odd } from '../_support/odd-certificates.ts'
+import { aPluggedCa, plugged } from '../_support/plugged-sets.ts'
+
+type Sets = Awaited<ReturnType<typeof aPluggedCa>>
+let sets: Sets
+let leafSigners: Sets
+
+beforeAll(async () => {
+  sets = await aPluggedCa()
+  leafSigners = await aPluggedCa({ pathLength: 0 })
+})
+
+async function running(ca: Sets['a']) {
+  const world = new World({ kind: 'plugged-in', ca })
+  return { world, keeper: await world.start() }
+}
+
+const eventsOf = (world: World, name: string) => world.events.told.filter(({ event }) => event === name)
+const names = (certificates: readonly { readonly tbs: { readonly subject: Uint8Array } }[]) =>
+  certificates.map(({ tbs }) => commonNameOf(tbs.subject))
+
+describe('a CA that may sign CAs', () => {
+  test('signs issuing authorities, whose keys stay in memory', async () => {
+    const { world, keeper } = await running(sets.a)
+    const { authority, chainPem, rootsPem } = world.active
+    expect(authority).toMatchObject({ key: 'memory', state: 'active' })
+    expect(names(authority.intermediates)).toEqual(['ca under a'])
+    expect(chainPem).toEqual([authority.certificate.der, sets.underA.certificate.der].map(certificatePem))
+    expect(rootsPem).toBe(certificatePem(sets.rootA.certificate.der))
+    expect(keeper.set).toMatchObject({ origin: 'plugged-in', bundleSequence: 1 })
+    await world.check()
+  })
+
+  test('that is a root stands in no chain beside the issuing authority', async () => {
+    const root = plugged(sets.rootA, [], [sets.rootA])
+    const { world } = await running(root)
+    expect(world.active.authority.intermediates).toEqual([])
+    expect(world.active.chainPem).toHaveLength(1)
+    expect(world.journal.set.authorities[0]).toMatchObject({ role: 'root', key: 'plugged-in' })
+    await world.check()
+  })
+
+  test('is no root of ours: the journal says that its root’s key is elsewhere', async () => {
+    const { world } = await running(sets.a)
+    expect(bundledRoots(world.journal.set)).toMatchObject([{ key: 'elsewhere', state: 'active' }])
+  })
+
+  test('has its issuing authorities renewed by the clock', async () => {
+    const { world, keeper } = await running(sets.a)
+    const first = world.active.authority.id
+    await world.issue(20 * DAY)
+    await world.clock.advance(25 * DAY)
+    await keeper.tick()
+    expect(world.active.authority.id).not.toBe(first)
+    await world.check()
+  })
+
+  test('which ends before its root is not asked for one issuing authority after the other', async () => {
+    const ending = await odd('ending ca', sets.rootA, { notAfter: plus(NOW, 20 * DAY) })
+    const { world, keeper } = await running(plugged(ending, [ending], [sets.rootA]))
+    const { writes } = world.store
+    for (let hour = 0; hour < 20 * 24; hour++) {
+      await world.clock.advance(HOUR)
+      await keeper.tick()
+    }
+    expect(world.store.writes - writes).toBe(0)
+  })
+
+  test('gets no certificate over its own key', async () => {
+    const { keeper } = await running(sets.a)
+    expect(keeper.isOurs(sets.underA.key.publicKey)).toBe(true)
+  })
+})
+
+describe('a CA that may not sign CAs', () => {
+  test('signs leaves itself', async () => {
+    const { world } = await running(leafSigners.a)
+    expect(world.active.authority).toMatchObject({ key: 'plugged-in', state: 'active' })
+    expect(world.active.chainPem).toEqual([certificatePem(leafSigners.underA.certificate.der)])
+    await world.issue()
+    await world.check()
+  })
+
+  test('and is its own root goes out once, among the roots', async () => {
+    const root = await odd('narrow root', 'itself', { pathLength: 0 })
+    const { world } = await running(plugged(root, [], [root]))
+    expect(bundledRoots(world.journal.set)).toHaveLength(1)
+    expect(world.active.chainPem).toEqual([])
+    expect(world.active.rootsPem).toBe(certificatePem(root.certificate.der))
+    await world.issue()
+    await world.check()
+  })
+
+  test('is never renewed by the clock', async () => {
+    const { world, keeper } = await running(leafSigners.a)
+    const { writes } = world.store
+    await world.clock.advance(4 * 365 * DAY)
+    await keeper.tick()
+    expect([world.store.writes, eventsOf(world, 'rotationFailed')]).toEqual([writes, []])
+  })
+
+  test('issues nothing after its own end', async () => {
+    const { world } = await running(leafSigners.a)
+    world.clock.jump(leafSigners.underA.certificate.tbs.notAfter.getTime() - NOW.getTime())
+    await expect(world.issue()).rejects.toMatchObject({ code: 'not_ready' })
+  })
+
+  test('vouches across a restart, still as one authority', async () => {
+    const { world } = await running(leafSigners.a)
+    const { leaf } = await world.issue()
+    const keeper = await world.start()
+    expect(keeper.set.authorities.filter(({ role }) => role === 'issuing')).toHaveLength(1)
+    expect(keeper.mayVouch(leaf.tbs.issuer, world.clock.now())).toHaveLength(1)
+    await world.check()
+  })
+
+  test('with a new key under the same name: both keys vouch, the old one until its certificate ends', async () => {
+    const { world, keeper } = await running(leafSigners.a)
+    const { leaf } = await world.issue()
+    const again = await odd('ca under a', leafSigners.rootA, { pathLength: 0 })
+    await keeper.takePluggedCa(plugged(again, [again], [leafSigners.rootA]))
+    expect(keeper.mayVouch(leaf.tbs.issuer, world.clock.now())).toHaveLength(2)
+    await world.check()
+  })
+})
+
+describe('from root A to root B', () => {
+  test('every SVID stays good at each step, and the bundle counts up', async () => {
+    const { world, keeper } = await running(sets.a)
+    const steps: [number, (string | undefined)[], string | undefined][] = []
+    for (const ca of [sets.ab, sets.abSignedByB]) {
+      await world.issue(20 * DAY)
+      await keeper.takePluggedCa(ca)
+      await world.check()
+      expect(world.stranded()).toEqual([])
+      const { bundleSequence } = keeper.set
+      const roots = names(bundledRoots(keeper.set).map((root) => root.certificate))
+      steps.push([bundleSequence, roots, names(world.active.authority.intermediates)[0]])
+    }
+    expect(steps).toEqual([
+      [2, ['root a', 'root b'], 'ca under a'],
+      [2, ['root a', 'root b'], 'ca under b'],
+    ])
+    // Once nothing that A signed is alive, A may go.
+    await world.clock.advance(21 * DAY)
+    await keeper.takePluggedCa(sets.b)
+    expect(world.stranded()).toEqual([])
+    expect(keeper.set.bundleSequence).toBe(3)
+    await world.check()
+  })
+
+  test('each step is told, and recorded root by root', async () => {
+    const { world, keeper } = await running(sets.a)
+    await keeper.takePluggedCa(sets.ab)
+    expect(world.events.told.map(({ event }) => event)).toEqual([
+      'bundlePublished',
+      'pluggedCaTaken',
+      'authorityActivated',
+      'bundlePublished',
+      'pluggedCaTaken',
+      'authorityActivated',
+    ])
+    expect(world.ledger.of('authority').map(({ what, detail }) => `${what}: ${detail}`)).toEqual([
+      'bundle published: bundle 1, active',
+      'plugged-in CA taken: signs issuing authorities',
+      'issuing authority activated: the plugged-in CA was taken',
+      'bundle published: bundle 2, active',
+      'bundle published: bundle 2, prepared',
+      'plugged-in CA taken: signs issuing authorities',
+      'issuing authority activated: the plugged-in CA was taken',
+    ])
+  })
+
+  test('while both are in the bundle, the issuing authorities of A vouch', async () => {
+    const { world, keeper } = await running(sets.a)
+    const { leaf } = await world.issue()
+    await keeper.takePluggedCa(sets.ab)
+    await keeper.takePluggedCa(sets.abSignedByB)
+    expect(keeper.mayVouch(leaf.tbs.issuer, world.clock.now())).toHaveLength(1)
+  })
+
+  test('when A has left, they don’t', async () => {
+    const { world, keeper } = await running(sets.a)
+    const { leaf } = await world.issue()
+    await keeper.takePluggedCa(sets.ab)
+    await keeper.takePluggedCa(sets.b)
+    expect(keeper.mayVouch(leaf.tbs.issuer, world.clock.now())).toEqual([])
+    await world.check()
+  })
+
+  test('in one leap is refused: nobody who trusts A would trust what comes next', async () => {
+    const { world, keeper } = await running(sets.a)
+    const { text } = world.store
+    const before = world.active
+    await expect(keeper.takePluggedCa(sets.b)).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringMatching(
+        /^root-cert\.pem shares no certificate with the bundle published so far \([0-9a-f]{4} [0-9a-f]{4}\): .* put the old roots beside the new ones first/,
+      ),
+    })
+    expect([world.store.text, world.active]).toEqual([text, before])
+    await world.check()
+  })
+
+  test('in one leap is refused at a start, too', async () => {
+    const { world } = await running(sets.a)
+    await expect(world.start({ source: { kind: 'plugged-in', ca: sets.b } })).rejects.toMatchObject({
+      code: 'invalid_argument',
+    })
+    await world.start()
+    await world.check()
+  })
+
+  test('and back again, before A has left', async () => {
+    const { world, keeper } = await running(sets.a)
+    for (const ca of [sets.ab, sets.abSignedByB, sets.ab, sets.a]) {
+      await keeper.takePluggedCa(ca)
+      await world.issue(DAY)
+      await world.check()
+      await world.clock.advance(2 * DAY)
+    }
+    expect(keeper.set.bundleSequence).toBe(3)
+  })
+
+  test('does not go on with root B’s CA where its certificate may not sign', async () => {
+    const { world, keeper } = await running(sets.a)
+    await keeper.takePluggedCa(sets.ab)
+    await world.issue()
+    const mute = await odd('mute ca', sets.rootB, { keyUsage: [KEY_USAGE.digitalSignature] })
+    // What pluggedCa() lets through today, or any other reason for which the new authority can't sign.
+    const ca = { ...sets.b, certificate: mute.certificate, signer: mute.key }
+    await expect(keeper.takePluggedCa(ca)).rejects.toMatchObject({ code: 'invalid_argument' })
+    // Nothing of it was taken: not the bundle, not the source of the next issuing authority.
+    await world.check()
+    expect(world.stranded()).toEqual([])
+    expect(names(bundledRoots(keeper.set).map((root) => root.certificate))).toEqual(['root a', 'root b'])
+  })
+
+  test('after a CA that could not sign, the clock renews under the CA that can', async () => {
+    const { world, keeper } = await running(sets.a)
+    const mute = await odd('mute ca', sets.rootA, { keyUsage: [KEY_USAGE.digitalSignature] })
+    const ca = { ...sets.a, certificate: mute.certificate, signer: mute.key }
+    await keeper.takePluggedCa(ca).catch(() => undefined)
+    await world.clock.advance(25 * DAY)
+    await keeper.tick()
+    expect(eventsOf(world, 'rotationFailed')).toEqual([])
+    await world.check()
+  })
+})
+
+describe('the same files again', () => {
+  test('change no bundle', async () => {
+    const { world, keeper } = await running(sets.ab)
+    await keeper.takePluggedCa(sets.ab)
+    expect(keeper.set.bundleSequence).toBe(1)
+    expect(eventsOf(world, 'bundlePublished')).toHaveLength(1)
+  })
+
+  test('make no second record of a root', async () => {
+    const { world } = await running(sets.ab)
+    await world.start()
+    await world.start()
+    expect(world.journal.set.authorities.filter(({ role }) => role === 'root')).toHaveLength(2)
+  })
+})
+
+describe('certificates that ended', () => {
+  test('a root that ended stays in the bundle as long as the admin leaves it there', async () => {
+    const past = await odd('past root', 'itself', { notAfter: plus(NOW, -DAY) })
+    const { world } = await running(plugged(sets.underA, [sets.underA], [sets.rootA, past]))
+    expect(names(bundledRoots(world.journal.set).map((root) => root.certificate))).toEqual(['root a', 'past root'])
+    await world.check()
+  })
+
+  test('issuing authorities that ended leave the journal with the next change', async () => {
+    const { world, keeper } = await running(sets.a)
+    const first = activeIssuing(keeper.set)?.id
+    await world.clock.advance(31 * DAY)
+    await keeper.takePluggedCa(sets.ab)
+    expect(keeper.set.authorities.some(({ id }) => id === first)).toBe(false)
+  })
+})
+
+test('a clock that is set back revokes nothing: the issuing authorities of a root that is there still vouch', async () => {
+  const { world } = await running(sets.a)
+  world.clock.jump(HOUR)
+  const first = await world.start()
+  const { leaf } = await world.issue()
+  expect(first.mayVouch(leaf.tbs.issuer, world.clock.now())).toHaveLength(1)
+  world.clock.jump(-HOUR)
+  const keeper = await world.start()
+  world.clock.jump(HOUR)
+  expect(keeper.mayVouch(leaf.tbs.issuer, world.clock.now())).toHaveLength(1)
+})
