@@ -1,0 +1,15 @@
+import assert from 'node:assert/strict'
+import type { World } from './world.ts'
+
+export const title = 'the old root leaves; all this time no request between the Envoys failed'
+
+export default async function (world: World): Promise<void> {
+  const { traffic } = world
+  await world.plugIn(world.rootB, [world.rootB])
+  world.publishRoots()
+  await world.everyAgent('the new root alone', (held) => held.trusts(world.b) && held.isUnder(world.b))
+
+  await traffic.end()
+  assert.deepEqual(traffic.failures, [])
+  assert.ok(traffic.answered > 50, `${traffic.answered} requests were answered`)
+}

@@ -1,0 +1,3 @@
+module alcazar.test/verify
+
+go 1.24
