@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
-import { type Caller, refused } from './caller.ts'
+import { type Caller, type Claim, refused } from './caller.ts'
 import { attestClientCertificate, type IssuingKeys } from './client-certificate.ts'
 import type { Cluster } from './cluster.ts'
 import { attestImpersonation } from './impersonation.ts'
@@ -18,8 +18,12 @@ export type Credentials = {
   readonly impersonatedIdentity: string | undefined
 }
 
-/** Turns credentials into a caller, or refuses. */
-export type Attest = (credentials: Credentials, signal: AbortSignal) => Promise<Caller>
+/** Turns credentials into a caller, or refuses. `claimed` hears for whom they speak as soon as that is proved. */
+export type Attest = (
+  credentials: Credentials,
+  signal: AbortSignal,
+  claimed?: (claim: Claim) => void,
+) => Promise<Caller>
 
 export type AttestationParts = {
   readonly trustDomain: TrustDomain
@@ -36,8 +40,8 @@ export type AttestationParts = {
  * certificate decides.
  */
 export function attestation(parts: AttestationParts): Attest {
-  return async ({ authorization, clientCertificate, impersonatedIdentity }, signal) => {
-    const caller = await holder(parts, authorization, clientCertificate, signal)
+  return async ({ authorization, clientCertificate, impersonatedIdentity }, signal, claimed = () => undefined) => {
+    const caller = await holder(parts, authorization, clientCertificate, signal, claimed)
     if (impersonatedIdentity === undefined) return caller
     return attestImpersonation(
       caller,
@@ -45,6 +49,7 @@ export function attestation(parts: AttestationParts): Attest {
       parts.trustDomain,
       parts.trustedNodeAccounts,
       parts.cluster,
+      parts.policy.maxStalenessMs,
       signal,
     )
   }
@@ -55,11 +60,12 @@ async function holder(
   authorization: readonly string[],
   clientCertificate: Uint8Array | undefined,
   signal: AbortSignal,
+  claimed: (claim: Claim) => void,
 ): Promise<Caller> {
   const [header, ...more] = authorization
   if (more.length > 0) throw refused('two_credentials', `${authorization.length} authorization headers`)
   if (header !== undefined)
-    return attestToken(bearerToken(header), parts.keys, parts.cluster, parts.policy, parts.clock, signal)
+    return attestToken(bearerToken(header), parts.keys, parts.cluster, parts.policy, parts.clock, signal, claimed)
   if (clientCertificate) {
     const { trustDomain, issuers, cluster, policy, clock } = parts
     return attestClientCertificate(
@@ -70,6 +76,7 @@ async function holder(
       policy.maxStalenessMs,
       clock,
       signal,
+      claimed,
     )
   }
   throw refused('no_credential', 'neither a token nor a client certificate')
@@ -78,9 +85,10 @@ async function holder(
 /** RFC 6750 §2.1; the scheme in any case (RFC 9110 §11.1). */
 function bearerToken(header: string): string {
   const [scheme = '', token = '', ...more] = header.split(' ', 4)
-  if (scheme.toLowerCase() !== 'bearer' || token === '' || more.length > 0)
+  const bearer = scheme.toLowerCase() === 'bearer'
+  // One header that two were folded into holds a comma, which no token does.
+  if (bearer && header.includes(',')) throw refused('two_credentials', 'an authorization header with a list of tokens')
+  if (!bearer || token === '' || more.length > 0)
     throw refused('malformed_token', 'an authorization header that is not “Bearer <token>”')
-  // One header whose value two were folded into holds a comma, which no token does.
-  if (token.includes(',')) throw refused('two_credentials', 'an authorization header with a list of tokens')
   return token
 }

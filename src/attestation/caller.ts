@@ -24,6 +24,9 @@ export function attestedCaller(caller: Omit<Caller, typeof attested>): Caller {
   return Object.freeze({ ...caller }) as Caller
 }
 
+/** Who a credential speaks for whose signature is good, taken or not: what the ledger says of a refused one. */
+export type Claim = Pick<Caller, 'account' | 'method' | 'pod' | 'onBehalfBy'>
+
 /** Why a credential was refused, as the ledger and the metrics name it. Callers never see it. */
 export type RefusalReason =
   | 'no_credential'

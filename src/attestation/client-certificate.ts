@@ -7,7 +7,7 @@ import { type Certificate, isValidAt, readCertificate, urisOf } from '../x509/ce
 import { type Lineage, readLineage } from '../x509/lineage.ts'
 import { lint } from '../x509/lint.ts'
 import { OID } from '../x509/oids.ts'
-import { attestedCaller, type Caller, refused } from './caller.ts'
+import { attestedCaller, type Caller, type Claim, refused } from './caller.ts'
 import type { Cluster } from './cluster.ts'
 import { confirmAlive, isStanding } from './liveness.ts'
 
@@ -34,6 +34,7 @@ export async function attestClientCertificate(
   maxStalenessMs: number,
   clock: Clock,
   signal: AbortSignal,
+  claimed: (claim: Claim) => void,
 ): Promise<Caller> {
   const now = clock.now()
   const certificate = parsed(der)
@@ -43,14 +44,20 @@ export async function attestClientCertificate(
     throw refused('unknown_issuer', 'the client certificate’s issuer is not an issuing authority that may vouch now')
   if (!candidates.some((issuer) => signedBy(certificate, issuer)))
     throw refused('unknown_issuer', 'the client certificate names our issuing authority but was not signed by its key')
+  const account = accountOf(certificate, trustDomain)
+  const lineage = lineageOf(certificate)
+  const claim: Claim = {
+    account,
+    method: 'client-certificate',
+    pod: { name: lineage.podName, uid: lineage.podUid },
+    onBehalfBy: undefined,
+  }
+  claimed(claim)
   if (!isValidAt(tbs, now))
     throw refused(
       now < tbs.notBefore ? 'not_yet_valid' : 'expired',
       `valid from ${tbs.notBefore.toISOString()} until ${tbs.notAfter.toISOString()}`,
     )
-
-  const account = accountOf(certificate, trustDomain)
-  const lineage = lineageOf(certificate)
   if (now > lineage.renewableUntil)
     throw refused(
       'lineage_ended',
@@ -58,7 +65,7 @@ export async function attestClientCertificate(
     )
   const { podName, podUid, serviceAccountUid } = lineage
   await confirmAlive(
-    { account, accountUid: serviceAccountUid, podUid },
+    { account, accountUid: serviceAccountUid, pod: { name: podName, uid: podUid } },
     cluster.watch,
     maxStalenessMs,
     clock,
@@ -76,13 +83,7 @@ export async function attestClientCertificate(
         )
     },
   )
-  return attestedCaller({
-    account,
-    method: 'client-certificate',
-    pod: { name: podName, uid: podUid },
-    lineage,
-    onBehalfBy: undefined,
-  })
+  return attestedCaller({ ...claim, lineage })
 }
 
 function parsed(der: Uint8Array): Certificate {

@@ -3,6 +3,7 @@ import { SpiffeId, serviceAccountOf } from '../spiffe/spiffe-id.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import { attestedCaller, type Caller, refused } from './caller.ts'
 import type { Cluster, Pod } from './cluster.ts'
+import { seenOrAsked } from './liveness.ts'
 
 /**
  * A node's proxy (ztunnel) asks on behalf of a pod beside it: allowed for the accounts the admin trusts with it, and only for
@@ -15,7 +16,8 @@ export async function attestImpersonation(
   requested: string,
   trustDomain: TrustDomain,
   trusted: readonly ServiceAccount[],
-  cluster: Cluster,
+  { watch, reader }: Cluster,
+  maxStalenessMs: number,
   signal: AbortSignal,
 ): Promise<Caller> {
   const { account, pod } = caller
@@ -24,15 +26,28 @@ export async function attestImpersonation(
   if (caller.method !== 'service-account-token' || !pod)
     throw refused('impersonation', 'only a token bound to a pod may ask on behalf of others')
   const wanted = requestedAccount(requested, trustDomain)
-  const proxy = cluster.watch.pod(pod.uid) ?? (await cluster.reader.readPod(account.namespace, pod.name, signal))
-  if (proxy?.uid !== pod.uid || proxy.serviceAccount !== account.name || proxy.node === '' || proxy.ended)
-    throw refused('impersonation', `the caller’s pod ${account.namespace}/${pod.name} is not there, or on no node`)
-  const { node } = proxy
-  if (!cluster.watch.runsOn(node, wanted)) {
-    const there = await cluster.reader.podsOn(node, wanted.namespace, signal)
-    if (!there.some((one) => runsAs(one, wanted)))
+  const nodeOf = (proxy: Pod | undefined) =>
+    proxy?.uid === pod.uid && runsAs(proxy, account) && proxy.node !== '' ? proxy.node : undefined
+  const node = await seenOrAsked(
+    watch,
+    maxStalenessMs,
+    () => nodeOf(watch.pod(pod.uid)),
+    async () => {
+      const found = nodeOf(await reader.readPod(account.namespace, pod.name, signal))
+      if (found !== undefined) return found
+      throw refused('impersonation', `the caller’s pod ${account.namespace}/${pod.name} is not there, or on no node`)
+    },
+  )
+  await seenOrAsked(
+    watch,
+    maxStalenessMs,
+    () => watch.runsOn(node, wanted) || undefined,
+    async () => {
+      const there = await reader.podsOn(node, wanted.namespace, signal)
+      if (there.some((one) => runsAs(one, wanted))) return true
       throw refused('impersonation', `no pod on ${node} runs as ${wanted.namespace}/${wanted.name}`)
-  }
+    },
+  )
   return attestedCaller({
     account: wanted,
     method: 'impersonation',

@@ -14,13 +14,35 @@ const AFTER_DELETION_MS = 60 * SECOND
 export type Standing = {
   readonly account: ServiceAccount
   readonly accountUid: string
-  readonly podUid: string | undefined
+  readonly pod: { readonly name: string; readonly uid: string } | undefined
 }
 
 /**
- * That what an identity stands on is still there. A fresh watch may say yes. It never says no: then, or when it is not fresh, `ask`
- * puts the question to the API server and throws `unauthenticated` for a no. When the API server can't be asked, the watch is
+ * What a watch shows, where it may be believed. A fresh watch may say yes. It never says no: where it shows nothing, or is not fresh,
+ * `ask` puts the question to the API server and throws `unauthenticated` for a no. When the API server can't be asked, the watch is
  * believed until it is `maxStalenessMs` old.
+ * @throws CaError what `ask` throws
+ */
+export async function seenOrAsked<T>(
+  watch: ClusterWatch,
+  maxStalenessMs: number,
+  seen: () => T | undefined,
+  ask: () => Promise<T>,
+): Promise<T> {
+  const fresh = watch.silence() <= SYNCED_WITHIN_MS ? seen() : undefined
+  if (fresh !== undefined) return fresh
+  try {
+    return await ask()
+  } catch (error) {
+    if (!(error instanceof CaError) || error.code !== 'dependency_unavailable') throw error
+    const stale = watch.silence() <= maxStalenessMs ? seen() : undefined
+    if (stale === undefined) throw error
+    return stale
+  }
+}
+
+/**
+ * That what an identity stands on is still there, as `seenOrAsked` says.
  * @throws CaError what `ask` throws
  */
 export async function confirmAlive(
@@ -30,22 +52,21 @@ export async function confirmAlive(
   clock: Clock,
   ask: () => Promise<void>,
 ): Promise<void> {
-  const seen = () =>
-    watch.serviceAccountUid(standing.account) === standing.accountUid &&
-    (standing.podUid === undefined || isStanding(watch.pod(standing.podUid), standing.account, clock.now()))
-  if (watch.silence() <= SYNCED_WITHIN_MS && seen()) return
-  try {
-    await ask()
-  } catch (error) {
-    if (
-      error instanceof CaError &&
-      error.code === 'dependency_unavailable' &&
-      watch.silence() <= maxStalenessMs &&
-      seen()
-    )
-      return
-    throw error
+  const { account, accountUid, pod } = standing
+  const podStands = ({ name, uid }: { name: string; uid: string }) => {
+    const found = watch.pod(uid)
+    return found?.name === name && isStanding(found, account, clock.now())
   }
+  const seen = () => watch.serviceAccountUid(account) === accountUid && (pod === undefined || podStands(pod))
+  await seenOrAsked(
+    watch,
+    maxStalenessMs,
+    () => seen() || undefined,
+    async () => {
+      await ask()
+      return true
+    },
+  )
 }
 
 /** The pod runs, or ran until a minute ago, as that account. */

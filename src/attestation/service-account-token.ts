@@ -5,7 +5,7 @@ import { asObject, type Json } from '../core/json.ts'
 import { type Claims, readClaims, readToken, verifyToken } from '../jwt/jws.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import type { Lineage } from '../x509/lineage.ts'
-import { attestedCaller, type Caller, type RefusalReason, refused } from './caller.ts'
+import { attestedCaller, type Caller, type Claim, type RefusalReason, refused } from './caller.ts'
 import type { Cluster } from './cluster.ts'
 import { confirmAlive } from './liveness.ts'
 import type { TokenKeys } from './token-keys.ts'
@@ -38,25 +38,26 @@ export async function attestToken(
   policy: TokenPolicy,
   clock: Clock,
   signal: AbortSignal,
+  claimed: (claim: Claim) => void,
 ): Promise<Caller> {
   const claims = await verified(text, keys)
-  checkClaims(claims, keys.issuer, policy, clock.now())
   const subject = subjectOf(claims)
+  const claim: Claim = {
+    account: subject.account,
+    method: 'service-account-token',
+    pod: subject.pod,
+    onBehalfBy: undefined,
+  }
+  claimed(claim)
+  checkClaims(claims, keys.issuer, policy, clock.now())
   const review = () => reviewToken(text, claims, cluster, policy, signal)
 
-  const caller = (lineage: Lineage | undefined) =>
-    attestedCaller({
-      account: subject.account,
-      method: 'service-account-token',
-      pod: subject.pod,
-      lineage,
-      onBehalfBy: undefined,
-    })
+  const caller = (lineage: Lineage | undefined) => attestedCaller({ ...claim, lineage })
   if (subject.boundTo === 'nothing' && policy.unboundTokens === 'deny')
     throw refused('unbound_token', 'the token is bound to no pod, and unbound tokens are not taken')
   // A token bound to a Node or a Secret is beyond what the watch sees.
   if (policy.authentication === 'token-review' || subject.boundTo === 'another object') await review()
-  else await confirmAlive({ ...subject, podUid: subject.pod?.uid }, cluster.watch, policy.maxStalenessMs, clock, review)
+  else await confirmAlive(subject, cluster.watch, policy.maxStalenessMs, clock, review)
 
   if (!subject.pod) return caller(undefined)
   return caller({

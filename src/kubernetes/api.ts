@@ -68,10 +68,11 @@ export class KubernetesApi {
     signal: AbortSignal,
   ): AsyncGenerator<unknown> {
     const answer = await this.#send('GET', path, query, undefined, signal, silenceMs)
-    if (answer.statusCode !== 200) throw await apiError(answer)
+    const chunks = this.#chunks(answer, silenceMs)
+    if (answer.statusCode !== 200) throw await apiError(answer, chunks)
     let rest: Buffer[] = []
     let size = 0
-    for await (const chunk of answer as AsyncIterable<Buffer>) {
+    for await (const chunk of chunks) {
       let from = 0
       for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, from)) {
         const line = Buffer.concat([...rest, chunk.subarray(from, end)]).toString('utf8')
@@ -94,8 +95,27 @@ export class KubernetesApi {
     signal: AbortSignal,
   ): Promise<unknown> {
     const answer = await this.#send(method, path, query, body, signal, TIMEOUT_MS)
-    if (!answer.statusCode || answer.statusCode < 200 || answer.statusCode > 299) throw await apiError(answer)
-    return JSON.parse(await text(answer, MAX_ANSWER_BYTES))
+    const chunks = this.#chunks(answer, TIMEOUT_MS)
+    if (!answer.statusCode || answer.statusCode < 200 || answer.statusCode > 299) throw await apiError(answer, chunks)
+    return JSON.parse(await text(chunks, MAX_ANSWER_BYTES))
+  }
+
+  /** What of an answer comes, until nothing came for `silenceMs`. Whoever reads no further ends it. */
+  async *#chunks(answer: IncomingMessage, silenceMs: number): AsyncGenerator<Buffer> {
+    const patience = () =>
+      this.#clock.after(silenceMs, () =>
+        answer.destroy(new Error(`the API server was silent for ${silenceMs / SECOND} s`)),
+      )
+    let cancel = patience()
+    try {
+      for await (const chunk of answer as AsyncIterable<Buffer>) {
+        cancel()
+        yield chunk
+        cancel = patience()
+      }
+    } finally {
+      cancel()
+    }
   }
 
   async #send(
@@ -115,7 +135,6 @@ export class KubernetesApi {
         method,
         agent,
         signal,
-        timeout,
         ...(credentials.auth && { auth: credentials.auth }),
         headers: {
           ...credentials.headers,
@@ -124,13 +143,16 @@ export class KubernetesApi {
           ...(body && { 'content-type': 'application/json' }),
         },
       })
-      sent.on('timeout', () => sent.destroy(new Error(`the API server did not answer within ${timeout / SECOND} s`)))
+      const cancel = this.#clock.after(timeout, () => {
+        const late = new Error(`the API server did not answer within ${timeout / SECOND} s`)
+        sent.destroy(late)
+        // While it waits for a free connection it can't say so itself.
+        reject(late)
+      })
+      sent.on('close', cancel)
       sent.on('error', reject)
       sent.on('response', (answer) => {
-        // From here on the same silence ends the answer.
-        answer.setTimeout(timeout, () =>
-          answer.destroy(new Error(`the API server was silent for ${timeout / SECOND} s`)),
-        )
+        cancel()
         resolve(answer)
       })
       sent.end(body)
@@ -155,8 +177,8 @@ function sameTls(a: ApiCredentials['tls'], b: ApiCredentials['tls']): boolean {
   return (['ca', 'cert', 'key', 'servername'] as const).every((name) => String(a[name] ?? '') === String(b[name] ?? ''))
 }
 
-async function apiError(answer: IncomingMessage): Promise<ApiError> {
-  const body = await text(answer, 64 * 1024).catch(() => '')
+async function apiError(answer: IncomingMessage, chunks: AsyncIterable<Buffer>): Promise<ApiError> {
+  const body = await text(chunks, 64 * 1024).catch(() => '')
   let message = body.slice(0, 200)
   try {
     message = String((JSON.parse(body) as { message?: unknown }).message ?? message)
@@ -166,15 +188,12 @@ async function apiError(answer: IncomingMessage): Promise<ApiError> {
   return new ApiError(answer.statusCode ?? 0, `the API server answered ${answer.statusCode}: ${message}`)
 }
 
-async function text(answer: IncomingMessage, max: number): Promise<string> {
+async function text(chunks: AsyncIterable<Buffer>, max: number): Promise<string> {
   const parts: Buffer[] = []
   let size = 0
-  for await (const part of answer as AsyncIterable<Buffer>) {
+  for await (const part of chunks) {
     size += part.length
-    if (size > max) {
-      answer.destroy()
-      throw new Error(`an answer of the API server of more than ${max} bytes`)
-    }
+    if (size > max) throw new Error(`an answer of the API server of more than ${max} bytes`)
     parts.push(part)
   }
   return Buffer.concat(parts).toString('utf8')

@@ -83,10 +83,9 @@ class ApiReader implements ClusterReader {
 
   async reviewToken(token: string, audiences: readonly string[], signal: AbortSignal): Promise<TokenReview> {
     const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token, audiences } }
-    const review = (await this.#ask(() =>
+    const { status = {} } = (await this.#ask(signal, () =>
       this.#api.post('/apis/authentication.k8s.io/v1/tokenreviews', body, signal),
-    )) as ReviewAnswer | undefined
-    const { status = {} } = review ?? {}
+    )) as ReviewAnswer
     // Who the API server says it is counts, not what the token says.
     if (status.authenticated !== true || !status.user?.username)
       return { authenticated: false, error: status.error ?? 'no reason given' }
@@ -94,28 +93,37 @@ class ApiReader implements ClusterReader {
   }
 
   async readPod(namespace: string, name: string, signal: AbortSignal): Promise<Pod | undefined> {
-    const found = await this.#ask(() =>
-      this.#api.get(`/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`, {}, signal),
-    )
+    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`
+    const found = await this.#find(path, signal)
     return found === undefined ? undefined : podOf(found as KubernetesObject)
   }
 
   async readServiceAccountUid(account: ServiceAccount, signal: AbortSignal): Promise<string | undefined> {
     const path = `/api/v1/namespaces/${encodeURIComponent(account.namespace)}/serviceaccounts/${encodeURIComponent(account.name)}`
-    const found = (await this.#ask(() => this.#api.get(path, {}, signal))) as KubernetesObject | undefined
+    const found = (await this.#find(path, signal)) as KubernetesObject | undefined
     return found?.metadata?.uid
   }
 
   async podsOn(node: string, namespace: string, signal: AbortSignal): Promise<readonly Pod[]> {
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`
-    const found = (await this.#ask(() => this.#api.get(path, { fieldSelector: `spec.nodeName=${node}` }, signal))) as
-      | { items?: KubernetesObject[] }
-      | undefined
-    return (found?.items ?? []).flatMap((object) => podOf(object) ?? [])
+    const { items } = (await this.#ask(signal, () =>
+      this.#api.get(path, { fieldSelector: `spec.nodeName=${node}` }, signal),
+    )) as { items?: KubernetesObject[] }
+    return (items ?? []).flatMap((object) => podOf(object) ?? [])
   }
 
-  /** Nothing for what does not exist; everything else that goes wrong means that nobody knows. */
-  async #ask(question: () => Promise<unknown>): Promise<unknown> {
+  /** One object; that it does not exist is an answer. */
+  #find(path: string, signal: AbortSignal): Promise<unknown> {
+    return this.#ask(signal, () =>
+      this.#api.get(path, {}, signal).catch((error) => {
+        if (error instanceof ApiError && error.status === 404) return undefined
+        throw error
+      }),
+    )
+  }
+
+  /** Whatever goes wrong means that nobody knows. */
+  async #ask(signal: AbortSignal, question: () => Promise<unknown>): Promise<unknown> {
     if (this.#down && this.#clock.elapsed() < this.#down.until) throw unaskable(this.#down.why)
     if (this.#questions >= MAX_QUESTIONS)
       throw new CaError('rate_limited', 'too many questions to the API server are open; try again later')
@@ -123,8 +131,9 @@ class ApiReader implements ClusterReader {
     try {
       return await question()
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return undefined
-      if (!(error instanceof ApiError)) this.#down = { until: this.#clock.elapsed() + DOWN_FOR_MS, why: error }
+      // An asker who gave up says nothing about the API server.
+      if (!(error instanceof ApiError) && !signal.aborted)
+        this.#down = { until: this.#clock.elapsed() + DOWN_FOR_MS, why: error }
       throw unaskable(error)
     } finally {
       this.#questions--

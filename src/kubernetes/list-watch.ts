@@ -54,25 +54,30 @@ export class ListWatch {
     return this.#heardAt === undefined ? Number.POSITIVE_INFINITY : this.#parts.clock.elapsed() - this.#heardAt
   }
 
-  /** Until the signal. Failures are told and tried again, with growing pauses. */
+  /** Until the signal. Failures are told and tried again, with growing pauses; short ones again after a watch that lasted. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, told } = this.#parts
     let version: string | undefined
     for (let pause: number = BACKOFF_MS.first; !signal.aborted; ) {
+      let began = Number.POSITIVE_INFINITY
       try {
         version ??= await this.#list(signal)
         told('ok')
+        began = clock.elapsed()
         version = await this.#follow(version, signal)
-        pause = BACKOFF_MS.first
       } catch (error) {
         if (signal.aborted) return
         // 410 Gone: too old to follow. Anything else may have lost events too, so the next round lists.
         version = undefined
         if (!(error instanceof ApiError && error.status === 410)) told({ failed: error })
-        const jitter = 0.5 + (random(1)[0] as number) / 256
-        await clock.sleep(pause * jitter, signal).catch(() => undefined)
-        pause = Math.min(pause * 2, BACKOFF_MS.most)
       }
+      const lasted = clock.elapsed() - began >= BACKOFF_MS.most
+      if (lasted) pause = BACKOFF_MS.first
+      // The server ends a watch in good order after minutes. One that ends sooner is not begun again at once: that would hammer it.
+      if (lasted && version !== undefined) continue
+      const jitter = 0.5 + (random(1)[0] as number) / 256
+      await clock.sleep(pause * jitter, signal).catch(() => undefined)
+      pause = Math.min(pause * 2, BACKOFF_MS.most)
     }
   }
 

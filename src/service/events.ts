@@ -3,6 +3,7 @@ import type { Authority } from '../authority/authority.ts'
 import type { CaError } from '../core/errors.ts'
 import type { IssuedSvid } from '../issuance/svid.ts'
 import type { KeyAlgorithmName } from '../keys/algorithms.ts'
+import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import type { TrustBundle } from '../spiffe/trust-bundle.ts'
 
 /** By which endpoint a request came. A closed list: it is a metric label. */
@@ -24,7 +25,13 @@ export interface Events {
   ): void
   svidRefused(
     context: RequestContext,
-    refusal: { readonly error: CaError; readonly reason: RefusalReason | undefined; readonly ms: number },
+    refusal: {
+      readonly error: CaError
+      readonly reason: RefusalReason | undefined
+      /** Whose credential it was, if that was proved. */
+      readonly account: ServiceAccount | undefined
+      readonly ms: number
+    },
   ): void
   /** Turned away unread because too much was in flight. */
   requestShed(endpoint: EndpointName): void

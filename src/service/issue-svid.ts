@@ -1,5 +1,5 @@
 import type { Attest, Credentials } from '../attestation/attest.ts'
-import { type Caller, refusalOf } from '../attestation/caller.ts'
+import { type Claim, refusalOf } from '../attestation/caller.ts'
 import type { ActiveAuthority } from '../authority/active-authority.ts'
 import { sha256Hex } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
@@ -54,10 +54,13 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
   return async ({ context, credentials, csrPem, ttlSeconds }, signal) => {
     const began = clock.elapsed()
     events.svidRequested(context)
-    let caller: Caller | undefined
+    let claim: Claim | undefined
     let intended = false
     try {
-      caller = await attest(credentials, signal)
+      const caller = await attest(credentials, signal, (claimed) => {
+        claim = claimed
+      })
+      claim = caller
       const entitlement = entitlementOf(caller, ttlSeconds * 1000, policy)
       const key = provenKey(readCsrPem(csrPem))
       const { name } = checkKeyAllowed(key, policy)
@@ -91,20 +94,20 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
           at: clock.now().toISOString(),
           requestId: context.requestId,
           peer: context.peer,
-          ...(caller && { caller: callerRecord(caller) }),
+          ...(claim && { caller: callerRecord(claim) }),
           code: error.code,
           ...(reason && { reason }),
           detail: causesOf(error.code === 'unauthenticated' ? error.cause : error).slice(0, 1000),
         })
       } finally {
-        events.svidRefused(context, { error, reason, ms: clock.elapsed() - began })
+        events.svidRefused(context, { error, reason, account: claim?.account, ms: clock.elapsed() - began })
       }
       throw error
     }
   }
 }
 
-function intent(context: RequestContext, caller: Caller, prepared: PreparedSvid, key: string, clock: Clock) {
+function intent(context: RequestContext, caller: Claim, prepared: PreparedSvid, key: string, clock: Clock) {
   const { tbs, entitlement, authority } = prepared
   return {
     kind: 'intent' as const,
@@ -138,7 +141,7 @@ function outcome(context: RequestContext, svid: IssuedSvid, clock: Clock) {
   }
 }
 
-function callerRecord({ account, method, pod, onBehalfBy }: Caller): CallerRecord {
+function callerRecord({ account, method, pod, onBehalfBy }: Claim): CallerRecord {
   return {
     namespace: account.namespace,
     serviceAccount: account.name,

@@ -31,7 +31,7 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         'issued',
       )
     },
-    svidRefused({ requestId, endpoint, peer }, { error, reason, ms }) {
+    svidRefused({ requestId, endpoint, peer }, { error, reason, account, ms }) {
       countRefusal(metrics, error.code, reason)
       metrics.svidsRefused.inc({ endpoint, code: error.code, reason: reason ?? 'none' })
       metrics.duration.observe({ outcome: 'refused' }, ms / 1000)
@@ -39,6 +39,7 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         requestId,
         endpoint,
         peer,
+        ...(account && { account: `${account.namespace}/${account.name}` }),
         code: error.code,
         ...(reason && { reason }),
         detail: detailOf(error),

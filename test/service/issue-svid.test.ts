@@ -374,7 +374,8 @@ describe('refuses, on the record,', () => {
     message: string
     reason?: string
     detail: string
-    known?: boolean
+    /** Before anybody is known by a good signature there is nobody to record. */
+    unknown?: true
   }
   const opaque = 'request authenticate failure'
   const cases: Bad[] = [
@@ -385,6 +386,16 @@ describe('refuses, on the record,', () => {
       message: opaque,
       reason: 'no_credential',
       detail: 'neither a token nor a client certificate',
+      unknown: true,
+    },
+    {
+      what: 'a token whose signature is bad',
+      bad: (ca) => aRequest(withToken(ca.podToken().replace(/[^.]+$/, 'A'.repeat(342)))),
+      code: 'unauthenticated',
+      message: opaque,
+      reason: 'bad_signature',
+      detail: 'signature does not verify',
+      unknown: true,
     },
     {
       what: 'a token for another audience',
@@ -416,7 +427,6 @@ describe('refuses, on the record,', () => {
       code: 'bad_csr',
       message: 'the CSR is empty; expected PEM “CERTIFICATE REQUEST”',
       detail: 'the CSR is empty',
-      known: true,
     },
     {
       what: 'a key of a kind that is an experiment',
@@ -424,7 +434,6 @@ describe('refuses, on the record,', () => {
       code: 'bad_csr',
       message: 'ML-DSA-44 keys are certified only where the server runs with --experimental',
       detail: 'ML-DSA-44',
-      known: true,
     },
     {
       what: 'a lifetime beyond the maximum',
@@ -432,7 +441,6 @@ describe('refuses, on the record,', () => {
       code: 'invalid_argument',
       message: 'at most 90 days',
       detail: 'at most 90 days',
-      known: true,
     },
     {
       what: 'what nobody can know while the API server is away',
@@ -448,7 +456,7 @@ describe('refuses, on the record,', () => {
     },
   ]
 
-  test.each(cases)('$what', async ({ bad, code, message, reason, detail, known }) => {
+  test.each(cases)('$what', async ({ bad, code, message, reason, detail, unknown }) => {
     const ca = await aCa()
     const request = await bad(ca)
     await expect(ca.issueSvid(request, NEVER)).rejects.toMatchObject({
@@ -465,11 +473,11 @@ describe('refuses, on the record,', () => {
     })
     expect(record?.reason).toBe(reason)
     expect(record?.caller).toEqual(
-      known ? expect.objectContaining({ namespace: 'shop', serviceAccount: 'cart' }) : undefined,
+      unknown ? undefined : expect.objectContaining({ namespace: 'shop', serviceAccount: 'cart' }),
     )
     expect(ca.ledger.of('intent')).toEqual([])
     expect(ca.events.told.filter(({ event }) => event === 'svidRefused')).toMatchObject([
-      { args: [request.context, { error: { code }, reason }] },
+      { args: [request.context, { error: { code }, reason, account: unknown ? undefined : { name: 'cart' } }] },
     ])
   })
 
