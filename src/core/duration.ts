@@ -28,7 +28,8 @@ export function parseDuration(text: string): number {
     )
   if (text.length === 0 || text.length > 64) throw refuse()
   let total = 0
-  const part = /(\d{1,9})(ms|[smhdy])/y
+  // Fourteen digits: a thousand years in milliseconds.
+  const part = /(\d{1,14})(ms|[smhdy])/y
   while (part.lastIndex < text.length) {
     const found = part.exec(text)
     if (!found) throw refuse()

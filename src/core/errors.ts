@@ -36,8 +36,23 @@ export function asCaError(thrown: unknown): CaError {
 export function causesOf(error: unknown): string {
   const texts: string[] = []
   for (let at = error, depth = 0; at !== undefined && at !== null && depth < 8; depth++) {
-    texts.push(at instanceof Error ? at.message : String(at))
+    texts.push(textOf(at))
     at = at instanceof Error ? at.cause : undefined
   }
   return texts.join(': ')
+}
+
+function textOf(thrown: unknown): string {
+  // Node's for a refused connection has no message of its own.
+  if (thrown instanceof AggregateError)
+    return [thrown, ...thrown.errors.filter((one) => one instanceof Error)]
+      .map(({ message }) => message)
+      .filter((message) => message !== '')
+      .join(', ')
+  if (thrown instanceof Error) return thrown.message
+  try {
+    return String(thrown)
+  } catch {
+    return 'something without a text'
+  }
 }

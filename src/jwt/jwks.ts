@@ -55,6 +55,7 @@ const MAX_KEYS = 64
 /** As for certificate keys. */
 const MIN_RSA_BITS = 2048
 const MAX_RSA_BITS = 8192
+const MIN_RSA_EXPONENT = 65537n
 
 type Entry = { readonly algorithms: readonly JwsAlgorithm[]; readonly key: KeyObject }
 
@@ -125,11 +126,16 @@ async function imported(
   } catch (cause) {
     throw new CaError('invalid_argument', `a key set with a malformed ${algorithm.keyType} key`, { cause })
   }
-  const { modulusLength = MIN_RSA_BITS } = key.asymmetricKeyDetails ?? {}
+  const { modulusLength = MIN_RSA_BITS, publicExponent = MIN_RSA_EXPONENT } = key.asymmetricKeyDetails ?? {}
   if (modulusLength < MIN_RSA_BITS || modulusLength > MAX_RSA_BITS)
     throw new CaError(
       'invalid_argument',
       `a key set with an RSA key of ${modulusLength} bits; taken are ${MIN_RSA_BITS} to ${MAX_RSA_BITS}`,
+    )
+  if (publicExponent < MIN_RSA_EXPONENT || publicExponent % 2n === 0n)
+    throw new CaError(
+      'invalid_argument',
+      `a key set with an RSA key whose public exponent is even or below ${MIN_RSA_EXPONENT}`,
     )
   return key
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { type KeyObject, verify } from 'node:crypto'
 import { CaError } from '../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../core/json.ts'
@@ -31,7 +32,7 @@ export function readToken(text: string): UnverifiedToken {
   const [header, payload, signature, ...more] = text.split('.', 5)
   if (!header || !payload || !signature || more.length > 0)
     throw new CaError('invalid_argument', 'a token that is not three parts with dots between')
-  const fields = asObject(parseStrictJson(decode(header).toString('utf8')))
+  const fields = asObject(parseStrictJson(decodeText(header)))
   if (!fields) throw new CaError('invalid_argument', 'a token whose header is not an object')
   for (const field of Object.keys(fields))
     if (!HEADER_FIELDS.has(field))
@@ -66,7 +67,7 @@ export function verifyToken(token: UnverifiedToken, key: KeyObject): boolean {
  * @throws CaError `invalid_argument`
  */
 export function readClaims(token: Pick<UnverifiedToken, 'payload'>): Claims {
-  const claims = asObject(parseStrictJson(decode(token.payload).toString('utf8')))
+  const claims = asObject(parseStrictJson(decodeText(token.payload)))
   if (!claims) throw new CaError('invalid_argument', 'a token whose claims are not an object')
   return claims
 }
@@ -76,4 +77,11 @@ function decode(base64url: string): Buffer {
   const bytes = Buffer.from(base64url, 'base64url')
   if (bytes.toString('base64url') !== base64url) throw new CaError('invalid_argument', 'a token that is not base64url')
   return bytes
+}
+
+/** UTF-8 without a fault: what toString would mend with U+FFFD could be another name than the one that was signed. */
+function decodeText(base64url: string): string {
+  const bytes = decode(base64url)
+  if (!isUtf8(bytes)) throw new CaError('invalid_argument', 'a token that is not UTF-8')
+  return bytes.toString('utf8')
 }

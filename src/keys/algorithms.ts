@@ -16,12 +16,15 @@ export type KeyAlgorithmName =
   | 'ml-dsa-65'
   | 'ml-dsa-87'
 
+type MlDsaSize = 44 | 65 | 87
+
 /** All that is known of one kind of key. Who has the row needs no second switch. */
 export type KeyAlgorithm = {
   readonly name: KeyAlgorithmName
   /** As people write it. */
   readonly label: string
-  readonly family: 'ec' | 'rsa' | 'ed25519' | 'ml-dsa'
+  /** What its signatures go by: any EC or RSA key can make any signature of its family, other keys only one kind. */
+  readonly family: 'ec' | 'rsa' | 'ed25519' | `ml-dsa-${MlDsaSize}`
   /** AlgorithmIdentifier of its signatures, DER. */
   readonly signatureAlgorithm: Uint8Array
   /** What node:crypto hashes with first; nothing where the scheme hashes for itself. */
@@ -71,12 +74,12 @@ function rsa(name: KeyAlgorithmName, bits: number): KeyAlgorithm {
   }
 }
 
-function mlDsa(size: 44 | 65 | 87, signatureAlgorithm: string): KeyAlgorithm {
+function mlDsa(size: MlDsaSize, signatureAlgorithm: string): KeyAlgorithm {
   const name = `ml-dsa-${size}` as const
   return {
     name,
     label: `ML-DSA-${size}`,
-    family: 'ml-dsa',
+    family: name,
     signatureAlgorithm: der(signatureAlgorithm),
     digest: null,
     slow: true,

@@ -42,7 +42,7 @@ export class PrivateKey implements Signer {
       // OpenSSL's reason may quote its input: it is not kept, even as a cause.
       throw new CaError('invalid_argument', 'not an unencrypted private key in PEM')
     }
-    const key = new PrivateKey(handle, readPublicKey(createPublicKey(handle).export({ format: 'der', type: 'spki' })))
+    const key = new PrivateKey(handle, publicKeyOf(handle))
     const proof = Buffer.from('alcazar: this key signs')
     const { digest } = key.publicKey.algorithm
     if (!verify(digest, proof, key.publicKey.handle, sign(digest, proof, handle)))
@@ -92,5 +92,16 @@ export class PrivateKey implements Signer {
 
   [inspect.custom](): string {
     return '[private key]'
+  }
+}
+
+/** Judged as everybody's is, but there is no CSR here that could be bad. */
+function publicKeyOf(handle: KeyObject): PublicKey {
+  try {
+    return readPublicKey(createPublicKey(handle).export({ format: 'der', type: 'spki' }))
+  } catch (error) {
+    if (error instanceof CaError && error.code === 'bad_csr')
+      throw new CaError('invalid_argument', error.message, { cause: error.cause })
+    throw error
   }
 }

@@ -33,8 +33,8 @@ export class TrustBundle {
       spiffe_sequence: this.sequence,
       spiffe_refresh_hint: refreshHintSeconds,
       keys: this.roots.map((root) => ({
-        use: 'x509-svid',
         ...jwkOf(root),
+        use: 'x509-svid',
         x5c: [Buffer.from(root).toString('base64')],
       })),
     }

@@ -1,27 +1,29 @@
 import { hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import {
-  asciiOf,
   bitString,
-  bitStringBytesOf,
-  booleanOf,
   checkDer,
   childrenOf,
   contextTag,
   type Der,
   expectTag,
-  integerBytesOf,
-  namedBitsOf,
-  oidOf,
   readDer,
   sequence,
-  smallIntegerOf,
   TAG,
   time,
-  timeOf,
   tlv,
   unsignedInteger,
 } from './der.ts'
+import {
+  asciiOf,
+  bitStringBytesOf,
+  booleanOf,
+  integerBytesOf,
+  namedBitsOf,
+  oidOf,
+  smallIntegerOf,
+  timeOf,
+} from './der-values.ts'
 import { OID } from './oids.ts'
 
 /** What is signed: TBSCertificate of RFC 5280 §4.1, taken apart. Names, keys and algorithms stay DER: they are compared, not understood. */
@@ -84,7 +86,7 @@ export function splitCertificate(der: Uint8Array): {
   readonly signature: Uint8Array
 } {
   const [tbs, algorithm, signature, ...more] = childrenOf(readDer(der, TAG.sequence))
-  if (more.length > 0) throw new CaError('invalid_argument', 'a certificate with more fields than RFC 5280 has')
+  if (more.length > 0) throw tooMany('fields')
   return {
     tbs: expectTag(tbs, TAG.sequence).bytes,
     signatureAlgorithm: expectTag(algorithm, TAG.sequence).bytes,
@@ -99,11 +101,12 @@ export function splitCertificate(der: Uint8Array): {
 export function readTbs(bytes: Uint8Array): Tbs {
   const fields = childrenOf(readDer(bytes, TAG.sequence))
   let version = 1
-  if (fields[0]?.tag === contextTag(0, 'constructed'))
-    version = smallIntegerOf(childrenOf(fields.shift() as Der)[0]) + 1
+  if (fields[0]?.tag === contextTag(0, 'constructed')) version = smallIntegerOf(onlyChildOf(fields.shift() as Der)) + 1
   const [serial, algorithm, issuer, validity, subject, publicKey, ...rest] = fields
-  const [notBefore, notAfter] = childrenOf(expectTag(validity, TAG.sequence))
-  const extensions = readExtensions(rest.find((field) => field.tag === contextTag(3, 'constructed')))
+  const [notBefore, notAfter, ...furtherTimes] = childrenOf(expectTag(validity, TAG.sequence))
+  if (furtherTimes.length > 0) throw tooMany('times')
+  const [, , extensionsField] = optionalFields(rest, TAIL)
+  const extensions = readExtensions(extensionsField)
   return {
     bytes,
     version,
@@ -124,11 +127,37 @@ export function readTbs(bytes: Uint8Array): Tbs {
   }
 }
 
+// A field too many is never passed over: another reader may believe that one.
+
+/** issuerUniqueID, subjectUniqueID, extensions (RFC 5280 §4.1). */
+const TAIL = [contextTag(1, 'primitive'), contextTag(2, 'primitive'), contextTag(3, 'constructed')]
+/** keyIdentifier, authorityCertIssuer, authorityCertSerialNumber (RFC 5280 §4.2.1.1). */
+const KEY_ID_FIELDS = [contextTag(0, 'primitive'), contextTag(1, 'constructed'), contextTag(2, 'primitive')]
+
+/** Each at most once, in this order, and no others. */
+function optionalFields(fields: readonly Der[], tags: readonly number[]): readonly (Der | undefined)[] {
+  let at = 0
+  const found = tags.map((tag) => (fields[at]?.tag === tag ? fields[at++] : undefined))
+  if (at < fields.length) throw tooMany('fields')
+  return found
+}
+
+function onlyChildOf(value: Der): Der | undefined {
+  const [child, ...more] = childrenOf(value)
+  if (more.length > 0) throw tooMany('values in one field')
+  return child
+}
+
+function tooMany(what: string): CaError {
+  return new CaError('invalid_argument', `a certificate with more ${what} than RFC 5280 has`)
+}
+
 function readExtensions(field: Der | undefined): ReadonlyMap<string, Extension> {
   const extensions = new Map<string, Extension>()
   if (!field) return extensions
-  for (const extension of childrenOf(expectTag(childrenOf(field)[0], TAG.sequence))) {
-    const [type, second, third] = childrenOf(expectTag(extension, TAG.sequence))
+  for (const extension of childrenOf(expectTag(onlyChildOf(field), TAG.sequence))) {
+    const [type, second, third, ...more] = childrenOf(expectTag(extension, TAG.sequence))
+    if (more.length > 0) throw tooMany('fields in an extension')
     const critical = third !== undefined && booleanOf(second)
     const id = oidOf(type)
     // RFC 5280 §4.2: a certificate must not include more than one instance of an extension.
@@ -167,7 +196,8 @@ function generalName(name: Der): GeneralName {
 function basicConstraints(extensions: Extensions): Tbs['basicConstraints'] {
   const extension = extensions.get(OID.basicConstraints)
   if (!extension) return undefined
-  const [ca, pathLength] = childrenOf(readDer(extension.value, TAG.sequence))
+  const [ca, pathLength, ...more] = childrenOf(readDer(extension.value, TAG.sequence))
+  if (more.length > 0) throw tooMany('basic constraints')
   return { ca: ca !== undefined && booleanOf(ca), pathLength: pathLength && smallIntegerOf(pathLength) }
 }
 
@@ -188,11 +218,7 @@ function subjectKeyId(extensions: Extensions): Uint8Array | undefined {
 
 function authorityKeyId(extensions: Extensions): Uint8Array | undefined {
   const extension = extensions.get(OID.authorityKeyIdentifier)
-  return (
-    extension &&
-    childrenOf(readDer(extension.value, TAG.sequence)).find((field) => field.tag === contextTag(0, 'primitive'))
-      ?.content
-  )
+  return extension && optionalFields(childrenOf(readDer(extension.value, TAG.sequence)), KEY_ID_FIELDS)[0]?.content
 }
 
 /** The URIs among the alternative names. */

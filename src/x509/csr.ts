@@ -1,17 +1,6 @@
 import { CaError } from '../core/errors.ts'
-import {
-  bitString,
-  bitStringBytesOf,
-  checkDer,
-  childrenOf,
-  contextTag,
-  expectTag,
-  readDer,
-  sequence,
-  smallIntegerOf,
-  TAG,
-  tlv,
-} from './der.ts'
+import { bitString, checkDer, childrenOf, contextTag, expectTag, readDer, sequence, TAG, tlv } from './der.ts'
+import { bitStringBytesOf, smallIntegerOf } from './der-values.ts'
 import { pem, readOnePem } from './pem.ts'
 
 /**

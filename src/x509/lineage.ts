@@ -6,12 +6,11 @@ import {
   generalizedTime,
   readDer,
   sequence,
-  smallIntegerOf,
   TAG,
-  timeOf,
   unsignedInteger,
   utf8String,
 } from './der.ts'
+import { smallIntegerOf, timeOf } from './der-values.ts'
 
 /**
  * What a renewal by client certificate must know, carried in the certificate itself so that any replica can renew it without

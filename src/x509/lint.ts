@@ -1,5 +1,6 @@
 import { equalBytes } from '../core/bytes.ts'
 import { type Tbs, urisOf } from './certificate.ts'
+import { childrenOf, oid, readDer, sequence, TAG, tlv } from './der.ts'
 import { EMPTY_NAME } from './name.ts'
 import { KEY_USAGE, OID } from './oids.ts'
 import type { ProfileName } from './profiles.ts'
@@ -98,7 +99,7 @@ export const RULES: readonly Rule[] = [
     holds: (tbs) => tbs.extensions.get(OID.keyUsage)?.critical === true,
   },
   {
-    says: 'a leaf’s key signs and, if RSA, enciphers keys; nothing else (X509-SVID §4.3, RFC 8813 §3)',
+    says: 'a leaf’s key signs and may encipher keys; nothing else (X509-SVID §4.3)',
     profiles: LEAVES,
     holds: (tbs) => {
       const usage = tbs.keyUsage
@@ -106,6 +107,11 @@ export const RULES: readonly Rule[] = [
         usage?.has(KEY_USAGE.digitalSignature) === true && usage.size === (usage.has(KEY_USAGE.keyEncipherment) ? 2 : 1)
       )
     },
+  },
+  {
+    says: 'a key that is not RSA enciphers no keys (RFC 8813 §3)',
+    profiles: LEAVES,
+    holds: (tbs) => !tbs.keyUsage?.has(KEY_USAGE.keyEncipherment) || isRsa(tbs.publicKey),
   },
   {
     says: 'a signer’s key signs certificates and CRLs, nothing else (X509-SVID §4.3)',
@@ -166,6 +172,14 @@ export const RULES: readonly Rule[] = [
     holds: (tbs) => tbs.alternativeNames.length === 1 && /^spiffe:\/\/[a-z0-9._-]{1,255}$/.test(urisOf(tbs)[0] ?? ''),
   },
 ]
+
+/** rsaEncryption, parameters NULL (RFC 3279 §2.3.1). */
+const RSA = sequence(oid('1.2.840.113549.1.1.1'), tlv(TAG.null))
+
+function isRsa(publicKey: Uint8Array): boolean {
+  const [algorithm] = childrenOf(readDer(publicKey, TAG.sequence))
+  return algorithm !== undefined && equalBytes(algorithm.bytes, RSA)
+}
 
 /** What is wrong with a certificate as one of that profile; empty if nothing. */
 export function lint(tbs: Tbs, profile: ProfileName): string[] {

@@ -1,4 +1,5 @@
-import { childrenOf, oid, oidOf, readDer, sequence, set, TAG, utf8String } from './der.ts'
+import { childrenOf, oid, readDer, sequence, set, TAG, utf8String } from './der.ts'
+import { oidOf } from './der-values.ts'
 import { OID } from './oids.ts'
 
 /** The empty Name: every leaf's subject. */

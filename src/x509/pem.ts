@@ -5,6 +5,9 @@ export type PemBlock = { readonly label: string; readonly der: Uint8Array }
 
 const MAX_BLOCKS = 100
 
+/** Outside a block and no comment: taken for text, it would take a certificate out of a bundle without a word. */
+const DAMAGED_BOUNDARY = /^[^#]*--(BEGIN|END) /
+
 export function pem(label: string, der: Uint8Array): string {
   const base64 = Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString('base64')
   let lines = ''
@@ -43,6 +46,7 @@ export function readPem(text: string, maxBytes: number, around: 'text' | 'nothin
       if (line === '') continue
       label = /^-----BEGIN ([A-Z0-9 ]{1,40})-----$/.exec(line)?.[1]
       if (label === undefined && around === 'nothing else') throw refuse('text outside the PEM block')
+      if (label === undefined && DAMAGED_BOUNDARY.test(line)) throw refuse('a damaged line that begins or ends a block')
       continue
     }
     if (line === `-----END ${label}-----`) {

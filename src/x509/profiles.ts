@@ -85,7 +85,8 @@ function uriName(uri: string): Uint8Array {
 
 function serverName(name: string): Uint8Array {
   if (isIPv4(name)) return tlv(contextTag(7, 'primitive'), Uint8Array.from(name.split('.').map(Number)))
-  if (isIPv6(name)) return tlv(contextTag(7, 'primitive'), ipv6Bytes(name))
+  // A zone (fe80::1%eth0) means nothing to another machine.
+  if (isIPv6(name) && !name.includes('%')) return tlv(contextTag(7, 'primitive'), ipv6Bytes(name))
   if (!/^(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,252})$/i.test(name))
     throw new CaError('invalid_argument', `not a DNS name or IP address: ${JSON.stringify(name)}`)
   return tlv(contextTag(2, 'primitive'), Buffer.from(name, 'latin1'))

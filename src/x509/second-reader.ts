@@ -17,6 +17,10 @@ export type SecondReading = {
   /** As people write a Name: `O=cluster.local, CN=root 3f9a 21c4`. */
   readonly subject: string
   readonly issuer: string
+  /** The same as DER, as this reader writes what it understood. */
+  readonly subjectDer: Uint8Array
+  readonly issuerDer: Uint8Array
+  /** Hex, without the zero that only keeps it positive. */
   readonly serial: string
   readonly notBefore: Date
   readonly notAfter: Date
@@ -34,6 +38,8 @@ export function readAgain(der: Uint8Array): SecondReading {
     return {
       subject: seen.subject,
       issuer: seen.issuer,
+      subjectDer: new Uint8Array(seen.subjectName.toArrayBuffer()),
+      issuerDer: new Uint8Array(seen.issuerName.toArrayBuffer()),
       serial: seen.serialNumber,
       notBefore: seen.notBefore,
       notAfter: seen.notAfter,
@@ -52,6 +58,9 @@ export function readAgain(der: Uint8Array): SecondReading {
 export function confirmReading({ der, tbs }: Certificate): void {
   const seen = readAgain(der)
   const agree =
+    seen.serial === tbs.serial.replace(/^00(?=[89a-f])/, '') &&
+    equalBytes(seen.subjectDer, tbs.subject) &&
+    equalBytes(seen.issuerDer, tbs.issuer) &&
     seen.notBefore.getTime() === tbs.notBefore.getTime() &&
     seen.notAfter.getTime() === tbs.notAfter.getTime() &&
     equalBytes(seen.publicKey, tbs.publicKey) &&
