@@ -2,8 +2,10 @@ import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AuthoritySet } from '../authority/authority.ts'
 import { JournalInDoubt, printJournal, readJournal } from '../authority/journal.ts'
+import { hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { PrivateKey, type Signer } from '../keys/private-key.ts'
+import { keyIdOf } from '../keys/public-key.ts'
 import type { AuthorityStore } from '../service/ports.ts'
 import { isMissing, syncDirectory, writeDurably, writeNew } from './durable-file.ts'
 
@@ -108,8 +110,9 @@ export class AuthorityDirectory implements AuthorityStore {
       if (error instanceof CaError) throw error
       throw unavailable(`the root’s key ${path} can’t be read`, error)
     }
+    let key: PrivateKey
     try {
-      return PrivateKey.fromPem(pem)
+      key = PrivateKey.fromPem(pem)
     } catch (error) {
       if (error instanceof CaError)
         throw new CaError('wrong_state', `the root’s key ${path} is damaged: ${error.message}`, { cause: error })
@@ -117,6 +120,9 @@ export class AuthorityDirectory implements AuthorityStore {
     } finally {
       pem.fill(0)
     }
+    if (hex(keyIdOf(key.publicKey.spki)) !== id)
+      throw new CaError('wrong_state', `the root’s key ${path} is another root’s; put back the right one`)
+    return key
   }
 }
 

@@ -14,7 +14,8 @@ export function lockDirectory(directory: string): Disposable {
   let database: DatabaseSync | undefined
   try {
     database = new DatabaseSync(join(directory, 'lock'))
-    database.exec('PRAGMA journal_mode = OFF; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
+    // Not OFF: SQLite's defensive mode, Node's default, ignores that and lays a journal beside the lock.
+    database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
   } catch (cause) {
     database?.close()
     if ((cause as { errcode?: number }).errcode === BUSY)

@@ -13,8 +13,8 @@ import {
 import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Clock } from '../core/clock.ts'
-import { DAY } from '../core/duration.ts'
+import type { Cancel, Clock } from '../core/clock.ts'
+import { DAY, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import type { IntentRecord, Ledger, LedgerRecord } from '../ledger/ledger.ts'
 import { isMissing } from './durable-file.ts'
@@ -23,6 +23,9 @@ type Waiting = { readonly line: string; readonly done: () => void; readonly fail
 
 /** How long a sync waits for others when some came together last time: it makes one of many, and delays nobody noticeably. */
 const GATHER_MS = 1
+
+/** How long after a failure a write is tried without a request. */
+const PROBE_MS = 5 * SECOND
 
 /**
  * The ledger as append-only lines of JSON, a file a day (UTC), in `<state>/ledger`. An intent is handed to the kernel at once: a crash of this
@@ -36,6 +39,7 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   /** A write failed part-way: the next one begins on a line of its own. */
   #torn = false
   #failure: unknown
+  #probe: Cancel | undefined
   #waiting: Waiting[] = []
   /** Owned by the one running loop of syncs. */
   #syncing: Promise<void> | undefined
@@ -65,37 +69,44 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     while (this.#syncing !== undefined) await this.#syncing
+    this.#probe?.()
     for (const descriptor of this.#retired.splice(0)) closeSync(descriptor)
     if (this.#file) closeSync(this.#file.descriptor)
     this.#file = undefined
   }
 
-  #write(lines: string): void {
+  /** Gives the file it wrote to. */
+  #write(lines: string): number {
     try {
       const { descriptor } = this.#open()
       const bytes = Buffer.from(this.#torn ? `\n${lines}` : lines)
       this.#torn = true
       for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at)
       this.#torn = false
-      this.#failure = undefined
+      return descriptor
     } catch (cause) {
       throw this.#failed(cause)
     }
   }
 
   async #sync(): Promise<void> {
+    // Nothing before this may end it: who starts the loop has yet to note that it runs.
+    await undefined
     while (this.#waiting.length > 0) {
       if (this.#lastGroup > 1) await this.#clock.sleep(GATHER_MS, NEVER)
       const group = this.#waiting
       this.#waiting = []
       this.#lastGroup = group.length
       try {
-        this.#write(group.map((waiting) => waiting.line).join(''))
-        for (const descriptor of this.#retired.splice(0)) {
+        const written = this.#write(group.map((waiting) => waiting.line).join(''))
+        // A file that another day retires meanwhile stays open until the next round.
+        for (const descriptor of [...this.#retired]) {
           await synced(descriptor)
           closeSync(descriptor)
+          this.#retired.shift()
         }
-        await synced((this.#file as { descriptor: number }).descriptor)
+        await synced(written)
+        this.#failure = undefined
         for (const waiting of group) waiting.done()
       } catch (cause) {
         const error = cause instanceof CaError ? cause : this.#failed(cause)
@@ -107,6 +118,12 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
 
   #failed(cause: unknown): CaError {
     this.#failure = cause
+    // Who is not ready gets no requests, so none would show that the disk is well again: an empty line does.
+    this.#probe ??= this.#clock.after(PROBE_MS, () => {
+      this.#probe = undefined
+      this.#waiting.push({ line: '\n', done: () => undefined, failed: () => undefined })
+      this.#syncing ??= this.#sync()
+    })
     return new CaError('dependency_unavailable', 'the ledger can’t be written, so nothing is issued; try again later', {
       cause,
     })
@@ -122,12 +139,17 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
       constants.O_RDWR | constants.O_APPEND | constants.O_CREAT,
       0o600,
     )
-    syncDirectoryNow(this.#directory)
-    // A crash may have torn the last line.
-    const { size } = fstatSync(descriptor)
-    const last = Buffer.alloc(1, '\n')
-    if (size > 0) readSync(descriptor, last, 0, 1, size - 1)
-    this.#torn = last[0] !== 0x0a
+    try {
+      syncDirectoryNow(this.#directory)
+      // A crash may have torn the last line.
+      const { size } = fstatSync(descriptor)
+      const last = Buffer.alloc(1, '\n')
+      if (size > 0) readSync(descriptor, last, 0, 1, size - 1)
+      this.#torn = last[0] !== 0x0a
+    } catch (error) {
+      closeSync(descriptor)
+      throw error
+    }
     // Yesterday's file may be in a sync right now; the loop of syncs closes it.
     if (this.#file) this.#retired.push(this.#file.descriptor)
     this.#file = { day, descriptor }
@@ -191,7 +213,9 @@ async function ledgerFiles(directory: string): Promise<string[]> {
 function parseLine(text: string): LedgerRecord | undefined {
   try {
     const value = JSON.parse(text) as LedgerRecord | null
-    return typeof value === 'object' && value !== null && typeof value.kind === 'string' ? value : undefined
+    const isRecord =
+      typeof value === 'object' && value !== null && typeof value.kind === 'string' && typeof value.at === 'string'
+    return isRecord ? value : undefined
   } catch {
     return undefined // the caller names the line
   }

@@ -5,7 +5,7 @@ import { type PluggedCa, pluggedCa } from '../authority/plugged-ca.ts'
 import { sha256Hex } from '../core/bytes.ts'
 import { type Clock, loop } from '../core/clock.ts'
 import { SECOND } from '../core/duration.ts'
-import { asCaError, CaError } from '../core/errors.ts'
+import { asCaError, CaError, causesOf } from '../core/errors.ts'
 import { PrivateKey } from '../keys/private-key.ts'
 import { type Certificate, readCertificate } from '../x509/certificate.ts'
 import { type PemBlock, readPem } from '../x509/pem.ts'
@@ -54,22 +54,25 @@ export class PluggedCaDirectory {
       changed = true
     })
     let next = this.#clock.elapsed() + COMPARE_EVERY_MS
+    let told: string | undefined
     const look = async () => {
       if (!changed && this.#clock.elapsed() < next) return
       changed = false
       next = this.#clock.elapsed() + COMPARE_EVERY_MS
+      let digest = ''
       try {
         const snapshot = await this.#consistent(signal)
-        if (snapshot.digest === this.#taken) return
-        // Looked at once: a set that was refused is not refused again every ten seconds.
-        this.#taken = snapshot.digest
-        await take(await this.#parse(snapshot))
+        digest = snapshot.digest
+        if (digest !== this.#taken) await take(await this.#parse(snapshot))
+        this.#taken = digest
+        told = undefined
       } catch (error) {
         if (signal.aborted) return
         const fault = asCaError(error)
-        // What failed for another reason than the files is tried again.
-        if (fault.code !== 'invalid_argument') this.#taken = undefined
-        refused(fault)
+        // A set not taken is tried again at every comparison, since its time may come, and told of once.
+        const telling = `${digest} ${causesOf(fault)}`
+        if (telling !== told) refused(fault)
+        told = telling
       }
     }
     await loop(this.#clock, signal, () => SECOND, look)

@@ -1,0 +1,93 @@
+import { type RefusalReason, refused } from '../../src/attestation/caller.ts'
+import type { Authority } from '../../src/authority/authority.ts'
+import { CaError, type CaErrorCode } from '../../src/core/errors.ts'
+import { OUTCOMES } from '../../src/core/outcomes.ts'
+import { KEY_ALGORITHMS } from '../../src/keys/algorithms.ts'
+import type { EndpointName, Events } from '../../src/service/events.ts'
+import { aCa } from './a-ca.ts'
+import { NEVER, withToken } from './attested.ts'
+import { aRequest } from './requests.ts'
+
+type Closed<T extends string> = { readonly [value in T]: true }
+const valuesOf = <T extends string>(closed: Closed<T>) => Object.keys(closed).sort() as T[]
+
+const REASONS = valuesOf<RefusalReason>({
+  no_credential: true,
+  two_credentials: true,
+  malformed_token: true,
+  unknown_key: true,
+  bad_signature: true,
+  wrong_issuer: true,
+  wrong_audience: true,
+  expired: true,
+  not_yet_valid: true,
+  no_expiry: true,
+  not_a_service_account: true,
+  unbound_token: true,
+  token_review: true,
+  pod_gone: true,
+  service_account_gone: true,
+  unknown_issuer: true,
+  not_an_svid: true,
+  other_trust_domain: true,
+  no_lineage: true,
+  lineage_ended: true,
+  impersonation: true,
+})
+
+/** Every value that a label may have. A value more in the sources is a compile error here. */
+export const CLOSED = {
+  endpoint: valuesOf<EndpointName>({ 'istio-ca': true, admin: true }),
+  method: valuesOf<Parameters<Events['svidIssued']>[1]['method']>({
+    'service-account-token': true,
+    'client-certificate': true,
+    impersonation: true,
+  }),
+  key: KEY_ALGORITHMS.map(({ name }) => name).sort(),
+  code: (Object.keys(OUTCOMES) as CaErrorCode[]).sort(),
+  reason: [...REASONS, 'none'].sort(),
+  why: valuesOf<Parameters<Events['connectionClosed']>[0]>({ abuse: true, 'too many': true, handshake: true }),
+  what: valuesOf<Parameters<Events['lookedUp']>[0]>({ 'token keys': true, pods: true, 'service accounts': true }),
+} as const
+
+/** Arguments for every event, from a CA that really issued and refused. */
+export async function someArguments() {
+  const ca = await aCa()
+  await ca.issueSvid(await aRequest(withToken(ca.podToken())), NEVER)
+  const argsOf = <K extends keyof Events>(name: K) =>
+    ca.events.told.find(({ event }) => event === name)?.args as Parameters<Events[K]>
+  const [context, issued] = argsOf('svidIssued')
+  const [authority] = argsOf('authorityActivated')
+  const [bundle, roots] = argsOf('bundlePublished')
+  return { clock: ca.clock, active: ca.keeper.active, context, issued, authority, bundle, roots }
+}
+export type SomeArguments = Awaited<ReturnType<typeof someArguments>>
+
+/** Tells every event with every value of its closed lists. */
+export function tellEverything(events: Events, { context, issued, authority, bundle, roots }: SomeArguments): void {
+  const notAfter = new Date('2030-01-02T00:00:00Z')
+  for (const endpoint of CLOSED.endpoint) {
+    const here = { ...context, endpoint }
+    events.svidRequested(here)
+    events.requestShed(endpoint)
+    for (const method of CLOSED.method)
+      for (const key of CLOSED.key) events.svidIssued(here, { ...issued, method, key })
+    const account = { namespace: 'shop', name: 'cart' }
+    for (const code of CLOSED.code)
+      events.svidRefused(here, { error: new CaError(code, `for ${code}`), reason: undefined, account, ms: 1.5 })
+    for (const reason of REASONS)
+      events.svidRefused(here, { error: refused(reason, `for ${reason}`), reason, account: undefined, ms: 1.5 })
+  }
+  for (const why of CLOSED.why) events.connectionClosed(why, context.peer)
+  events.authorityActivated(authority as Authority, 'there was none')
+  events.bundlePublished(bundle, roots)
+  events.rotationFailed(new Error('no room'))
+  events.keeperStopped(new Error('EIO'))
+  events.pluggedCaTaken(roots[0] as Authority)
+  events.pluggedCaRefused(new CaError('invalid_argument', '/etc/cacerts/ca-key.pem is missing'))
+  events.servingCertificateRenewed(['localhost'], notAfter)
+  for (const what of CLOSED.what) {
+    events.lookedUp(what, 'ok')
+    events.lookedUp(what, { failed: new Error('connection refused') })
+  }
+}

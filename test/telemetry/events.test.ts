@@ -1,0 +1,307 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { refused } from '../../src/attestation/caller.ts'
+import type { Authority } from '../../src/authority/authority.ts'
+import { shortId } from '../../src/core/bytes.ts'
+import { asCaError, CaError, type CaErrorCode } from '../../src/core/errors.ts'
+import type { Events } from '../../src/service/events.ts'
+import { telemetry } from '../../src/telemetry/events.ts'
+import { createLog, type Log } from '../../src/telemetry/log.ts'
+import { Metrics } from '../../src/telemetry/metrics.ts'
+import { type SomeArguments, someArguments, tellEverything } from '../_support/every-event.ts'
+import { readMetrics } from '../_support/metrics-list.ts'
+
+let given: SomeArguments
+beforeAll(async () => {
+  given = await someArguments()
+})
+
+/** Tells something, and gives what the log and the counters have of it. */
+async function told(tell: (events: Events) => void) {
+  const lines: Record<string, unknown>[] = []
+  const log = createLog({
+    level: 'debug',
+    format: 'json',
+    write: (line) => void lines.push(JSON.parse(line)),
+    clock: given.clock,
+  })
+  const metrics = new Metrics(given.clock)
+  tell(telemetry(log, metrics))
+  const counted = readMetrics((await metrics.text()).body)
+    .filter(({ type }) => type === 'counter')
+    .flatMap(({ samples }) => samples)
+    .filter(({ value }) => value > 0)
+    .map(({ name, labels, value }) => {
+      const set = Object.entries(labels).map(([label, text]) => `${label}=${text}`)
+      return `${name}${set.length > 0 ? `{${set.sort().join()}}` : ''} ${value}`
+    })
+  return { lines, counted: counted.sort() }
+}
+
+const TIME = '2030-01-01T00:00:00.000Z'
+const refusal = (error: CaError, change: Partial<Parameters<Events['svidRefused']>[1]> = {}) =>
+  [given.context, { error, reason: undefined, account: undefined, ms: 1.2345, ...change }] as const
+
+describe('a certificate issued', () => {
+  test('is a record with all that is needed to find it again', async () => {
+    const { lines } = await told((events) => events.svidIssued(given.context, { ...given.issued, ms: 1.2345 }))
+    const { tbs, authority } = given.issued.svid.prepared
+    expect(lines).toEqual([
+      {
+        level: 'info',
+        time: TIME,
+        message: 'issued',
+        ...given.context,
+        spiffeId: 'spiffe://cluster.local/ns/shop/sa/cart',
+        serial: tbs.serial,
+        notAfter: tbs.notAfter.toISOString(),
+        method: 'service-account-token',
+        key: 'ecdsa-p256',
+        issuer: shortId(authority.authority.id),
+        ms: 1.23,
+      },
+    ])
+  })
+
+  test('is counted by Citadel’s name and by ours', async () => {
+    const { counted } = await told((events) => {
+      events.svidRequested(given.context)
+      events.svidIssued(given.context, given.issued)
+    })
+    expect(counted).toEqual([
+      'alcazar_svids_issued_total{endpoint=istio-ca,key=ecdsa-p256,method=service-account-token} 1',
+      'citadel_server_csr_count 1',
+      'citadel_server_success_cert_issuance_count 1',
+    ])
+  })
+})
+
+describe('a refusal', () => {
+  test('of a credential tells the log what the caller is not told', async () => {
+    const error = refused('expired', 'expired at 2029-12-31T23:00:00Z')
+    const { lines } = await told((events) => events.svidRefused(...refusal(error, { reason: 'expired' })))
+    expect(lines).toEqual([
+      {
+        level: 'warn',
+        time: TIME,
+        message: 'refused',
+        ...given.context,
+        code: 'unauthenticated',
+        reason: 'expired',
+        detail: 'expired at 2029-12-31T23:00:00Z',
+        ms: 1.23,
+      },
+    ])
+  })
+
+  test('says whose it was, where that was proved', async () => {
+    const { lines } = await told((events) =>
+      events.svidRefused(
+        ...refusal(refused('pod_gone', 'gone'), { reason: 'pod_gone', account: { namespace: 'shop', name: 'cart' } }),
+      ),
+    )
+    expect(lines).toMatchObject([{ account: 'shop/cart' }])
+  })
+
+  test('by a fault of ours is an error, with where it happened', async () => {
+    const error = asCaError(new TypeError('undefined is not a function'))
+    const { lines } = await told((events) => events.svidRefused(...refusal(error)))
+    expect(lines).toMatchObject([
+      {
+        level: 'error',
+        code: 'internal',
+        detail: 'internal error; the server log has the details: undefined is not a function',
+        stack: expect.stringContaining('events.test.ts'),
+      },
+    ])
+  })
+
+  test.each<[CaErrorCode, string[]]>([
+    ['bad_csr', ['citadel_server_csr_parsing_err_count 1', 'citadel_server_csr_sign_err_count{error=CSR_ERROR} 1']],
+    ['invalid_argument', ['citadel_server_csr_sign_err_count{error=TTL_ERROR} 1']],
+    ['not_ready', ['citadel_server_csr_sign_err_count{error=CA_NOT_READY} 1']],
+    ['internal', ['citadel_server_csr_sign_err_count{error=CERT_GEN_ERROR} 1']],
+    ['dependency_unavailable', ['citadel_server_csr_sign_err_count{error=UNKNOWN} 1']],
+    ['permission_denied', ['citadel_server_csr_sign_err_count{error=UNKNOWN} 1']],
+    ['unauthenticated', ['citadel_server_authentication_failure_count 1']],
+  ])('for %s is counted as Citadel counted it', async (code, citadels) => {
+    const { counted } = await told((events) => events.svidRefused(...refusal(new CaError(code, 'no'))))
+    expect(counted).toEqual([`alcazar_svids_refused_total{code=${code},endpoint=istio-ca,reason=none} 1`, ...citadels])
+  })
+
+  test('of who is no service account is counted as an identity that could not be extracted, too', async () => {
+    const error = refused('not_a_service_account', 'subject "system:node:node-1"')
+    const { counted } = await told((events) =>
+      events.svidRefused(...refusal(error, { reason: 'not_a_service_account' })),
+    )
+    expect(counted).toEqual([
+      'alcazar_svids_refused_total{code=unauthenticated,endpoint=istio-ca,reason=not_a_service_account} 1',
+      'citadel_server_authentication_failure_count 1',
+      'citadel_server_id_extraction_err_count 1',
+    ])
+  })
+})
+
+describe('what else happens is told:', () => {
+  const notAfter = new Date('2030-01-02T00:00:00Z')
+  const others: readonly [string, (events: Events) => void, () => Record<string, unknown>[], string[]][] = [
+    [
+      'a request shed, in no line',
+      (e) => e.requestShed('admin'),
+      () => [],
+      ['alcazar_requests_shed_total{endpoint=admin} 1'],
+    ],
+    [
+      'a connection closed',
+      (e) => e.connectionClosed('too many', '192.0.2.1:4000'),
+      () => [{ level: 'debug', message: 'connection closed', why: 'too many', peer: '192.0.2.1:4000' }],
+      ['alcazar_connections_closed_total{why=too many} 1'],
+    ],
+    [
+      'an authority activated',
+      (e) => e.authorityActivated(given.authority, 'a sixth of its life is left'),
+      () => [
+        {
+          level: 'info',
+          message: 'authority activated',
+          authority: shortId(given.authority.id),
+          role: 'issuing',
+          notAfter: given.authority.certificate.tbs.notAfter.toISOString(),
+          because: 'a sixth of its life is left',
+        },
+      ],
+      ['alcazar_authority_activations_total 1'],
+    ],
+    [
+      'a bundle published',
+      (e) => e.bundlePublished(given.bundle, given.roots),
+      () => [
+        {
+          level: 'info',
+          message: 'bundle published',
+          bundleSequence: 1,
+          digest: given.bundle.digest,
+          roots: [`${shortId((given.roots[0] as Authority).id)} active`],
+        },
+      ],
+      [],
+    ],
+    [
+      'a rotation that failed',
+      (e) =>
+        e.rotationFailed(
+          new CaError('dependency_unavailable', 'the journal can’t be written', { cause: new Error('ENOSPC') }),
+        ),
+      () => [
+        {
+          level: 'error',
+          message: 'rotation failed; it is tried again in a minute',
+          detail: 'the journal can’t be written: ENOSPC',
+        },
+      ],
+      ['alcazar_rotation_failures_total 1'],
+    ],
+    [
+      'a keeper that stopped',
+      (e) => e.keeperStopped(new Error('EIO')),
+      () => [
+        {
+          level: 'error',
+          message: 'the journal may or may not hold the last write: nothing is rotated any more; restart this server',
+          detail: 'EIO',
+        },
+      ],
+      [],
+    ],
+    [
+      'a plugged-in CA taken',
+      (e) => e.pluggedCaTaken(given.roots[0] as Authority),
+      () => [
+        {
+          level: 'info',
+          message: 'plugged-in CA taken',
+          root: shortId((given.roots[0] as Authority).id),
+          notAfter: given.roots[0]?.certificate.tbs.notAfter.toISOString(),
+        },
+      ],
+      [],
+    ],
+    [
+      'a plugged-in CA not taken',
+      (e) => e.pluggedCaRefused(new CaError('invalid_argument', '/etc/cacerts/ca-key.pem is missing')),
+      () => [
+        {
+          level: 'error',
+          message: 'changed files of the plugged-in CA not taken; the CA in use goes on',
+          detail: '/etc/cacerts/ca-key.pem is missing',
+        },
+      ],
+      ['alcazar_plugged_ca_refused_total 1'],
+    ],
+    [
+      'our own certificate renewed',
+      (e) => e.servingCertificateRenewed(['localhost', '192.0.2.1'], notAfter),
+      () => [
+        {
+          level: 'info',
+          message: 'serving certificate renewed',
+          names: ['localhost', '192.0.2.1'],
+          notAfter: '2030-01-02T00:00:00.000Z',
+        },
+      ],
+      [],
+    ],
+    [
+      'a lookup that went well, in no line',
+      (e) => e.lookedUp('pods', 'ok'),
+      () => [],
+      ['alcazar_cluster_lookups_total{outcome=ok,what=pods} 1'],
+    ],
+    [
+      'a lookup that failed',
+      (e) => e.lookedUp('token keys', { failed: new Error('connect ECONNREFUSED') }),
+      () => [
+        {
+          level: 'warn',
+          message: 'lookup failed; what is known goes on',
+          what: 'token keys',
+          detail: 'connect ECONNREFUSED',
+        },
+      ],
+      ['alcazar_cluster_lookups_total{outcome=failed,what=token keys} 1'],
+    ],
+  ]
+  test.each(others)('%s', async (_what, tell, lines, counters) => {
+    const { lines: found, counted } = await told(tell)
+    expect(found).toEqual(lines().map((line) => ({ time: TIME, ...line })))
+    expect(counted).toEqual(counters)
+  })
+})
+
+describe('telling never throws', () => {
+  const broken = (what: string) =>
+    new Proxy({} as object, {
+      get: () => {
+        throw new Error(`${what} is broken`)
+      },
+    })
+
+  test('when the log fails, and what happened is counted all the same', async () => {
+    const metrics = new Metrics(given.clock)
+    tellEverything(telemetry(broken('log') as Log, metrics), given)
+    const { body } = await metrics.text()
+    expect(body).toMatch(/^citadel_server_success_cert_issuance_count [1-9]/m)
+  })
+
+  test('when the metrics fail', () => {
+    const log = createLog({ level: 'error', format: 'json', write: () => undefined, clock: given.clock })
+    expect(() => tellEverything(telemetry(log, broken('metrics') as Metrics), given)).not.toThrow()
+  })
+
+  test('when it is told nonsense', async () => {
+    const { lines } = await told((events) => {
+      for (const tell of Object.values(events)) (tell as (...args: unknown[]) => void)()
+      events.requestShed('admin')
+    })
+    expect(lines.every(({ message }) => typeof message === 'string')).toBe(true)
+  })
+})
