@@ -12,7 +12,7 @@ import type { RandomBytes } from './core/random.ts'
 import { httpApplication } from './endpoints/admin/http.ts'
 import { localRoutes, publicRoutes, type ServerDescription } from './endpoints/admin/routes.ts'
 import { listenOnUnixSocket } from './endpoints/admin/unix-socket.ts'
-import { InFlight } from './endpoints/edge.ts'
+import { InFlight, PATIENCE, type Patience } from './endpoints/edge.ts'
 import { addReflection } from './endpoints/grpc-reflection.ts'
 import { GrpcServer } from './endpoints/grpc-server.ts'
 import { GrpcHealth } from './endpoints/health/grpc-health.ts'
@@ -44,6 +44,8 @@ export type ServerParts = {
   readonly clock: Clock
   readonly random: RandomBytes
   readonly log: Log
+  /** How long peers may take, where not as long as usual. */
+  readonly patience?: Partial<Patience>
 }
 
 /** A server that answers. */
@@ -64,7 +66,8 @@ const DRAIN_FOR_MS = 8 * SECOND
  * Puts the parts of a server together and starts it.
  * @throws CaError: why it can't start, and what to do
  */
-export async function startServer({ config, version, clock, random, log }: ServerParts): Promise<RunningServer> {
+export async function startServer(parts: ServerParts): Promise<RunningServer> {
+  const { config, version, clock, random, log } = parts
   // What was opened is closed in reverse, whether the start fails or the server ends.
   await using opened = new AsyncDisposableStack()
   const stop = new AbortController()
@@ -160,7 +163,8 @@ export async function startServer({ config, version, clock, random, log }: Serve
     random,
   })
 
-  const grpc = new GrpcServer({ clock, random, inFlight })
+  const patience: Patience = { ...PATIENCE, ...parts.patience }
+  const grpc = new GrpcServer({ clock, random, inFlight, patience })
   addIstioCa(grpc, issueSvid)
   const grpcHealth = new GrpcHealth()
   grpcHealth.addTo(grpc)
@@ -177,6 +181,7 @@ export async function startServer({ config, version, clock, random, log }: Serve
         random,
         connectionOf: (request) => connectionOf(request.socket),
       }),
+    patience,
     clock,
     events,
   })
@@ -250,10 +255,13 @@ export async function startServer({ config, version, clock, random, log }: Serve
 
   const close = async () => {
     closing = true
-    grpcHealth.set(false)
+    grpcHealth.end()
     listener.stopAccepting()
-    const late = clock.sleep(DRAIN_FOR_MS, AbortSignal.any([])).catch(() => undefined)
+    // Left alone, the timer would keep the process alive for as long as it runs.
+    const drained = new AbortController()
+    const late = clock.sleep(DRAIN_FOR_MS, drained.signal).catch(() => undefined)
     await Promise.race([Promise.all([grpc.drain(), inFlight.drained()]), late])
+    drained.abort()
     grpc.destroy()
     stop.abort()
     await running.disposeAsync()

@@ -1,4 +1,5 @@
 import { hex } from '../core/bytes.ts'
+import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import type { RandomBytes } from '../core/random.ts'
 import type { EndpointName, Events, RequestContext } from '../service/events.ts'
@@ -33,8 +34,43 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
 /** How long one request may take, from its first byte to its answer. */
 export const REQUEST_DEADLINE_MS = 15_000
 
+/**
+ * Requests of one connection at a time: HTTP/2 streams, and requests that are worked on. These are not the same, for a stream that was reset
+ * leaves its work behind (CVE-2023-39325), and HTTP/1.1 may be pipelined.
+ */
+export const MAX_PER_CONNECTION = 100
+
 /** Largest gRPC message and JSON body: a CSR of 64 KiB with what surrounds it. */
 export const MAX_MESSAGE_BYTES = 96 * 1024
+
+/**
+ * How long a peer may take, in milliseconds of real time: sockets are timed by Node and by the gRPC library, which know no other clock.
+ * Whatever a peer does, its connection ends at the listener's greatest age.
+ */
+export type Patience = {
+  readonly handshake: number
+  /** HTTP/1.1: from the connection, or the end of the last request, to the end of a request's headers. */
+  readonly headers: number
+  /** HTTP/1.1: to the end of its body. */
+  readonly request: number
+  /** HTTP/1.1: between requests. */
+  readonly keepAlive: number
+  /** HTTP/2: without any call. */
+  readonly idle: number
+  /** HTTP/2: how often it is asked whether it is there, and how long it may take to say so. */
+  readonly pingEvery: number
+  readonly pingAnswer: number
+}
+
+export const PATIENCE: Patience = {
+  handshake: 10 * SECOND,
+  headers: 10 * SECOND,
+  request: 15 * SECOND,
+  keepAlive: MINUTE,
+  idle: 5 * MINUTE,
+  pingEvery: MINUTE,
+  pingAnswer: 20 * SECOND,
+}
 
 /** When an overloaded server asks to be tried again. */
 export const RETRY_AFTER_MS = 1000
@@ -55,20 +91,21 @@ export class InFlight {
    * Takes a place; call what it gives when the request is over.
    * @throws CaError `rate_limited`
    */
-  enter(load: MethodRule['load'], endpoint: EndpointName): () => void {
-    if (this.#now[load] >= this.#limits[load]) {
+  enter(load: MethodRule['load'], endpoint: EndpointName, connection?: { working: number }): () => void {
+    const crowded = connection !== undefined && connection.working >= MAX_PER_CONNECTION
+    if (crowded || this.#now[load] >= this.#limits[load]) {
       this.#events.requestShed(endpoint)
-      throw new CaError(
-        'rate_limited',
-        `${this.#now[load]} requests are being served already; try again in ${RETRY_AFTER_MS / 1000} s`,
-      )
+      const who = crowded ? `${connection.working} requests of this connection` : `${this.#now[load]} requests`
+      throw new CaError('rate_limited', `${who} are being served already; try again in ${RETRY_AFTER_MS / 1000} s`)
     }
     this.#now[load]++
+    if (connection) connection.working++
     let left = false
     return () => {
       if (left) return
       left = true
       this.#now[load]--
+      if (connection) connection.working--
       if (this.total === 0) this.#draining?.()
     }
   }

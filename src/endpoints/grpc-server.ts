@@ -22,7 +22,9 @@ import type { EndpointName, RequestContext } from '../service/events.ts'
 import {
   type InFlight,
   MAX_MESSAGE_BYTES,
+  MAX_PER_CONNECTION,
   METHODS,
+  type Patience,
   REQUEST_DEADLINE_MS,
   RETRY_AFTER_MS,
   requestContext,
@@ -49,6 +51,7 @@ export type GrpcServerParts = {
   readonly clock: Clock
   readonly random: RandomBytes
   readonly inFlight: InFlight
+  readonly patience: Patience
 }
 
 /** One call as a handler sees it. */
@@ -59,8 +62,7 @@ export type GrpcCall<Request> = {
   readonly context: RequestContext
 }
 
-/** Streams on one connection, and calls of all connections that have not sent their whole message yet. */
-const MAX_CONCURRENT_STREAMS = 100
+/** Calls of all connections that have not sent their whole message yet. */
 const MAX_PENDING = 10_000
 /** Calls that stay open (health watches, reflection) on one connection. */
 const MAX_OPEN_CALLS = 4
@@ -72,6 +74,8 @@ export class GrpcServer {
   /** Calls that have not been answered, for the sweep. */
   readonly #open = new Set<OpenCall>()
   #pending = 0
+  #connections = 0
+  #drained: (() => void) | undefined
 
   constructor(parts: GrpcServerParts) {
     this.#parts = parts
@@ -80,14 +84,14 @@ export class GrpcServer {
     this.#server = new Server({
       'grpc.enable_channelz': 0,
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-      'grpc.max_concurrent_streams': MAX_CONCURRENT_STREAMS,
+      'grpc.max_concurrent_streams': MAX_PER_CONNECTION,
       'grpc-node.max_session_memory': 16,
       // With its ±10 % jitter and the grace this ends before the listener's hard limit of 30 minutes.
       'grpc.max_connection_age_ms': 26 * MINUTE,
       'grpc.max_connection_age_grace_ms': 30 * SECOND,
-      'grpc.max_connection_idle_ms': 5 * MINUTE,
-      'grpc.keepalive_time_ms': MINUTE,
-      'grpc.keepalive_timeout_ms': 20 * SECOND,
+      'grpc.max_connection_idle_ms': parts.patience.idle,
+      'grpc.keepalive_time_ms': parts.patience.pingEvery,
+      'grpc.keepalive_timeout_ms': parts.patience.pingAnswer,
     })
   }
 
@@ -102,17 +106,32 @@ export class GrpcServer {
 
   /** Speaks gRPC on a connection from now on. */
   accept = (connection: Connection): void => {
+    // Its handshake ended after the drain began.
+    if (this.#drained) {
+      connection.socket.destroy()
+      return
+    }
     const credentials = experimental.createServerCredentialsWithInterceptors(ServerCredentials.createInsecure(), [
       this.#interceptor(connection),
     ])
     const injector = this.#server.createConnectionInjector(credentials)
-    connection.socket.once('close', () => injector.destroy())
+    this.#connections++
+    connection.socket.once('close', () => {
+      injector.destroy()
+      if (--this.#connections === 0) this.#drained?.()
+    })
     injector.injectConnection(connection.socket)
   }
 
   /** Tells every client to go elsewhere and lets running calls finish. */
   drain(): Promise<void> {
-    return new Promise((resolve) => this.#server.tryShutdown(() => resolve()))
+    // The library's own callback does not wait for connections that already end (Node's http2.Server#close ends them all).
+    return new Promise((resolve) => {
+      this.#drained = resolve
+      this.#server.tryShutdown(() => {
+        if (this.#connections === 0) resolve()
+      })
+    })
   }
 
   destroy(): void {
@@ -139,7 +158,7 @@ export class GrpcServer {
       })
       let leave: (() => void) | undefined
       try {
-        leave = inFlight.enter(rule.load, endpoint)
+        leave = inFlight.enter(rule.load, endpoint, connection)
         const response = await handle(
           { request: call.request, metadata: call.metadata, connection, context },
           abort.signal,
@@ -212,11 +231,12 @@ export class GrpcServer {
               ;(metadata as ConnectedMetadata)[CONNECTION] = connection
               pass(metadata)
             },
-            onReceiveMessage: (message, pass) => {
+            onReceiveMessage: (message, pass) => pass(message),
+            // Not the message but its end: only then does a unary handler begin.
+            onReceiveHalfClose: (pass) => {
               received()
-              pass(message)
+              pass()
             },
-            onReceiveHalfClose: (pass) => pass(),
             onCancel: end,
           }),
         sendStatus: (outcome, pass) => {

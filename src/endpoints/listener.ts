@@ -8,6 +8,7 @@ import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import type { PrivateKey } from '../keys/private-key.ts'
 import type { Events } from '../service/events.ts'
+import type { Patience } from './edge.ts'
 
 export type Address = { readonly host: string; readonly port: number }
 
@@ -18,6 +19,8 @@ export type Connection = {
   readonly peer: string
   /** The certificate whose key this handshake proved, DER. Proved means held, not believed: attestation judges it on every call. */
   readonly clientCertificate: Uint8Array | undefined
+  /** Requests that are being worked on. */
+  working: number
   /** Tells that a request was answered: it earns the connection more bytes. */
   answered(): void
 }
@@ -29,6 +32,7 @@ export type ListenerParts = {
   readonly grpc: (connection: Connection) => void
   /** What all others talk to. */
   readonly http: (connectionOf: (socket: Socket) => Connection | undefined) => RequestListener
+  readonly patience: Patience
   readonly clock: Clock
   readonly events: Events
 }
@@ -79,14 +83,14 @@ export class TlsListener {
         ca: [],
         requestCert: true,
         rejectUnauthorized: false,
-        handshakeTimeout: 10 * SECOND,
+        handshakeTimeout: parts.patience.handshake,
         // In our order of preference: who can speak both gets HTTP/1.1; gRPC clients offer h2 alone.
         ALPNProtocols: ['http/1.1', 'h2'],
         maxHeaderSize: 32 * 1024,
-        headersTimeout: 10 * SECOND,
-        requestTimeout: 15 * SECOND,
-        keepAliveTimeout: 60 * SECOND,
-        connectionsCheckingInterval: 5 * SECOND,
+        headersTimeout: parts.patience.headers,
+        requestTimeout: parts.patience.request,
+        keepAliveTimeout: parts.patience.keepAlive,
+        connectionsCheckingInterval: parts.patience.headers / 2,
         highWaterMark: 64 * 1024,
         noDelay: true,
       },
@@ -176,6 +180,7 @@ class Tracked implements Connection {
   readonly peer: string
   readonly clientCertificate: Uint8Array | undefined
   readonly acceptedAt: number
+  working = 0
   answers = 0
 
   constructor(socket: TLSSocket, acceptedAt: number) {

@@ -57,6 +57,12 @@ export function httpApplication(parts: HttpParts): RequestListener {
     response.set({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
     next()
   })
+  // express reads a body that is too large to its end before it says so.
+  app.use((request: Request, response: Response, next: NextFunction) => {
+    if (Number(request.headers['content-length'] ?? 0) <= MAX_MESSAGE_BYTES) return next()
+    response.set('connection', 'close')
+    throw tooLarge()
+  })
   // The body is read as bytes: our own parser refuses what JSON.parse lets pass.
   const readBody = express.raw({ type: () => true, limit: MAX_MESSAGE_BYTES, inflate: false })
   for (const route of parts.routes)
@@ -92,7 +98,7 @@ async function serve(route: Route, request: Request, response: Response, parts: 
   let leave: (() => void) | undefined
   try {
     if (!rule) throw new CaError('not_found', 'a route without a rule is not served')
-    leave = inFlight.enter(rule.load, 'admin')
+    leave = inFlight.enter(rule.load, 'admin', connection)
     const answer = await route.handle({
       context,
       authorization: headerValues(request, 'authorization'),
@@ -136,13 +142,14 @@ function fail(response: ServerResponse, error: CaError, context: RequestContext)
 function fromExpress(error: unknown): CaError {
   const { status, type } = error as { status?: number; type?: string }
   if (error instanceof CaError) return error
-  if (type === 'entity.too.large')
-    return new CaError('invalid_argument', `the body is too large; at most ${MAX_MESSAGE_BYTES} bytes`)
+  if (type === 'entity.too.large') return tooLarge()
   if (type === 'encoding.unsupported') return new CaError('invalid_argument', 'a compressed body; send it plain')
   if (status !== undefined && status >= 400 && status < 500)
     return new CaError('invalid_argument', 'the request can’t be read', { cause: error })
   return asCaError(error)
 }
+
+const tooLarge = () => new CaError('invalid_argument', `the body is too large; at most ${MAX_MESSAGE_BYTES} bytes`)
 
 function jsonBody(request: Request): { readonly [key: string]: Json | undefined } {
   if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? ''))

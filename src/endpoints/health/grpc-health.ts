@@ -11,26 +11,28 @@ import type { GrpcServer } from '../grpc-server.ts'
 
 const SERVICES: readonly string[] = ['', 'istio.v1.auth.IstioCertificateService']
 
+type Watcher = { readonly tell: (response: HealthCheckResponse) => void; readonly end: () => void }
+
 /**
  * grpc.health.v1.Health: the server as a whole and the service it offers share one status, readiness. Our own few lines because the
  * library's keep every name that anybody ever watched.
  */
 export class GrpcHealth {
   #status: HealthCheckResponse = { status: Serving.NOT_SERVING }
-  readonly #watchers = new Set<(response: HealthCheckResponse) => void>()
+  readonly #watchers = new Set<Watcher>()
 
   addTo(server: GrpcServer): void {
     const watch: handleServerStreamingCall<HealthCheckRequest, HealthCheckResponse> = (call) => {
-      if (!SERVICES.includes(call.request.service)) {
-        // It may be served one day, says the protocol; here it won't, but the stream stays open.
-        call.write({ status: Serving.SERVICE_UNKNOWN })
-        return
+      // One that is unknown may be served one day, says the protocol; here it won't, but the stream stays open.
+      const known = SERVICES.includes(call.request.service)
+      const watcher: Watcher = {
+        tell: (response) => void (known && call.write(response)),
+        end: () => call.emit('error', { code: status.UNAVAILABLE, details: 'the server is shutting down' }),
       }
-      const tell = (response: HealthCheckResponse) => call.write(response)
-      tell(this.#status)
-      this.#watchers.add(tell)
-      call.on('cancelled', () => this.#watchers.delete(tell))
-      call.on('close', () => this.#watchers.delete(tell))
+      call.write(known ? this.#status : { status: Serving.SERVICE_UNKNOWN })
+      this.#watchers.add(watcher)
+      call.on('cancelled', () => this.#watchers.delete(watcher))
+      call.on('close', () => this.#watchers.delete(watcher))
     }
     server.addService(HealthService, {
       check: (
@@ -48,10 +50,16 @@ export class GrpcHealth {
     })
   }
 
+  /** Not serving any more: who watches is told and hung up on, or the last connection would wait for them. */
+  end(): void {
+    this.set(false)
+    for (const watcher of this.#watchers) watcher.end()
+  }
+
   set(ready: boolean): void {
     const next = ready ? Serving.SERVING : Serving.NOT_SERVING
     if (this.#status.status === next) return
     this.#status = { status: next }
-    for (const tell of this.#watchers) tell(this.#status)
+    for (const watcher of this.#watchers) watcher.tell(this.#status)
   }
 }
