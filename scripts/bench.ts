@@ -3,7 +3,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { aCsr } from '../test/_support/csr.ts'
 import { FakeApiServer } from '../test/_support/fake-api-server.ts'
 import { BareGrpcClient } from '../test/_support/grpc-client.ts'
@@ -40,17 +40,11 @@ class Server implements AsyncDisposable {
   }
 
   static start(config: string, port: number): Server {
-    const child = spawn(
-      process.execPath,
-      [
-        ...(process.env.BENCH_NODE_FLAGS?.split(' ') ?? []),
-        join(root, 'dist/lib/main.js'),
-        'serve',
-        '--config',
-        config,
-      ],
-      { stdio: ['ignore', 'ignore', process.env.BENCH_LOG ? 'inherit' : 'ignore'] },
-    )
+    // As a file of its own: its first line sets the flags of Node that it runs with.
+    const child = spawn(join(root, 'dist/lib/main.js'), ['serve', '--config', config], {
+      stdio: 'ignore',
+      env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
+    })
     return new Server(child, port)
   }
 
