@@ -18,7 +18,7 @@ import { GrpcServer } from './endpoints/grpc-server.ts'
 import { GrpcHealth } from './endpoints/health/grpc-health.ts'
 import { serveHealth } from './endpoints/health/http.ts'
 import { addIstioCa } from './endpoints/istio-ca/handler.ts'
-import { type Address, TlsListener } from './endpoints/listener.ts'
+import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
 import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
@@ -74,6 +74,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   opened.defer(() => stop.abort())
   const { signal } = stop
   const state = config.stateDirectory
+  for (const address of [config.listen, config.healthListen]) await checkFree(address)
   await openState(state)
   opened.use(lockDirectory(state))
 

@@ -13,7 +13,7 @@ export interface Journal {
    */
   read(): Promise<{ readonly revision: number; readonly set: AuthoritySet } | undefined>
   /**
-   * Replaces revision `expected` (0: there is none yet) and is durable when it resolves. Gives the new revision.
+   * Replaces revision `expected` and is durable when it resolves. Gives the new revision.
    * @throws CaError `conflict`: somebody else was faster; nothing was written
    * @throws JournalInDoubt
    */

@@ -75,11 +75,15 @@ export const PATIENCE: Patience = {
 /** When an overloaded server asks to be tried again. */
 export const RETRY_AFTER_MS = 1000
 
+type Place = { readonly release: () => void; readonly leave: () => void }
+
 /** Requests in flight, bounded per load. Over the bound a request is turned away before anything was done for it. */
 export class InFlight {
   readonly #limits: Readonly<Record<MethodRule['load'], number>>
   readonly #events: Events
   readonly #now: Record<MethodRule['load'], number> = { issuing: 0, light: 0 }
+  /** With those that gave back their place and still wait for their answer. */
+  #open = 0
   #draining: (() => void) | undefined
 
   constructor(limits: Readonly<Record<MethodRule['load'], number>>, events: Events) {
@@ -88,10 +92,10 @@ export class InFlight {
   }
 
   /**
-   * Takes a place; call what it gives when the request is over.
+   * Takes a place. `release` gives it back to others, `leave` says that the request is over.
    * @throws CaError `rate_limited`
    */
-  enter(load: MethodRule['load'], endpoint: EndpointName, connection?: { working: number }): () => void {
+  enter(load: MethodRule['load'], endpoint: EndpointName, connection?: { working: number }): Place {
     const crowded = connection !== undefined && connection.working >= MAX_PER_CONNECTION
     if (crowded || this.#now[load] >= this.#limits[load]) {
       this.#events.requestShed(endpoint)
@@ -99,15 +103,23 @@ export class InFlight {
       throw new CaError('rate_limited', `${who} are being served already; try again in ${RETRY_AFTER_MS / 1000} s`)
     }
     this.#now[load]++
+    this.#open++
     if (connection) connection.working++
+    let released = false
     let left = false
-    return () => {
+    const release = () => {
+      if (released) return
+      released = true
+      this.#now[load]--
+    }
+    const leave = () => {
       if (left) return
       left = true
-      this.#now[load]--
+      release()
       if (connection) connection.working--
-      if (this.total === 0) this.#draining?.()
+      if (--this.#open === 0) this.#draining?.()
     }
+    return { release, leave }
   }
 
   get total(): number {
@@ -116,13 +128,18 @@ export class InFlight {
 
   /** Resolves when nothing is in flight any more. */
   drained(): Promise<void> {
-    if (this.total === 0) return Promise.resolve()
+    if (this.#open === 0) return Promise.resolve()
     return new Promise((resolve) => {
       this.#draining = resolve
     })
   }
 }
 
-export function requestContext(endpoint: EndpointName, peer: string, random: RandomBytes): RequestContext {
-  return { requestId: hex(random(8)), endpoint, peer }
+export function requestContext(
+  endpoint: EndpointName,
+  peer: string,
+  random: RandomBytes,
+  release?: () => void,
+): RequestContext {
+  return { requestId: hex(random(8)), endpoint, peer, ...(release && { release }) }
 }

@@ -30,6 +30,7 @@ import {
   requestContext,
 } from './edge.ts'
 import type { Connection } from './listener.ts'
+import { keepRepeatedAuthorization } from './repeated-authorization.ts'
 
 const GIVEN_UP = new Error('the caller gave up')
 
@@ -81,6 +82,7 @@ export class GrpcServer {
     this.#parts = parts
     // What it says about malformed input is not for our log; errors reach us as statuses.
     setLogVerbosity(logVerbosity.NONE)
+    keepRepeatedAuthorization()
     this.#server = new Server({
       'grpc.enable_channelz': 0,
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
@@ -149,16 +151,16 @@ export class GrpcServer {
     return async (call, callback) => {
       const connection = (call.metadata as ConnectedMetadata)[CONNECTION]
       if (!rule || !connection) return callback({ code: status.UNIMPLEMENTED, details: `${path} is not served here` })
-      const context = requestContext(endpoint, connection.peer, random)
+      let place: ReturnType<InFlight['enter']> | undefined
+      const context = requestContext(endpoint, connection.peer, random, () => place?.release())
       const abort = new AbortController()
       let answered = false
       // The library says cancelled at the end of every call. A reason of our own spares a DOMException with its stack each time.
       call.on('cancelled', () => {
         if (!answered) abort.abort(GIVEN_UP)
       })
-      let leave: (() => void) | undefined
       try {
-        leave = inFlight.enter(rule.load, endpoint, connection)
+        place = inFlight.enter(rule.load, endpoint, connection)
         const response = await handle(
           { request: call.request, metadata: call.metadata, connection, context },
           abort.signal,
@@ -170,7 +172,7 @@ export class GrpcServer {
         answered = true
         callback({ code: OUTCOMES[error.code].grpc, details: error.message, metadata: refusalMetadata(error, context) })
       } finally {
-        leave?.()
+        place?.leave()
       }
     }
   }

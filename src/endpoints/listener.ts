@@ -1,7 +1,7 @@
 import { constants } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import { createServer, type Server } from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { type Clock, loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
@@ -197,6 +197,19 @@ class Tracked implements Connection {
   bytesRead(): number {
     return this.socket.bytesRead
   }
+}
+
+/**
+ * That somebody could listen there now: asked before a start changes anything.
+ * @throws CaError as `TlsListener.listen`
+ */
+export async function checkFree(address: Address): Promise<void> {
+  const probe = createNetServer()
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', (cause: NodeJS.ErrnoException) => reject(listenError(cause, address)))
+    probe.listen(address.port, address.host, resolve)
+  })
+  await new Promise((closed) => probe.close(closed))
 }
 
 export function listenError(cause: NodeJS.ErrnoException, { host, port }: Address): CaError {

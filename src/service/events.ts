@@ -9,7 +9,13 @@ import type { TrustBundle } from '../spiffe/trust-bundle.ts'
 /** By which endpoint a request came. A closed list: it is a metric label. */
 export type EndpointName = 'istio-ca' | 'admin'
 
-export type RequestContext = { readonly requestId: string; readonly endpoint: EndpointName; readonly peer: string }
+export type RequestContext = {
+  readonly requestId: string
+  readonly endpoint: EndpointName
+  readonly peer: string
+  /** Gives back the place it took among the requests in flight: all that is left is to wait until its refusal is recorded. */
+  readonly release?: () => void
+}
 
 /** What happened, told once: each call becomes a log record and a metric. No call ever throws. */
 export interface Events {
@@ -42,6 +48,8 @@ export interface Events {
   /** The journal may or may not hold what was last written: this process changes no authority any more. */
   keeperStopped(error: unknown): void
   pluggedCaTaken(authority: Authority): void
+  /** What an authority became is in the journal, and the ledger could not be told. */
+  authorityUnrecorded(error: unknown): void
   /** New files were not taken; what was there goes on. */
   pluggedCaRefused(error: CaError): void
   servingCertificateRenewed(names: readonly string[], notAfter: Date): void

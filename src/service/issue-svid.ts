@@ -88,6 +88,8 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
       if (signal.aborted && !intended) throw gaveUp
       const error = signal.aborted ? gaveUp : asCaError(thrown)
       const reason = refusalOf(error)?.reason
+      // A flood of refusals waits for its records, and takes nobody's place meanwhile.
+      context.release?.()
       try {
         await ledger.record({
           kind: 'refused',

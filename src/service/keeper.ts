@@ -299,14 +299,20 @@ export class Keeper implements IssuingKeys {
     await turn
   }
 
-  #record(what: AuthorityRecord['what'], authority: Authority, detail: string): Promise<void> {
-    return this.#parts.ledger.record({
-      kind: 'authority',
-      at: this.#parts.clock.now().toISOString(),
-      what,
-      authority: authority.id,
-      detail,
-    })
+  /** The journal is the truth; a ledger that can't be written keeps the server from being ready, and changes nothing that was done. */
+  async #record(what: AuthorityRecord['what'], authority: Authority, detail: string): Promise<void> {
+    const { ledger, clock, events } = this.#parts
+    try {
+      await ledger.record({
+        kind: 'authority',
+        at: clock.now().toISOString(),
+        what,
+        authority: authority.id,
+        detail,
+      })
+    } catch (error) {
+      events.authorityUnrecorded(error)
+    }
   }
 }
 

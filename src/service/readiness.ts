@@ -23,14 +23,14 @@ export function readinessCheck(parts: ReadinessParts): () => Promise<Readiness> 
   const { clock } = parts
   let last: { readonly at: number; readonly answer: Promise<Readiness> } | undefined
   return () => {
+    const why = parts.obstacles()
+    if (why !== undefined) return Promise.resolve({ ready: false, why })
     if (!last || clock.elapsed() - last.at >= FRESH_FOR_MS) last = { at: clock.elapsed(), answer: check(parts) }
     return last.answer
   }
 }
 
 async function check(parts: ReadinessParts): Promise<Readiness> {
-  const why = parts.obstacles()
-  if (why !== undefined) return { ready: false, why }
   const active = parts.active.get()
   if (!active) return { ready: false, why: 'no authority can sign yet' }
   try {

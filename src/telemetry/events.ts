@@ -87,6 +87,9 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         'the journal may or may not hold the last write: nothing is rotated any more; restart this server',
       )
     },
+    authorityUnrecorded(error) {
+      log.error({ detail: causesOf(error) }, 'an authority changed, and the ledger could not be told')
+    },
     pluggedCaTaken(authority) {
       log.info(
         { root: shortId(authority.id), notAfter: authority.certificate.tbs.notAfter.toISOString() },

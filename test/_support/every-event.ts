@@ -83,6 +83,7 @@ export function tellEverything(events: Events, { context, issued, authority, bun
   events.bundlePublished(bundle, roots)
   events.rotationFailed(new Error('no room'))
   events.keeperStopped(new Error('EIO'))
+  events.authorityUnrecorded(new Error('ENOSPC'))
   events.pluggedCaTaken(roots[0] as Authority)
   events.pluggedCaRefused(new CaError('invalid_argument', '/etc/cacerts/ca-key.pem is missing'))
   events.servingCertificateRenewed(['localhost'], notAfter)

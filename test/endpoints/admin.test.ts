@@ -70,8 +70,8 @@ describe('POST /v1/certificates', () => {
     expect(left).toBeGreaterThan(seconds - 10)
   })
 
-  const wrong: readonly (readonly [what: string, body: HttpCallOptions['body'], says: RegExp])[] = [
-    ['nothing', undefined, /as application\/json/],
+  const wrong: readonly (readonly [what: string, body: HttpCallOptions['body'], says: RegExp, status?: number])[] = [
+    ['nothing', undefined, /as application\/json/, 415],
     ['an empty body', '', /not JSON/],
     ['no JSON', '{"csr":', /not JSON/],
     ['JSON and more', '{"csr":""}{}', /not JSON/],
@@ -97,13 +97,18 @@ describe('POST /v1/certificates', () => {
       /nested deeper than 16|not JSON/,
     ],
     ['bytes that are no UTF-8', Buffer.from([0x22, 0xff, 0xfe, 0x22]), /a JSON object/],
-    ['a byte too many', JSON.stringify({ csr: '' }).padEnd(MAX_MESSAGE_BYTES + 1), /too large; at most 98304 bytes/],
+    [
+      'a byte too many',
+      JSON.stringify({ csr: '' }).padEnd(MAX_MESSAGE_BYTES + 1),
+      /too large; at most 98304 bytes/,
+      413,
+    ],
   ]
 
-  test.for(wrong)('with %s is refused, and told what would do', async ([, body, says]) => {
+  test.for(wrong)('with %s is refused, and told what would do', async ([, body, says, status = 400]) => {
     const answer = await post(body)
     expect(problemOf(answer)).toMatchObject({
-      status: 400,
+      status,
       code: 'invalid_argument',
       detail: expect.stringMatching(says),
     })
@@ -122,7 +127,7 @@ describe('POST /v1/certificates', () => {
     'with content type %j is refused, and told the right one',
     async (type) => {
       const answer = await post(JSON.stringify({ csr }), { 'content-type': type })
-      expect(problemOf(answer)).toMatchObject({ status: 400, detail: 'send the body as application/json' })
+      expect(problemOf(answer)).toMatchObject({ status: 415, detail: 'send the body as application/json' })
     },
   )
 
@@ -137,18 +142,18 @@ describe('POST /v1/certificates', () => {
     const answer = await post(gzipSync(JSON.stringify({ csr }).padEnd(50 * 1024 * 1024)), {
       'content-encoding': 'gzip',
     })
-    expect(problemOf(answer)).toMatchObject({ status: 400, detail: 'a compressed body; send it plain' })
+    expect(problemOf(answer)).toMatchObject({ status: 415, detail: 'a compressed body; send it plain' })
   })
 
   test('with a body in pieces that becomes too large is refused', async () => {
     const pieces = `${(17_000).toString(16)}\r\n${'x'.repeat(17_000)}\r\n`.repeat(6)
     const head = 'POST /v1/certificates HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n'
-    expect(await raw(`${head}${pieces}0\r\n\r\n`)).toMatch(/^HTTP\/1.1 400 (.|\s)*at most 98304 bytes/)
+    expect(await raw(`${head}${pieces}0\r\n\r\n`)).toMatch(/^HTTP\/1.1 413 (.|\s)*at most 98304 bytes/)
   })
 
   test('with a body that says it is larger than it may be is refused before it comes', async () => {
     const said = await raw('POST /v1/certificates HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n')
-    expect(said).toMatch(/^HTTP\/1.1 400 (.|\s)*the body is too large; at most 98304 bytes/)
+    expect(said).toMatch(/^HTTP\/1.1 413 (.|\s)*the body is too large; at most 98304 bytes/)
   })
 })
 
@@ -193,9 +198,14 @@ describe('what is not served is told so:', () => {
     ['GET', '/%', /nothing is served|can’t be read/],
     ['GET', `/${'x'.repeat(10_000)}`, /^nothing is served at \/x{199}$/],
   ] as const)('%s %.40s', async ([method, path, says]) => {
-    const problem = problemOf(await server.api(method, path))
+    const answer = await server.api(method, path)
+    const problem = problemOf(answer)
     expect(problem.detail).toEqual(typeof says === 'string' ? says : expect.stringMatching(says))
-    expect([400, 404]).toContain(problem.status)
+    const [, takes] = / takes (.*)$/.exec(String(problem.detail)) ?? []
+    expect([answer.headers.allow, takes ? [405] : [400, 404]]).toEqual([
+      takes,
+      expect.arrayContaining([problem.status]),
+    ])
   })
 
   test.for([

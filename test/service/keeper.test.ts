@@ -361,7 +361,7 @@ test('an issuing authority is of the kind that was asked for', async () => {
   expect(world.active.authority.certificate.tbs.notAfter).toEqual(plus(world.clock.now(), DAY))
 })
 
-test('a failing ledger does not undo what is durable: the authority signs', async () => {
+test('a failing ledger does not undo what is durable: the authority signs, and it is said', async () => {
   const world = new World()
   const keeper = await world.start()
   const before = world.active
@@ -369,6 +369,6 @@ test('a failing ledger does not undo what is durable: the authority signs', asyn
   world.ledger.full = true
   await keeper.tick()
   expect(world.active).not.toBe(before)
-  expect(eventsOf(world, 'rotationFailed')).toHaveLength(1)
+  expect(eventsOf(world, 'authorityUnrecorded')).toHaveLength(1)
   await world.check()
 })

@@ -87,14 +87,25 @@ describe('not ready', () => {
 })
 
 describe('an answer', () => {
+  test('that nothing is in the way is no older than the question', async () => {
+    let ending = false
+    const { readiness } = await aServer({ obstacles: () => (ending ? 'shutting down' : undefined) })
+    expect(await readiness()).toEqual({ ready: true })
+    ending = true
+    expect(await readiness()).toEqual({ ready: false, why: 'shutting down' })
+  })
+
   const counted = async () => {
     let asked = 0
-    const server = await aServer({
-      obstacles: () => {
-        asked++
-        return undefined
-      },
-    })
+    const { active } = await anIssuer()
+    const latest = new Latest<typeof active>()
+    latest.set(active)
+    const get = latest.get.bind(latest)
+    latest.get = () => {
+      asked++
+      return get()
+    }
+    const server = await aServer({ active: latest })
     return { ...server, asked: () => asked }
   }
 

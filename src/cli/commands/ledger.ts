@@ -11,6 +11,8 @@ import { outputOption } from '../output-option.ts'
 type Entry = LedgerRecord | DamagedLine
 
 const DEFAULT_LIMIT = 50
+/** Damaged lines that are named one by one. */
+const MAX_DAMAGED = 10
 
 export const ledgerList: Verb = {
   name: 'ledger list',
@@ -38,9 +40,9 @@ export const ledgerList: Verb = {
         ? undefined
         : new Date(env.clock.now().getTime() - parseDuration(options.since as string))
     const found: Entry[] = []
-    let damaged = 0
+    const damaged: DamagedLine[] = []
     for await (const entry of entriesOf(env, options, since)) {
-      if (entry.kind === 'damaged') damaged++
+      if (entry.kind === 'damaged') damaged.push(entry)
       if (!matches(entry, options, since)) continue
       found.push(entry)
       if (found.length > limit) found.shift()
@@ -48,8 +50,9 @@ export const ledgerList: Verb = {
     print(env, options, found, () =>
       found.length === 0 ? 'Nothing of the kind is in the ledger.\n' : found.map(line).join(''),
     )
-    if (damaged > 0)
-      env.err.write(`alcazar: ${damaged} lines of the ledger are no records: torn by a crash, or damaged\n`)
+    for (const { file, line } of damaged.slice(0, MAX_DAMAGED))
+      env.err.write(`alcazar: ${file} line ${line} is no record: torn by a crash, or damaged\n`)
+    if (damaged.length > MAX_DAMAGED) env.err.write(`alcazar: and ${damaged.length - MAX_DAMAGED} more lines\n`)
   },
 }
 

@@ -69,14 +69,11 @@ export function httpApplication(parts: HttpParts): RequestListener {
     app[route.method === 'GET' ? 'get' : 'post'](route.path, readBody, (request, response) =>
       serve(route, request, response, parts),
     )
-  app.use((request: Request, _response: Response) => {
+  app.use((request: Request, response: Response) => {
     const known = parts.routes.filter((route) => route.path === request.path).map((route) => route.method)
-    throw new CaError(
-      'not_found',
-      known.length > 0
-        ? `${request.path} takes ${known.join(' or ')}`
-        : `nothing is served at ${request.path.slice(0, 200)}`,
-    )
+    if (known.length === 0) throw new CaError('not_found', `nothing is served at ${request.path.slice(0, 200)}`)
+    response.set('allow', known.join(', '))
+    throw new HttpRefusal(405, `${request.path} takes ${known.join(' or ')}`)
   })
   app.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
     if (response.headersSent) return next(error)
@@ -88,17 +85,17 @@ export function httpApplication(parts: HttpParts): RequestListener {
 async function serve(route: Route, request: Request, response: Response, parts: HttpParts): Promise<void> {
   const { inFlight, clock, random } = parts
   const connection = parts.connectionOf(request)
-  const context = requestContext('admin', peerOf(request, parts), random)
+  let place: ReturnType<InFlight['enter']> | undefined
+  const context = requestContext('admin', peerOf(request, parts), random, () => place?.release())
   const rule = METHODS.get(`${route.method} ${route.path}`)
   const abort = new AbortController()
   const late = clock.after(REQUEST_DEADLINE_MS, () => abort.abort(new CaError('not_ready', 'not done in time')))
   response.once('close', () => {
     if (!response.writableFinished) abort.abort(new Error('the caller gave up'))
   })
-  let leave: (() => void) | undefined
   try {
     if (!rule) throw new CaError('not_found', 'a route without a rule is not served')
-    leave = inFlight.enter(rule.load, 'admin', connection)
+    place = inFlight.enter(rule.load, 'admin', connection)
     const answer = await route.handle({
       context,
       authorization: headerValues(request, 'authorization'),
@@ -114,13 +111,14 @@ async function serve(route: Route, request: Request, response: Response, parts: 
     fail(response, asCaError(thrown), context)
   } finally {
     late()
-    leave?.()
+    place?.leave()
     connection?.answered()
   }
 }
 
 function fail(response: ServerResponse, error: CaError, context: RequestContext): void {
-  const { http, title } = OUTCOMES[error.code]
+  const { http: usual, title } = OUTCOMES[error.code]
+  const http = error instanceof HttpRefusal ? error.status : usual
   const problem = {
     type: 'about:blank',
     title,
@@ -143,17 +141,26 @@ function fromExpress(error: unknown): CaError {
   const { status, type } = error as { status?: number; type?: string }
   if (error instanceof CaError) return error
   if (type === 'entity.too.large') return tooLarge()
-  if (type === 'encoding.unsupported') return new CaError('invalid_argument', 'a compressed body; send it plain')
+  if (type === 'encoding.unsupported') return new HttpRefusal(415, 'a compressed body; send it plain')
   if (status !== undefined && status >= 400 && status < 500)
     return new CaError('invalid_argument', 'the request can’t be read', { cause: error })
   return asCaError(error)
 }
 
-const tooLarge = () => new CaError('invalid_argument', `the body is too large; at most ${MAX_MESSAGE_BYTES} bytes`)
+/** What HTTP has a status of its own for. */
+class HttpRefusal extends CaError {
+  readonly status: 405 | 413 | 415
+  constructor(status: 405 | 413 | 415, message: string) {
+    super('invalid_argument', message)
+    this.status = status
+  }
+}
+
+const tooLarge = () => new HttpRefusal(413, `the body is too large; at most ${MAX_MESSAGE_BYTES} bytes`)
 
 function jsonBody(request: Request): { readonly [key: string]: Json | undefined } {
   if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? ''))
-    throw new CaError('invalid_argument', 'send the body as application/json')
+    throw new HttpRefusal(415, 'send the body as application/json')
   const body: unknown = request.body
   const object = asObject(parseStrictJson(Buffer.isBuffer(body) ? body.toString('utf8') : ''))
   if (!object) throw new CaError('invalid_argument', 'the body is a JSON object')

@@ -43,6 +43,8 @@ export const OPENAPI = {
           }),
           '400': problem,
           '401': problem,
+          '413': problem,
+          '415': problem,
           '429': problem,
           '503': problem,
         },
