@@ -34,6 +34,9 @@ export const systemClock: Clock = {
   },
 }
 
+/** After all that the event loop has ready now. */
+export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
 /** Calls `step` again and again, `pause(clock)` milliseconds apart, until the signal; one step at a time. */
 export async function loop(
   clock: Clock,

@@ -13,7 +13,7 @@ import {
 import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Cancel, Clock } from '../core/clock.ts'
+import { type Cancel, type Clock, nextTurn } from '../core/clock.ts'
 import { DAY, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import type { IntentRecord, Ledger, LedgerRecord } from '../ledger/ledger.ts'
@@ -28,8 +28,8 @@ const GATHER_MS = 1
 const PROBE_MS = 5 * SECOND
 
 /**
- * The ledger as append-only lines of JSON, a file a day (UTC), in `<state>/ledger`. An intent is handed to the kernel at once: a crash of this
- * process can't lose it. Outcomes are written and synced in groups, so that one sync serves all who wait at the same time.
+ * The ledger as append-only lines of JSON, a file a day (UTC), in `<state>/ledger`. Intents are handed to the kernel before they are acted on, all of
+ * one turn of the event loop in one write: a crash of this process can't lose them. Outcomes are written and synced in groups, so that one sync serves all who wait at the same time.
  */
 export class LedgerDirectory implements Ledger, AsyncDisposable {
   readonly #directory: string
@@ -40,6 +40,9 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   #torn = false
   #failure: unknown
   #probe: Cancel | undefined
+  /** Intents of this turn of the event loop, and the one write they share. */
+  #intents = ''
+  #handing: Promise<void> | undefined
   #waiting: Waiting[] = []
   /** Owned by the one running loop of syncs. */
   #syncing: Promise<void> | undefined
@@ -51,8 +54,10 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
     this.#clock = clock
   }
 
-  async intend(record: IntentRecord): Promise<void> {
-    this.#write(`${JSON.stringify(record)}\n`)
+  intend(record: IntentRecord): Promise<void> {
+    this.#intents += `${JSON.stringify(record)}\n`
+    this.#handing ??= this.#handOver()
+    return this.#handing
   }
 
   record(record: LedgerRecord): Promise<void> {
@@ -68,11 +73,20 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handing?.catch(() => undefined)
     while (this.#syncing !== undefined) await this.#syncing
     this.#probe?.()
     for (const descriptor of this.#retired.splice(0)) closeSync(descriptor)
     if (this.#file) closeSync(this.#file.descriptor)
     this.#file = undefined
+  }
+
+  async #handOver(): Promise<void> {
+    await nextTurn()
+    const lines = this.#intents
+    this.#intents = ''
+    this.#handing = undefined
+    this.#write(lines)
   }
 
   /** Gives the file it wrote to. */
