@@ -25,6 +25,8 @@ function directDependencies(): [name: string, version: string][] {
   return [dependencies, devDependencies, optionalDependencies].flatMap((group) => Object.entries(group ?? {}))
 }
 
+type Locked = { readonly resolved?: string; readonly optionalDependencies?: Record<string, string> }
+
 /** Every version is pinned, and the lock names no host from which somebody happened to install. */
 function versions(): void {
   const loose = directDependencies().filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version))
@@ -32,11 +34,17 @@ function versions(): void {
     'package.json has versions that are not exact',
     loose.map(([name, version]) => `${name}: ${version}`),
   )
-  const { packages } = JSON.parse(read('package-lock.json')) as { packages: Record<string, { resolved?: string }> }
+  const { packages } = JSON.parse(read('package-lock.json')) as { packages: Record<string, Locked> }
   const hosted = Object.entries(packages).filter(([, { resolved }]) => resolved?.includes('://'))
   none(
     'package-lock.json names hosts; npm install with this project’s .npmrc leaves them out',
     hosted.map(([path]) => path),
+  )
+  // npm leaves out what the registry of the moment doesn't have, and `npm ci` then fails where it has it.
+  const left = Object.values(packages).flatMap(({ optionalDependencies }) => Object.keys(optionalDependencies ?? {}))
+  none(
+    'package-lock.json leaves out packages for other platforms',
+    left.filter((name) => !Object.keys(packages).some((path) => path.endsWith(`node_modules/${name}`))),
   )
 }
 
