@@ -223,7 +223,9 @@ function authorityKeyId(extensions: Extensions): Uint8Array | undefined {
 
 /** The URIs among the alternative names. */
 export function urisOf(tbs: Tbs): readonly string[] {
-  return tbs.alternativeNames.flatMap((name) => (name.kind === 'uri' ? [name.value] : []))
+  const uris: string[] = []
+  for (const name of tbs.alternativeNames) if (name.kind === 'uri') uris.push(name.value)
+  return uris
 }
 
 /** Issuer and subject are the same name. */

@@ -181,9 +181,17 @@ function isRsa(publicKey: Uint8Array): boolean {
   return algorithm !== undefined && equalBytes(algorithm.bytes, RSA)
 }
 
+const rulesOf = (profile: ProfileName) => RULES.filter(({ profiles }) => profiles.includes(profile))
+const BY_PROFILE = {
+  svid: rulesOf('svid'),
+  serving: rulesOf('serving'),
+  issuing: rulesOf('issuing'),
+  root: rulesOf('root'),
+}
+
 /** What is wrong with a certificate as one of that profile; empty if nothing. */
 export function lint(tbs: Tbs, profile: ProfileName): string[] {
   const broken: string[] = []
-  for (const rule of RULES) if (rule.profiles.includes(profile) && !rule.holds(tbs)) broken.push(rule.says)
+  for (const rule of BY_PROFILE[profile]) if (!rule.holds(tbs)) broken.push(rule.says)
   return broken
 }
