@@ -3,7 +3,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { aCsr } from '../test/_support/csr.ts'
 import { FakeApiServer } from '../test/_support/fake-api-server.ts'
 import { BareGrpcClient } from '../test/_support/grpc-client.ts'
@@ -40,11 +40,7 @@ class Server implements AsyncDisposable {
   }
 
   static start(config: string, port: number): Server {
-    // As a file of its own: its first line sets the flags of Node that it runs with.
-    const child = spawn(join(root, 'dist/lib/main.js'), ['serve', '--config', config], {
-      stdio: 'ignore',
-      env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
-    })
+    const child = spawn(join(root, 'dist/bin/alcazar'), ['serve', '--config', config], { stdio: 'ignore' })
     return new Server(child, port)
   }
 

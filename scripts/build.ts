@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Makes the publishable package in dist/: plain JavaScript with its declarations. Usage: npm run build (safe to run again).
 import { execFileSync } from 'node:child_process'
-import { chmodSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
@@ -15,7 +15,7 @@ const { name, version, description, license, type, engines, dependencies, option
 )
 writeFileSync(
   join(dist, 'package.json'),
-  `${JSON.stringify({ name, version, description, license, type, bin: { alcazar: 'lib/main.js' }, files: ['lib'], engines, dependencies, optionalDependencies }, null, 2)}\n`,
+  `${JSON.stringify({ name, version, description, license, type, bin: { alcazar: 'bin/alcazar' }, files: ['bin', 'lib'], engines, dependencies, optionalDependencies }, null, 2)}\n`,
 )
 for (const file of ['LICENSE', 'README.md', 'CHANGELOG.md', 'SECURITY.md']) cpSync(join(root, file), join(dist, file))
-chmodSync(join(dist, 'lib/main.js'), 0o755)
+for (const file of ['alcazar', 'node']) cpSync(join(root, 'scripts', file), join(dist, 'bin', file))

@@ -103,7 +103,7 @@ const STEPS: Readonly<Record<string, () => void>> = {
   lint: () => run(installed('biome'), 'check', '--error-on-warnings'),
   tests: () => run('npm', 'test'),
   build: () => run('npm', 'run', '--silent', 'build'),
-  'what was built runs': () => run(process.execPath, 'dist/lib/main.js', 'version'),
+  'what was built runs': () => run('dist/bin/alcazar', 'version'),
   links,
   versions,
   dependencies: explainedDependencies,

@@ -1,5 +1,4 @@
-#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4 --heap-growing-percent=50
-// This halves the server's memory under load; the usual sizes suit machines that one program has to itself.
+#!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
 import type { CliEnv, Output } from './cli/env.ts'
