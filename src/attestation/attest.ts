@@ -68,16 +68,7 @@ async function holder(
     return attestToken(bearerToken(header), parts.keys, parts.cluster, parts.policy, parts.clock, signal, claimed)
   if (clientCertificate) {
     const { trustDomain, issuers, cluster, policy, clock } = parts
-    return attestClientCertificate(
-      clientCertificate,
-      trustDomain,
-      issuers,
-      cluster,
-      policy.maxStalenessMs,
-      clock,
-      signal,
-      claimed,
-    )
+    return attestClientCertificate(clientCertificate, trustDomain, issuers, cluster, policy, clock, signal, claimed)
   }
   throw refused('no_credential', 'neither a token nor a client certificate')
 }

@@ -52,7 +52,7 @@ export type RefusalReason =
   | 'impersonation'
 
 /** The precise cause behind an `unauthenticated` CaError. It stays in the log and the ledger. */
-export class Refusal extends Error {
+class Refusal extends Error {
   override readonly name = 'Refusal'
   readonly reason: RefusalReason
   constructor(reason: RefusalReason, detail: string, options?: { cause?: unknown }) {

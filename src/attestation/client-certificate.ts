@@ -1,4 +1,5 @@
-import type { Clock } from '../core/clock.ts'
+import { type Clock, plus } from '../core/clock.ts'
+import { MINUTE } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { type PublicKey, verifySignature } from '../keys/public-key.ts'
 import { type ServiceAccount, SpiffeId, serviceAccountOf } from '../spiffe/spiffe-id.ts'
@@ -10,6 +11,10 @@ import { OID } from '../x509/oids.ts'
 import { attestedCaller, type Caller, type Claim, refused } from './caller.ts'
 import type { Cluster } from './cluster.ts'
 import { confirmAlive, isStanding } from './liveness.ts'
+import type { TokenPolicy } from './service-account-token.ts'
+
+/** How far back a certificate's notBefore may lie, for slow clocks. */
+const BACKDATE_MS = 2 * MINUTE
 
 /** Which keys may vouch for a client certificate right now. It answers by key; a name or a chain to a root is no reason. */
 export interface IssuingKeys {
@@ -31,7 +36,7 @@ export async function attestClientCertificate(
   trustDomain: TrustDomain,
   issuers: IssuingKeys,
   cluster: Cluster,
-  maxStalenessMs: number,
+  policy: Pick<TokenPolicy, 'lineageMs' | 'maxStalenessMs'>,
   clock: Clock,
   signal: AbortSignal,
   claimed: (claim: Claim) => void,
@@ -58,6 +63,9 @@ export async function attestClientCertificate(
       now < tbs.notBefore ? 'not_yet_valid' : 'expired',
       `valid from ${tbs.notBefore.toISOString()} until ${tbs.notAfter.toISOString()}`,
     )
+  // Copied, never extended: an honest one ends this soon after its certificate began. A stolen CA key could write any.
+  if (lineage.renewableUntil > plus(tbs.notBefore, policy.lineageMs + BACKDATE_MS))
+    throw refused('lineage_ended', `renewable until ${lineage.renewableUntil.toISOString()}, later than a token allows`)
   if (now > lineage.renewableUntil)
     throw refused(
       'lineage_ended',
@@ -67,7 +75,7 @@ export async function attestClientCertificate(
   await confirmAlive(
     { account, accountUid: serviceAccountUid, pod: { name: podName, uid: podUid } },
     cluster.watch,
-    maxStalenessMs,
+    policy.maxStalenessMs,
     clock,
     async () => {
       const [pod, uid] = await Promise.all([

@@ -28,7 +28,7 @@ export type TokenReview =
   | { readonly authenticated: false; readonly error: string }
   | { readonly authenticated: true; readonly username: string; readonly audiences: readonly string[] }
 
-/** Questions put to the API server itself. Each throws CaError `dependency_unavailable` when it can't be asked. */
+/** Questions put to the API server itself. Each throws CaError `dependency_unavailable` when it can't be asked, `rate_limited` when too many are open. */
 export interface ClusterReader {
   reviewToken(token: string, audiences: readonly string[], signal: AbortSignal): Promise<TokenReview>
   readPod(namespace: string, name: string, signal: AbortSignal): Promise<Pod | undefined>

@@ -7,9 +7,11 @@ import { OUTCOMES } from '../core/outcomes.ts'
 const TIMEOUT_MS = 20 * SECOND
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
+export type SocketTarget = { readonly kind: 'socket'; readonly path: string }
+
 /** A server to talk to: the unix socket of one on this machine, or the HTTPS API of any. */
 export type Target =
-  | { readonly kind: 'socket'; readonly path: string }
+  | SocketTarget
   | { readonly kind: 'https'; readonly host: string; readonly port: number; readonly rootsPem: string }
 
 /**
@@ -75,7 +77,7 @@ function problem(content: string, status: number): CaError {
   return new CaError(code, `the server said: ${detail}`)
 }
 
-function unreachable(target: Target, cause: NodeJS.ErrnoException): CaError {
+export function unreachable(target: Target, cause: NodeJS.ErrnoException): CaError {
   const where = target.kind === 'socket' ? target.path : `${target.host}:${target.port}`
   if (target.kind === 'socket' && (cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED'))
     return new CaError(

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { Config } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import type { RandomBytes } from '../core/random.ts'
+import { harmless } from '../core/terminal-text.ts'
 import type { Status } from '../service/status.ts'
 import type { Log } from '../telemetry/log.ts'
 
@@ -42,7 +43,14 @@ export type Verb = {
   readonly run: (env: CliEnv, args: readonly string[], options: Readonly<Record<string, unknown>>) => Promise<void>
 }
 
-/** The same data for people and programs. */
-export function print(env: CliEnv, options: Readonly<Record<string, unknown>>, data: object, text: () => string): void {
-  env.out.write(options.output === 'json' ? `${JSON.stringify(data, null, 2)}\n` : text())
+/** The same data for people and programs. What is in the lines may come from anybody. */
+export function print(
+  env: CliEnv,
+  options: Readonly<Record<string, unknown>>,
+  data: object,
+  lines: () => readonly string[],
+): void {
+  env.out.write(options.output === 'json' ? `${JSON.stringify(data, null, 2)}\n` : asText(lines()))
 }
+
+export const asText = (lines: readonly string[]): string => lines.map((line) => `${harmless(line)}\n`).join('')

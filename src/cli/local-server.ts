@@ -1,6 +1,8 @@
-import { join } from 'node:path'
+import { lstat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { CaError } from '../core/errors.ts'
 import type { ServerDescription } from '../endpoints/admin/routes.ts'
-import { call, type Target } from './client.ts'
+import { call, type SocketTarget, unreachable } from './client.ts'
 import type { CliEnv } from './env.ts'
 
 export const STATE_FLAG = '--state-directory <dir>'
@@ -11,16 +13,32 @@ export function stateDirectory(env: CliEnv, options: Readonly<Record<string, unk
 }
 
 /** The admin socket of the server on this machine. */
-export function localServer(env: CliEnv, options: Readonly<Record<string, unknown>>): Target {
+export function localServer(env: CliEnv, options: Readonly<Record<string, unknown>>): SocketTarget {
   return { kind: 'socket', path: join(stateDirectory(env, options), 'admin.sock') }
 }
 
-/** @throws CaError `dependency_unavailable`: there is none */
-export async function describeServer(target: Target): Promise<ServerDescription> {
+/** @throws CaError `dependency_unavailable`: there is none · `permission_denied`: it is another user’s */
+export async function describeServer(target: SocketTarget): Promise<ServerDescription> {
+  await refuseForeign(target)
   return (await call(target, 'GET', '/v1/server', undefined, {})) as ServerDescription
 }
 
-/** A token from the dev server on this machine. @throws CaError `not_found`: it is not in dev mode */
-export async function devToken(target: Target, namespace: string, serviceAccount: string): Promise<string> {
+/** A token from the dev server on this machine. @throws CaError `not_found`: it is not in dev mode · `permission_denied`: it is another user’s */
+export async function devToken(target: SocketTarget, namespace: string, serviceAccount: string): Promise<string> {
+  await refuseForeign(target)
   return ((await call(target, 'POST', '/v1/dev/tokens', { namespace, serviceAccount }, {})) as { token: string }).token
+}
+
+/** Whoever owns the socket or its directory could be the server, and be sent tokens: that is this user's own or root. */
+async function refuseForeign(target: SocketTarget): Promise<void> {
+  for (const path of [dirname(target.path), target.path]) {
+    const { uid } = await lstat(path).catch((cause: NodeJS.ErrnoException) => {
+      throw unreachable(target, cause)
+    })
+    if (uid !== 0 && uid !== process.geteuid?.())
+      throw new CaError(
+        'permission_denied',
+        `${path} belongs to another user (uid ${uid}), to whom no token is sent; run this as that user, or name a server with --state-directory, or with --server and --root-cert`,
+      )
+  }
 }

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { asCaError, causesOf } from '../core/errors.ts'
 import { OUTCOMES } from '../core/outcomes.ts'
+import { harmlessLines } from '../core/terminal-text.ts'
 import { completionVerb } from './commands/completion.ts'
 import { configCheck, configPrint } from './commands/config.ts'
 import { inspect } from './commands/inspect.ts'
@@ -41,9 +42,11 @@ export async function runCli(env: CliEnv, args: readonly string[]): Promise<numb
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     const known = asCaError(error)
-    env.err.write(`alcazar: ${known.message}\n`)
+    env.err.write(`alcazar: ${harmlessLines(known.message, '  ')}\n`)
     if (known.code === 'internal')
-      env.err.write(`  ${causesOf(known.cause ?? known)}\n${(known.cause as Error | undefined)?.stack ?? ''}\n`)
+      env.err.write(
+        `  ${harmlessLines(`${causesOf(known.cause ?? known)}\n${(known.cause as Error | undefined)?.stack ?? ''}`, '  ')}\n`,
+      )
     return OUTCOMES[known.code].exit
   }
 }

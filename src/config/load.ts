@@ -1,5 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { isIPv4 } from 'node:net'
 import { loadAll } from 'js-yaml'
+import type { z } from 'zod'
 import { CaError } from '../core/errors.ts'
 import { type Config, SCHEMA, SETTINGS, type Setting } from './schema.ts'
 
@@ -20,42 +22,66 @@ export type Sources = {
   readonly file: string | undefined
 }
 
+export class ConfigFaults extends CaError {
+  readonly faults: readonly string[]
+
+  constructor(faults: readonly string[]) {
+    super(
+      'invalid_argument',
+      faults.length === 1
+        ? `the configuration has a fault: ${faults[0]}`
+        : `the configuration has ${faults.length} faults:\n  ${faults.join('\n  ')}`,
+    )
+    this.faults = faults
+  }
+}
+
 const MAX_FILE_BYTES = 1024 * 1024
 
 /** Set where Kubernetes runs this process. */
-export const isInCluster = (environment: NodeJS.ProcessEnv): boolean =>
+const isInCluster = (environment: NodeJS.ProcessEnv): boolean =>
   environment.KUBERNETES_SERVICE_HOST !== undefined || existsSync('/var/run/secrets/kubernetes.io/serviceaccount/token')
 
 /**
  * Defaults, then the file, then ALCAZAR_… variables, then flags: the later wins. All faults are told at once.
- * @throws CaError `invalid_argument`
+ * @throws ConfigFaults
  */
 export function loadConfig({ flags, environment, file }: Sources): Loaded {
   const faults: string[] = []
+  const faulty = new Set<string>()
   const values = new Map<string, unknown>()
   const origins = new Map<string, Origin>()
   const put = (key: string, value: unknown, origin: Origin) => {
     values.set(key, value)
     origins.set(key, origin)
   }
+  const read = (setting: Setting, value: unknown, where: string) =>
+    converted(setting, value, (says) => {
+      faulty.add(setting.key)
+      faults.push(`${where}: ${says}`)
+    })
   for (const setting of SETTINGS) if (setting.default !== undefined) put(setting.key, setting.default, 'default')
   const path = file ?? environment.ALCAZAR_CONFIG
   if (path !== undefined) for (const [key, value] of fromFile(path, faults)) put(key, value, `file ${path}`)
   for (const [setting, value] of fromEnvironment(environment, faults))
-    put(setting.key, converted(setting, value, setting.variable, faults), `environment ${setting.variable}`)
+    put(setting.key, read(setting, value, setting.variable), `environment ${setting.variable}`)
   for (const [key, value] of flags) {
     const setting = SETTINGS.find((one) => one.key === key) as Setting
-    put(key, converted(setting, value, setting.flag, faults), `flag ${setting.flag}`)
+    put(key, read(setting, value, setting.flag), `flag ${setting.flag}`)
   }
   complete(values, origins, environment)
-  const config = check(values, origins, isInCluster(environment), faults)
-  if (!config || faults.length > 0)
-    throw new CaError(
-      'invalid_argument',
-      faults.length === 1
-        ? `the configuration has a fault: ${faults[0]}`
-        : `the configuration has ${faults.length} faults:\n  ${faults.join('\n  ')}`,
-    )
+  const result = SCHEMA.safeParse(nested(values))
+  for (const { path: at, message } of result.error?.issues ?? []) {
+    const key = at.join('.')
+    const setting = SETTINGS.find((one) => `${key}.`.startsWith(`${one.key}.`))?.key ?? key
+    faulty.add(setting)
+    faults.push(`${key}: ${message} (${origins.get(setting) ?? 'no value'})`)
+  }
+  // The output of the schema lacks what is unset; Config says `undefined` there.
+  const config = freeze(result.data ?? withoutFaulty(values, faulty, environment)) as Config
+  faults.push(...contradictions(config, isInCluster(environment), faulty))
+  if (faults.length > 0)
+    throw new ConfigFaults(faults)
   return { config, values, origins }
 }
 
@@ -79,64 +105,70 @@ function complete(values: Map<string, unknown>, origins: Map<string, Origin>, en
   fallback('healthListen', dev ? '127.0.0.1:15014' : '0.0.0.0:15014')
 }
 
-function check(
+/** What the rules between the other settings are held against: defaults in the place of what is faulty. */
+function withoutFaulty(
   values: ReadonlyMap<string, unknown>,
-  origins: ReadonlyMap<string, Origin>,
-  inCluster: boolean,
-  faults: string[],
-): Config | undefined {
-  const result = SCHEMA.safeParse(nested(values))
-  for (const issue of result.error?.issues ?? []) {
-    const key = issue.path.join('.')
-    faults.push(`${key}: ${issue.message} (${origins.get(key) ?? 'no value'})`)
-  }
-  if (!result.success) return undefined
-  // The output of the schema lacks what is unset; Config says `undefined` there.
-  const config = freeze(result.data) as Config
-  faults.push(...contradictions(config, inCluster))
-  return config
+  faulty: ReadonlySet<string>,
+  environment: NodeJS.ProcessEnv,
+): z.output<typeof SCHEMA> {
+  const sound = new Map([...values].filter(([key]) => !faulty.has(key)))
+  for (const { key, default: usual } of SETTINGS) if (faulty.has(key) && usual !== undefined) sound.set(key, usual)
+  complete(sound, new Map(), environment)
+  return SCHEMA.parse(nested(sound))
 }
 
-/** Rules between settings. */
-function contradictions(config: Config, inCluster: boolean): string[] {
+/** Rules between settings. One that a faulty setting is part of says nothing. */
+function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<string>): string[] {
   const { dev, pluggedCa, svid, issuing, root, attestation, listen, healthListen } = config
   const faults: string[] = []
-  const rule = (holds: boolean, says: string) => {
-    if (!holds) faults.push(says)
+  const rule = (of: readonly string[], holds: boolean, says: string) => {
+    if (!holds && !of.some((key) => faulty.has(key))) faults.push(says)
   }
   rule(
+    ['svid.defaultTtl', 'svid.maxTtl'],
     svid.defaultTtl > 0 && svid.defaultTtl <= svid.maxTtl,
     'svid.defaultTtl is more than zero and at most svid.maxTtl',
   )
   rule(
+    ['svid.defaultTtl', 'issuing.lifetime'],
     svid.defaultTtl * 6 <= issuing.lifetime,
     'svid.defaultTtl is at most a sixth of issuing.lifetime: an issuing authority signs until a sixth of its life is left, and what it signs ends with it',
   )
-  rule(issuing.lifetime <= root.lifetime, 'issuing.lifetime is at most root.lifetime')
   rule(
+    ['issuing.lifetime', 'root.lifetime'],
+    issuing.lifetime <= root.lifetime,
+    'issuing.lifetime is at most root.lifetime',
+  )
+  rule(
+    ['attestation.jwksFile', 'attestation.issuer'],
     !(attestation.jwksFile !== undefined && attestation.issuer === undefined),
     'attestation.jwksFile needs attestation.issuer: a key set does not say whose tokens it checks',
   )
   rule(
+    ['experimental', 'root.algorithm', 'issuing.algorithm'],
     config.experimental || ![root.algorithm, issuing.algorithm].some((name) => name.startsWith('ml-dsa')),
     'ML-DSA keys need experimental: true',
   )
   if (dev) {
     rule(
+      ['dev'],
       !inCluster,
       'dev mode does not run inside a cluster: its root’s key lies in the clear, and it gives tokens to whoever asks',
     )
-    rule(pluggedCa === undefined, 'dev mode makes its own root; leave out pluggedCa, or dev')
+    rule(['dev', 'pluggedCa'], pluggedCa === undefined, 'dev mode makes its own root; leave out pluggedCa, or dev')
     rule(
+      ['dev', 'listen', 'healthListen'],
       [listen, healthListen].every(({ host }) => isLoopback(host)),
       'dev mode listens on loopback only (127.0.0.1, ::1, localhost)',
     )
   } else {
     rule(
+      ['dev', 'attestation.apiServer', 'attestation.kubeconfig'],
       attestation.apiServer !== undefined || attestation.kubeconfig !== undefined,
       'attestation.apiServer or attestation.kubeconfig is required outside a cluster: without the API server nobody can be recognised',
     )
     rule(
+      ['dev', 'pluggedCa'],
       pluggedCa !== undefined,
       'pluggedCa is required outside dev mode: a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',
     )
@@ -144,8 +176,7 @@ function contradictions(config: Config, inCluster: boolean): string[] {
   return faults
 }
 
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host)
+const isLoopback = (host: string): boolean => host === '::1' || (isIPv4(host) && host.startsWith('127.'))
 
 function* fromFile(path: string, faults: string[]): Generator<[string, unknown]> {
   let document: unknown
@@ -195,7 +226,7 @@ function* fromEnvironment(environment: NodeJS.ProcessEnv, faults: string[]): Gen
 }
 
 /** Environment and flags hold texts; numbers, booleans and lists are read from them. */
-function converted(setting: Setting, value: unknown, where: string, faults: string[]): unknown {
+function converted(setting: Setting, value: unknown, fault: (says: string) => void): unknown {
   if (typeof value !== 'string') return value
   switch (setting.kind) {
     case 'text':
@@ -204,11 +235,11 @@ function converted(setting: Setting, value: unknown, where: string, faults: stri
       return value === '' ? [] : value.split(',').map((part) => part.trim())
     case 'number':
       if (/^\d{1,9}$/.test(value)) return Number(value)
-      faults.push(`${where}: ${JSON.stringify(value.slice(0, 40))} is no whole number`)
+      fault(`${JSON.stringify(value.slice(0, 40))} is no whole number`)
       return setting.default
     case 'boolean':
       if (value === 'true' || value === 'false') return value === 'true'
-      faults.push(`${where}: ${JSON.stringify(value.slice(0, 40))} is neither true nor false`)
+      fault(`${JSON.stringify(value.slice(0, 40))} is neither true nor false`)
       return setting.default
   }
 }
@@ -228,7 +259,7 @@ function nested(values: ReadonlyMap<string, unknown>): object {
   return root
 }
 
-function freeze(value: unknown): unknown {
+function freeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
   for (const inner of Object.values(value)) freeze(inner)
   return Object.freeze(value)

@@ -43,12 +43,12 @@ export const SCHEMA = z.strictObject({
     default: undefined,
     otherwise: './.alcazar in dev mode, else /var/lib/alcazar',
   }),
-  listen: parsed(parseAddress).meta({
+  listen: parsed(parseListen).meta({
     description: 'host:port of the TLS port: istio’s CSR API by gRPC, and the HTTPS API. Citadel had 8060.',
     default: undefined,
     otherwise: '127.0.0.1:15012 in dev mode, else 0.0.0.0:15012',
   }),
-  healthListen: parsed(parseAddress).meta({
+  healthListen: parsed(parseListen).meta({
     description: 'host:port of /healthz, /readyz, /metrics and /version, in plain HTTP.',
     default: undefined,
     otherwise: '127.0.0.1:15014 in dev mode, else 0.0.0.0:15014',
@@ -220,6 +220,13 @@ export function parseAddress(text: string): Address {
       `not host:port: ${JSON.stringify(text.slice(0, 100))}; write for example 127.0.0.1:15012 or [::1]:15012`,
     )
   return { host: found[1] ?? (found[2] || '0.0.0.0'), port }
+}
+
+/** Where to listen. @throws CaError `invalid_argument` */
+function parseListen(text: string): Address {
+  const { host, port } = parseAddress(text)
+  // Resolved as a name it is what the machine's hosts file says.
+  return { host: host === 'localhost' ? '127.0.0.1' : host, port }
 }
 
 /** @throws CaError `invalid_argument` */

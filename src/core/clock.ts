@@ -37,7 +37,7 @@ export const systemClock: Clock = {
 /** After all that the event loop has ready now. */
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/** Calls `step` again and again, `pause(clock)` milliseconds apart, until the signal; one step at a time. */
+/** Calls `step` again and again, each `pauseMs()` milliseconds after the one before has ended, until the signal. */
 export async function loop(
   clock: Clock,
   signal: AbortSignal,

@@ -39,13 +39,6 @@ export function parseDuration(text: string): number {
   return total
 }
 
-/** The shortest exact way to write a duration so that `parseDuration` reads it back: `90m` for an hour and a half. */
-export function printDuration(ms: number): string {
-  if (ms === 0) return '0s'
-  for (const [unit, size] of [...UNITS].reverse()) if (ms % size === 0) return `${ms / size}${unit}`
-  throw new CaError('invalid_argument', `not a whole number of milliseconds: ${ms}`)
-}
-
 /**
  * A duration as a person says it, in one unit: `10 years`, `25 days`, `24 h`, `70 s`. Rounded down, but for the last hundredth: ten years less a
  * minute are ten years.

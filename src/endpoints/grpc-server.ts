@@ -19,6 +19,7 @@ import { asCaError, type CaError } from '../core/errors.ts'
 import { OUTCOMES } from '../core/outcomes.ts'
 import type { RandomBytes } from '../core/random.ts'
 import type { EndpointName, RequestContext } from '../service/events.ts'
+import { keepRepeatedAuthorization, keepSpaces } from './authorization-headers.ts'
 import {
   type InFlight,
   MAX_MESSAGE_BYTES,
@@ -30,7 +31,6 @@ import {
   requestContext,
 } from './edge.ts'
 import type { Connection } from './listener.ts'
-import { keepRepeatedAuthorization } from './repeated-authorization.ts'
 
 const GIVEN_UP = new Error('the caller gave up')
 
@@ -40,6 +40,7 @@ type RefusedStatus = { readonly code: status; readonly details: string; readonly
 type OpenCall = {
   readonly since: number
   waiting: boolean
+  readonly streaming: boolean
   readonly call: ServerInterceptingCallInterface
   readonly connection: Connection
 }
@@ -95,6 +96,7 @@ export class GrpcServer {
       'grpc.keepalive_time_ms': parts.patience.pingEvery,
       'grpc.keepalive_timeout_ms': parts.patience.pingAnswer,
     })
+    keepSpaces(this.#server)
   }
 
   addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation): void {
@@ -186,15 +188,15 @@ export class GrpcServer {
       () => SECOND,
       async () => {
         const before = clock.elapsed() - REQUEST_DEADLINE_MS
-        for (const { since, waiting, call, connection } of this.#open) {
+        for (const { since, waiting, streaming, call, connection } of this.#open) {
           // In the order they began.
           if (since > before) break
           call.sendStatus({
             code: status.DEADLINE_EXCEEDED,
             details: `not done within ${REQUEST_DEADLINE_MS / SECOND} s`,
           })
-          // A peer that takes this long to send a few kilobytes is holding on to us.
-          if (waiting) connection.socket.destroy()
+          // A peer that takes this long to send a few kilobytes, or to read them, is holding on to us.
+          if (waiting || streaming) connection.socket.destroy()
         }
       },
     )
@@ -212,8 +214,9 @@ export class GrpcServer {
       }
       if (streaming) openCalls++
       else this.#pending++
-      const open: OpenCall = { since: clock.elapsed(), waiting: !streaming, call, connection }
-      if (!streaming) this.#open.add(open)
+      const open: OpenCall = { since: clock.elapsed(), waiting: !streaming, streaming, call, connection }
+      // A health watch stays open; reflection is asked and answered, and done.
+      if (!streaming || method.requestStream) this.#open.add(open)
       const received = () => {
         if (open.waiting) this.#pending--
         open.waiting = false

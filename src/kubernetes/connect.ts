@@ -11,6 +11,10 @@ export type MountedAccount = { readonly server: string; readonly caFile: string;
 export function connectMounted({ server, caFile, tokenFile }: MountedAccount, clock: Clock): KubernetesApi {
   const credentials = async (): Promise<ApiCredentials> => {
     const [ca, token] = await Promise.all([readFile(caFile, 'utf8'), readFile(tokenFile, 'utf8')])
+    // Given nothing, Node would trust every public CA.
+    if (!ca.includes('-----BEGIN CERTIFICATE-----'))
+      throw new CaError('invalid_argument', `${caFile} holds no certificate; it should hold the API server’s CA`)
+    if (token.trim() === '') throw new CaError('invalid_argument', `${tokenFile} holds no token`)
     return { tls: { ca }, headers: { authorization: `Bearer ${token.trim()}` } }
   }
   return new KubernetesApi(server, credentials, clock)
@@ -32,12 +36,17 @@ export async function connectKubeconfig(path: string, clock: Clock): Promise<Kub
   const cluster = config.getCurrentCluster()
   if (!cluster)
     throw new CaError('invalid_argument', `the kubeconfig ${path} has no current context that names a cluster`)
+  if (cluster.skipTLSVerify)
+    throw new CaError(
+      'invalid_argument',
+      `the kubeconfig ${path} says insecure-skip-tls-verify: whoever stands in between could say who is who; give it certificate-authority-data instead`,
+    )
   const credentials = async (): Promise<ApiCredentials> => {
     const options: RequestOptions = {}
     await config.applyToHTTPSOptions(options)
-    const { ca, cert, key, servername, rejectUnauthorized, headers, auth } = options
+    const { ca, cert, key, servername, headers, auth } = options
     return {
-      tls: { ca, cert, key, servername, ...(rejectUnauthorized !== undefined && { rejectUnauthorized }) },
+      tls: { ca, cert, key, servername },
       headers: (headers ?? {}) as ApiCredentials['headers'],
       ...(auth && { auth }),
       // Only through a proxy: otherwise client-node makes an agent, and a connection, for each request.

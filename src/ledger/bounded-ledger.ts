@@ -4,7 +4,7 @@ import type { IntentRecord, Ledger, OutcomeRecord, RefusalsRecord } from './ledg
 
 /** Refusals that get a line of their own: so many at once, and so many a second after that. */
 const BURST = 200
-const PER_SECOND = 50
+const PER_SECOND = 5
 
 /** What a ledger must take besides: many refusals in one line. */
 export type SummingLedger = Ledger & { record(record: OutcomeRecord | RefusalsRecord): Promise<void> }

@@ -1,3 +1,4 @@
+import { chmodSync, closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { CaError } from '../core/errors.ts'
@@ -12,8 +13,12 @@ const BUSY = 5
  */
 export function lockDirectory(directory: string): Disposable {
   let database: DatabaseSync | undefined
+  const path = join(directory, 'lock')
   try {
-    database = new DatabaseSync(join(directory, 'lock'))
+    // Who can open it can lock it.
+    closeSync(openSync(path, 'a', 0o600))
+    chmodSync(path, 0o600)
+    database = new DatabaseSync(path)
     // Not OFF: SQLite's defensive mode, Node's default, ignores that and lays a journal beside the lock.
     database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
   } catch (cause) {

@@ -10,7 +10,7 @@ import {
   readSync,
   writeSync,
 } from 'node:fs'
-import { open, readdir } from 'node:fs/promises'
+import { type FileHandle, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Cancel, type Clock, nextTurn } from '../core/clock.ts'
@@ -55,14 +55,14 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   }
 
   intend(record: IntentRecord): Promise<void> {
-    this.#intents += `${JSON.stringify(record)}\n`
+    this.#intents += lineOf(record)
     this.#handing ??= this.#handOver()
     return this.#handing
   }
 
   record(record: LedgerRecord): Promise<void> {
     return new Promise((done, failed) => {
-      this.#waiting.push({ line: `${JSON.stringify(record)}\n`, done, failed })
+      this.#waiting.push({ line: lineOf(record), done, failed })
       this.#syncing ??= this.#sync()
     })
   }
@@ -171,6 +171,10 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   }
 }
 
+/** JSON leaves U+2028 and U+2029 as they are, and many a reader of lines ends a line there. */
+const lineOf = (record: LedgerRecord): string =>
+  `${JSON.stringify(record).replaceAll(/[\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`)}\n`
+
 const NEVER = new AbortController().signal
 
 const synced = promisify(fdatasync)
@@ -197,12 +201,42 @@ export async function* readLedger(
     if (name < first) continue
     await using handle = await open(join(directory, name), constants.O_RDONLY)
     let line = 0
-    for await (const text of handle.readLines()) {
+    for await (const text of linesOf(handle)) {
       line++
       if (text === '') continue
-      yield parseLine(text) ?? { kind: 'damaged', file: name, line }
+      yield (text && parseLine(text)) || { kind: 'damaged', file: name, line }
     }
   }
+}
+
+/** No record is nearly as long. */
+const MAX_LINE_BYTES = 1024 * 1024
+
+/** What stands between line feeds, and nothing else ends a line; `undefined` for a line that is too long. */
+async function* linesOf(handle: FileHandle): AsyncGenerator<string | undefined> {
+  let parts: Buffer[] = []
+  let size = 0
+  const take = (part: Buffer) => {
+    size += part.length
+    if (size > MAX_LINE_BYTES) parts = []
+    else if (part.length > 0) parts.push(part)
+  }
+  const taken = () => {
+    const text = size > MAX_LINE_BYTES ? undefined : Buffer.concat(parts).toString('utf8')
+    parts = []
+    size = 0
+    return text
+  }
+  for await (const chunk of handle.createReadStream() as AsyncIterable<Buffer>) {
+    let begin = 0
+    for (let end = chunk.indexOf('\n'); end >= 0; end = chunk.indexOf('\n', begin)) {
+      take(chunk.subarray(begin, end))
+      yield taken()
+      begin = end + 1
+    }
+    take(chunk.subarray(begin))
+  }
+  if (size > 0) yield taken()
 }
 
 /** Whether there is any record at all. */

@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { Cancel, Clock } from '../core/clock.ts'
+import { harmlessLines } from '../core/terminal-text.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -60,14 +61,7 @@ export function gathered(
 function readable(line: string): string {
   const { level, time, message, ...fields } = JSON.parse(line) as Record<string, unknown>
   const rest = Object.entries(fields).map(
-    ([name, value]) => `${name}=${typeof value === 'string' ? harmless(value) : JSON.stringify(value)}`,
+    ([name, value]) => `${name}=${harmlessLines(typeof value === 'string' ? value : JSON.stringify(value), '    ')}`,
   )
   return `${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${String(message)}${rest.length > 0 ? `  ${rest.join(' ')}` : ''}\n`
-}
-
-/** What others chose can neither begin a line of its own nor steer the terminal. */
-function harmless(text: string): string {
-  return text.replaceAll(/\p{Cc}|\p{Bidi_C}|\p{Zl}|\p{Zp}/gu, (one) =>
-    one === '\n' ? '\n    ' : `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
 }

@@ -154,10 +154,6 @@ export class Metrics {
   }
 
   /** Names and labels, for the document that lists them. */
-  async describe(): Promise<readonly { readonly name: string; readonly help: string; readonly type: string }[]> {
-    return this.#registry.getMetricsAsJSON() as unknown as readonly { name: string; help: string; type: string }[]
-  }
-
   #counter<T extends string>(name: string, help: string, labelNames: readonly T[] = []): Counter<T> {
     return new Counter({ name, help, labelNames: [...labelNames], registers: [this.#registry] })
   }

@@ -234,7 +234,7 @@ describe('an issuing authority of the journal vouches', () => {
   })
 
   test('not after its own end, whatever the certificate says', async () => {
-    const ca = await world({ issuingLifetimeMs: 7 * DAY })
+    const ca = await world({ issuingLifetimeMs: 7 * DAY, tokenPolicy: { lineageMs: 400 * DAY } })
     const long = { ...LINEAGE, renewableUntil: new Date('2031-01-01T00:00:00Z') }
     const der = await ca.svid({ notAfter: plus(ca.clock.now(), 60 * DAY), lineage: long })
     await ca.clock.advance(7 * DAY)
@@ -252,7 +252,7 @@ describe('an issuing authority of the journal vouches', () => {
       ca.trustDomain,
       { mayVouch: () => keys(ca.issuing.signer.publicKey) },
       ca.cluster.cluster,
-      10 * MINUTE,
+      ca.tokenPolicy,
       ca.clock,
       NEVER,
       () => undefined,
@@ -282,6 +282,16 @@ describe('in its times, a client certificate', () => {
     expect(await refusal(attestCertificate(der))).toMatchObject(opaque('not_yet_valid'))
     await clock.advance(SECOND)
     await expect(attestCertificate(der)).resolves.toMatchObject({ account: { name: 'cart' } })
+  })
+
+  test('does not renew with a lineage that no token could have begun, whoever signed it', async () => {
+    const { clock, attestCertificate, svid } = await world()
+    const { notBefore } = readCertificate(await svid()).tbs
+    const until = (ms: number) => svid({ lineage: { ...LINEAGE, renewableUntil: plus(notBefore, ms) } })
+    const longest = 48 * HOUR + 2 * MINUTE
+    await expect(attestCertificate(await until(longest))).resolves.toMatchObject({ account: { name: 'cart' } })
+    expect(await refusal(attestCertificate(await until(longest + SECOND)))).toMatchObject(opaque('lineage_ended'))
+    expect(clock.now() > notBefore).toBe(true)
   })
 
   test('renews up to the end of its lineage and not a millisecond longer', async () => {

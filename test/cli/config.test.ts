@@ -28,6 +28,15 @@ test('config check lists every fault and exits with 2', async () => {
   ])
 })
 
+test('config check as JSON is a list of the faults, empty where there are none', async () => {
+  expect(await alcazar(['config', 'check', '--dev', '-o', 'json'])).toEqual({ exit: 0, out: '[]\n', err: '' })
+  const { exit, out } = await alcazar(['config', 'check', '--dev', '--svid-max-ttl', '1x', '-o', 'json'])
+  expect({ exit, faults: JSON.parse(out) }).toEqual({
+    exit: 2,
+    faults: [expect.stringMatching(/^svid\.maxTtl: not a duration: "1x"/)],
+  })
+})
+
 test('config print shows each value and where it came from', async () => {
   const { out } = await alcazar(['config', 'print', '--dev'], { environment: { ALCAZAR_LOG_LEVEL: 'debug' } })
   expect(out).toMatch(/^dev +true +flag --dev$/m)

@@ -144,6 +144,30 @@ test('says why a CSR’s key would be refused', async () => {
   )
 })
 
+test('what is in a token can’t pass for a line of ours, nor steer the terminal', async () => {
+  const claims = { iss: 'x\nvalid       forever', sub: '\u001b[2Jroot\u202e', aud: ['a\u009b31m', 'b\u2028c'], exp: 1 }
+  const { out } = await alcazar(['inspect', '-'], { stdin: new TokenSigner().signed(claims) })
+  expect(out.split('\n').slice(0, 3)).toEqual([
+    '\\u001b[2Jroot\\u202e  (token)',
+    '  issuer      x\\u000avalid       forever',
+    '  audience    a\\u009b31m, b\\u2028c',
+  ])
+})
+
+test('nor what is in a certificate', async () => {
+  const pem = execFileSync(
+    'openssl',
+    [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '/dev/null'],
+      ...['-utf8', '-subj', '/CN=x\nvalid forever\u001b[2J\u202e'],
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  )
+  const { out } = await alcazar(['inspect', '-'], { stdin: pem })
+  expect(out).toContain('valid forever')
+  for (const steering of ['\nvalid forever', '\u001b', '\u202e']) expect(out).not.toContain(steering)
+})
+
 test('explains a token, and what is wrong with it', async () => {
   const signer = new TokenSigner()
   const now = new Date('2030-01-01T00:00:00Z')

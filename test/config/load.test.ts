@@ -46,6 +46,22 @@ test('dev mode needs nothing else and stays on loopback', () => {
   expect(config.svid).toEqual({ defaultTtl: 24 * HOUR, maxTtl: 90 * DAY })
 })
 
+test.each([
+  ['127.0.0.1:1', '127.0.0.1'],
+  ['127.255.0.9:1', '127.255.0.9'],
+  ['[::1]:1', '::1'],
+])('dev mode takes %s for loopback', (listen, host) => {
+  expect(load({ dev: true, listen }).config.listen).toEqual({ host, port: 1 })
+})
+
+test('localhost is 127.0.0.1, whatever the machine’s hosts file says', () => {
+  const { config } = load({ dev: true, listen: 'localhost:1', healthListen: 'localhost:2' })
+  expect([config.listen, config.healthListen]).toEqual([
+    { host: '127.0.0.1', port: 1 },
+    { host: '127.0.0.1', port: 2 },
+  ])
+})
+
 test('outside dev mode it listens everywhere', () => {
   expect(load(PLUGGED).config.listen).toEqual({ host: '0.0.0.0', port: 15012 })
 })
@@ -99,6 +115,40 @@ test('every fault is told at once', () => {
   expect(faults.join('\n')).toMatch(/log\.level: .*"debug"\|"info"\|"warn"\|"error"/)
 })
 
+test('a fault of one setting does not hide what others contradict', () => {
+  const faults = faultsOf(() =>
+    load({
+      dev: true,
+      listen: '0.0.0.0:15012',
+      pluggedCa: '/etc/cacerts',
+      'root.lifetime': '20d',
+      'log.level': 'loud',
+    }),
+  )
+  expect(faults.map((fault) => fault.slice(0, 20))).toEqual([
+    expect.stringMatching(/^log\.level: /),
+    expect.stringMatching(/^issuing\.lifetime is/),
+    expect.stringMatching(/^dev mode makes its/),
+    expect.stringMatching(/^dev mode listens on/),
+  ])
+})
+
+test.each([
+  ['svid.defaultTtl', { dev: true, 'svid.defaultTtl': 'x', 'svid.maxTtl': '1h' }],
+  ['issuing.lifetime', { dev: true, 'issuing.lifetime': 'x', 'svid.defaultTtl': '30d' }],
+  ['root.lifetime', { dev: true, 'root.lifetime': 'x', 'issuing.lifetime': '9000d' }],
+  ['attestation.issuer', { dev: true, 'attestation.jwksFile': '/jwks', 'attestation.issuer': '' }],
+  ['experimental', { dev: true, 'root.algorithm': 'ml-dsa-65', experimental: 'x' }],
+  ['pluggedCa', { 'attestation.apiServer': 'https://x', pluggedCa: '' }],
+  ['attestation.kubeconfig', { pluggedCa: '/etc/cacerts', 'attestation.kubeconfig': '' }],
+  ['listen', { dev: true, listen: 'x' }],
+  ['dev', { dev: 'x' }],
+  ['attestation.trustedNodeAccounts', { dev: true, 'attestation.trustedNodeAccounts': 'a/b,c' }],
+])('a fault of %s is told once, without what would follow from it', (key, flags) => {
+  const { flag } = SETTINGS.find((one) => one.key === key) as { flag: string }
+  expect(faultsOf(() => load(flags))).toEqual([expect.stringContaining(flag)])
+})
+
 test('variables that Kubernetes sets for a Service named alcazar are no settings', () => {
   expect(
     load(
@@ -128,6 +178,30 @@ const REFUSED: readonly (readonly [
   [
     'dev mode on an address that isn’t loopback',
     { dev: true, listen: '0.0.0.0:15012' },
+    {},
+    /dev mode listens on loopback only/,
+  ],
+  [
+    'dev mode on what looks like loopback, and is a name',
+    { dev: true, listen: '127.256.0.1:15012' },
+    {},
+    /dev mode listens on loopback only/,
+  ],
+  [
+    'dev mode on a name that begins like loopback',
+    { dev: true, listen: '127.0.0.1.example.org:15012' },
+    {},
+    /dev mode listens on loopback only/,
+  ],
+  [
+    'dev mode on another spelling of localhost, which is a name',
+    { dev: true, listen: 'localhost.:15012' },
+    {},
+    /dev mode listens on loopback only/,
+  ],
+  [
+    'dev mode on loopback’s IPv6 neighbour',
+    { dev: true, listen: '[::2]:15012' },
     {},
     /dev mode listens on loopback only/,
   ],

@@ -5,7 +5,6 @@ import {
   HOUR,
   MINUTE,
   parseDuration,
-  printDuration,
   relativeInWords,
   SECOND,
   YEAR,
@@ -75,35 +74,6 @@ describe('parseDuration', () => {
   test('quotes no more than 64 characters of what it refuses', () => {
     expect(() => parseDuration('x'.repeat(1000))).toThrow(
       expect.objectContaining({ message: expect.stringContaining(`${JSON.stringify('x'.repeat(64))};`) }),
-    )
-  })
-})
-
-describe('printDuration', () => {
-  test.each([
-    [0, '0s'],
-    [1, '1ms'],
-    [1500, '1500ms'],
-    [90 * SECOND, '90s'],
-    [90 * MINUTE, '90m'],
-    [24 * HOUR, '1d'],
-    [36 * HOUR, '36h'],
-    [365 * DAY, '1y'],
-    [366 * DAY, '366d'],
-  ])('writes %d ms as %s', (ms, text) => {
-    expect(printDuration(ms)).toBe(text)
-  })
-
-  test('what it writes for twelve days and a millisecond can be read again', () => {
-    expect(parseDuration(printDuration(12 * DAY + 1))).toBe(12 * DAY + 1)
-  })
-
-  test.each([0.5, Number.NaN, Number.POSITIVE_INFINITY])('refuses %d, which is no number of milliseconds', (ms) => {
-    expect(() => printDuration(ms)).toThrow(
-      expect.objectContaining({
-        code: 'invalid_argument',
-        message: expect.stringContaining('not a whole number of milliseconds'),
-      }),
     )
   })
 })

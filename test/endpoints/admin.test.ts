@@ -4,8 +4,10 @@ import { dirname } from 'node:path'
 import { connect } from 'node:tls'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { AUTHORITY_STATES, type Authority, KEY_HOMES } from '../../src/authority/authority.ts'
 import { OPENAPI } from '../../src/endpoints/admin/openapi.ts'
 import { MAX_MESSAGE_BYTES, METHODS } from '../../src/endpoints/edge.ts'
+import { MAX_CSR_BYTES } from '../../src/x509/csr.ts'
 import { aDevServer, aPluggedServer, TestCluster, type TestServer } from '../_support/a-server.ts'
 import { aCsr } from '../_support/csr.ts'
 import { HeldReviews } from '../_support/held-reviews.ts'
@@ -196,8 +198,10 @@ describe('what is not served is told so:', () => {
     ['GET', '/metrics', 'nothing is served at /metrics'],
     ['GET', '/healthz', 'nothing is served at /healthz'],
     ['GET', '/%', /nothing is served|can’t be read/],
+    ['GET', 'http://x:99999/v1/bundle', 'the request’s target is no URL'],
+    ['GET', 'http://[/v1/bundle', 'the request’s target is no URL'],
     ['GET', `/${'x'.repeat(10_000)}`, /^nothing is served at \/x{199}$/],
-  ] as const)('%s %.40s', async ([method, path, says]) => {
+  ] as const)('$0 $1', async ([method, path, says]) => {
     const answer = await server.api(method, path)
     const problem = problemOf(answer)
     expect(problem.detail).toEqual(typeof says === 'string' ? says : expect.stringMatching(says))
@@ -309,6 +313,7 @@ describe('a server that is busy or cut off', () => {
     const third = await ask()
     expect(third.headers['retry-after']).toBe('1')
     expect(problemOf(third)).toMatchObject({ status: 503, code: 'dependency_unavailable' })
+    for (const answer of [second, third]) describedRefusal(answer)
   })
 })
 
@@ -342,21 +347,46 @@ describe('the OpenAPI document', () => {
     expect(faults(good.json(), schema)).toEqual([])
   })
 
-  test('says of every refusal that can be had how it looks', async () => {
-    const { responses } = OPENAPI.paths['/v1/certificates'].post
-    const refusals = [await post({}), await server.api('POST', '/v1/certificates', { body: { csr } })]
-    for (const { status, json } of refusals) {
-      const { content } = (responses as unknown as Operation['responses'])[status] ?? { content: {} }
-      expect(faults(json(), resolve(content['application/problem+json']?.schema))).toEqual([])
-    }
+  test('says of every refusal of a certificate how it looks', async () => {
+    const refusals = [
+      await post({}),
+      await server.api('POST', '/v1/certificates', { body: { csr } }),
+      await post(''.padEnd(MAX_MESSAGE_BYTES + 1)),
+      await post('{}', { 'content-type': 'text/plain' }),
+    ]
+    for (const answer of refusals) describedRefusal(answer)
+    // Of a server that is busy or cut off, above.
+    const others = [429, 503]
+    expect([...refusals.map(({ status }) => status), ...others]).toEqual(
+      Object.keys(OPENAPI.paths['/v1/certificates'].post.responses)
+        .map(Number)
+        .filter((status) => status !== 200),
+    )
   })
 
-  test('asks for the fields that the server takes, and no other', async () => {
+  test('names every state, role and place of a key that an authority can have', () => {
+    const { state, role, key } = OPENAPI.components.schemas.Status.properties.authorities.items.properties
+    expect(state.enum).toEqual(AUTHORITY_STATES)
+    expect(role.enum).toEqual(Object.keys({ root: true, issuing: true } satisfies Record<Authority['role'], true>))
+    expect(key.enum).toEqual(KEY_HOMES)
+  })
+
+  test('asks for the fields that the server takes, as long as it takes them, and no other', async () => {
     const { schema } = OPENAPI.paths['/v1/certificates'].post.requestBody.content['application/json']
+    expect(schema.properties.csr.maxLength).toBe(MAX_CSR_BYTES)
     const problem = problemOf(await post({ other: 1 }))
     expect(problem.detail).toBe(`unknown field "other"; there are ${Object.keys(schema.properties).join(', ')}`)
   })
 })
+
+/** That the document says of `POST /v1/certificates` that it answers so. */
+function describedRefusal({ status, json }: HttpResult): void {
+  const { responses } = OPENAPI.paths['/v1/certificates'].post
+  const described = responses[status as 400] as (typeof responses)['400'] | undefined
+  const schema = resolve(described?.content['application/problem+json'].schema)
+  expect(schema, `a schema for ${status}`).toBeDefined()
+  expect(faults(json(), schema)).toEqual([])
+}
 
 type Schema = {
   readonly $ref?: string

@@ -3,11 +3,13 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { status } from '@grpc/grpc-js'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { HOUR, MINUTE, SECOND } from '../../src/core/duration.ts'
+import { IstioCertificateRequest } from '../../src/gen/istio/ca.ts'
 import type { LedgerRecord } from '../../src/ledger/ledger.ts'
 import { aDirectory, aPluggedServer, TestCluster, type TestServer } from '../_support/a-server.ts'
 import { aCsr } from '../_support/csr.ts'
 import type { FakePod } from '../_support/fake-api-server.ts'
-import type { BareGrpcClient, GrpcAnswer } from '../_support/grpc-client.ts'
+import { type BareGrpcClient, CREATE_CERTIFICATE, framed, type GrpcAnswer } from '../_support/grpc-client.ts'
+import { FLAG, FRAME, frame, grpcHeaders, RawHttp2 } from '../_support/http2-frames.ts'
 import { forged, type Identity, obtain } from '../_support/identity.ts'
 import { aRoot, type TestCa, writeCacerts } from '../_support/plugged-ca.ts'
 import { SteeredClock } from '../_support/steered-clock.ts'
@@ -199,6 +201,20 @@ describe('with a token beside the client certificate the token decides:', () => 
   test('a bad token is not made good by the certificate', async () => {
     expect(await renew(server.grpc(cart.tls), 'a.b.c')).toMatchObject(REFUSED)
   })
+
+  test.for(['Bearer ', 'Bearer a.b.c ', ' Bearer a.b.c'])(
+    'a token header that begins or ends with a space, %j, is no token, and is not passed over',
+    async (value) => {
+      const { pem: csr } = await aCsr()
+      const message = IstioCertificateRequest.encode({ csr, validityDuration: 0n, metadata: undefined }).finish()
+      using raw = await RawHttp2.connect(server.running.ca, { ...server.trust, ...cart.tls })
+      const headers = grpcHeaders(CREATE_CERTIFICATE, [['authorization', value]])
+      raw.send(frame(FRAME.headers, FLAG.endHeaders, 1, headers), frame(FRAME.data, FLAG.endStream, 1, framed(message)))
+      await until('an answer', () => raw.received.some((one) => one.stream === 1 && one.flags & FLAG.endStream))
+      expect(lastRecord('refused')).toMatchObject({ code: 'unauthenticated' })
+      expect(lastRecord('issued')?.serial).toBe(cart.leaf.serialNumber.toLowerCase())
+    },
+  )
 
   test('a good token is not spoilt by a strange certificate', async () => {
     const { key, cert } = selfSignedServer('stranger')

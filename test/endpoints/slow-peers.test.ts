@@ -175,6 +175,17 @@ describe('an HTTP/2 connection is hung up on after 15 s', () => {
   })
 })
 
+test('reflection that is asked and not done within 15 s costs its connection', async () => {
+  using raw = await connect()
+  raw.answerPings()
+  const reflection = grpcHeaders('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo')
+  raw.send(frame(FRAME.headers, FLAG.endHeaders, 1, reflection))
+  await aMoment()
+  expect(raw.isOpen).toBe(true)
+  await clock.leap(16 * SECOND)
+  await closed(raw)
+})
+
 test('what is no handshake is hung up on at once, and counted', async () => {
   const before = await server.metric('alcazar_connections_closed_total{why="handshake"}')
   using socket = await aTcpConnection()

@@ -61,7 +61,17 @@ describe('a mounted account', () => {
   test('believes nobody while its CA file is empty, not even the CAs of the system', async () => {
     await using at = await mounted()
     at.file('ca.crt', '')
-    await expect(at.api.get('/', {}, NEVER)).rejects.toThrow()
+    await expect(at.api.get('/', {}, NEVER)).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringContaining('ca.crt holds no certificate'),
+    })
+    expect(at.server.asked).toEqual([])
+  })
+
+  test('asks nothing with an empty token', async () => {
+    await using at = await mounted()
+    at.file('token', '\n')
+    await expect(at.api.get('/', {}, NEVER)).rejects.toMatchObject({ code: 'invalid_argument' })
     expect(at.server.asked).toEqual([])
   })
 
@@ -104,6 +114,15 @@ describe('a kubeconfig', () => {
         contexts: [{ name: 'here', context: { cluster: 'here', user: 'me' } }],
       }),
     )
+
+  test('that would believe anybody’s certificate is refused', async () => {
+    await using at = await world()
+    const careless = config(at, { token: 'x' }, { 'insecure-skip-tls-verify': true })
+    await expect(connectKubeconfig(careless, at.clock)).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringContaining('insecure-skip-tls-verify'),
+    })
+  })
 
   test('leads to its server with its token, over one connection', async () => {
     await using at = await world()

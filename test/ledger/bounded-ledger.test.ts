@@ -7,7 +7,7 @@ import { MemoryLedger } from '../_support/memory-ledger.ts'
 
 /** Refusals that get lines of their own when they come all at once, and each second after that. */
 const BURST = 200
-const PER_SECOND = 50
+const PER_SECOND = 5
 
 function aBoundedLedger() {
   const clock = new FakeClock()

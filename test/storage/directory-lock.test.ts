@@ -24,6 +24,12 @@ const TRY = `
   }
 `
 
+test('is for its owner alone: who can open it could lock it', () => {
+  const directory = scratch()
+  lockDirectory(directory)[Symbol.dispose]()
+  expect(statSync(join(directory, 'lock')).mode & 0o777).toBe(0o600)
+})
+
 function refusal(directory: string): CaError {
   try {
     lockDirectory(directory)[Symbol.dispose]()

@@ -163,6 +163,18 @@ describe('writing', () => {
   })
 })
 
+test.each(['\u2028', '\u2029'])(
+  'a separator of lines (%j) in what others chose is written as an escape, and read as it was',
+  async (separator) => {
+    await using world = aLedger()
+    const refused = { ...aRefused('1'), detail: `the key ${separator} is unknown` }
+    await world.ledger.record(refused)
+    await world.ledger.record(aRefused('2'))
+    expect(readFileSync(world.file, 'utf8')).not.toContain(separator)
+    expect(await all(world.directory)).toEqual([refused, aRefused('2')])
+  },
+)
+
 describe('at midnight (UTC)', () => {
   test('begins the next day’s file', async () => {
     await using world = aLedger()
@@ -456,6 +468,32 @@ describe('reading', () => {
     const directory = scratch()
     write(directory, '2030-01-01.jsonl', `\n${lines(anIssued('1'))}\n\nx\n`)
     expect(await all(directory)).toEqual([anIssued('1'), { kind: 'damaged', file: '2030-01-01.jsonl', line: 5 }])
+  })
+
+  test('ends a line at a line feed alone, as files of before the escapes need it', async () => {
+    const directory = scratch()
+    const refused = { ...aRefused('1'), detail: 'a\u2028b\u2029c\u0085d' }
+    write(directory, '2030-01-01.jsonl', lines(refused, aRefused('2')))
+    expect(await all(directory)).toEqual([refused, aRefused('2')])
+  })
+
+  test('takes a line of megabytes for damage without gathering it, and goes on', async () => {
+    const directory = scratch()
+    const long = { ...aRefused('1'), detail: 'x'.repeat(1024 * 1024) }
+    write(directory, '2030-01-01.jsonl', lines(aRefused('0'), long, aRefused('2'), long).trimEnd())
+    expect(await all(directory)).toEqual([
+      aRefused('0'),
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2 },
+      aRefused('2'),
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 4 },
+    ])
+  })
+
+  test.each([0, 1, 2])('reads a record that comes in many pieces, its letters cut anywhere (%i)', async (shift) => {
+    const directory = scratch()
+    const large = { ...aRefused('1'), detail: `${'x'.repeat(shift)}${'鍵'.repeat(100_000)}` }
+    write(directory, '2030-01-01.jsonl', lines(large, aRefused('2')))
+    expect(await all(directory)).toEqual([large, aRefused('2')])
   })
 
   test('leaves aside what is no day of the ledger', async () => {

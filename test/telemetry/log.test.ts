@@ -71,6 +71,12 @@ describe('for a person', () => {
     expect(lines[0]).toMatch(/before\S*after/)
   })
 
+  test('nor by words within a list', () => {
+    const { log, lines } = aLog({ format: 'text' })
+    log.warn({ names: ['before\u009b31m\u202eafter'] }, 'renewed')
+    expect(lines[0]).toContain('names=["before\\u009b31m\\u202eafter"]')
+  })
+
   test('letters of every language are left as they are', () => {
     const { log, lines } = aLog({ format: 'text' })
     log.warn({ detail: 'ключ – “क” 鍵' }, 'refused')

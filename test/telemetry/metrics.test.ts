@@ -66,13 +66,6 @@ describe('the list of metrics', () => {
     const names = every.map(({ name }) => name)
     expect(names).toEqual([...new Set(names)])
   })
-
-  test('is described as it is shown', async () => {
-    const { metrics } = someMetrics(given)
-    const described = (await metrics.describe()).map(({ name, type, help }) => ({ name, type, help }))
-    const shown = readMetrics((await metrics.text()).body).map(({ name, type, help }) => ({ name, type, help }))
-    expect(described).toEqual(shown)
-  })
 })
 
 describe('labels', () => {

@@ -1,3 +1,4 @@
+import { ConfigFaults } from '../../config/load.ts'
 import { SETTINGS } from '../../config/schema.ts'
 import { print, type Verb } from '../env.ts'
 import { outputOption } from '../output-option.ts'
@@ -6,11 +7,22 @@ import { addSettingFlags, settingsFrom } from '../settings.ts'
 export const configCheck: Verb = {
   name: 'config check',
   summary: 'Check settings as serve would read them, and list every fault at once (exit 2)',
-  define: addSettingFlags,
+  define(command) {
+    addSettingFlags(command)
+    command.addOption(outputOption())
+  },
   async run(env, _args, options) {
-    const { origins } = settingsFrom(env, options)
-    const set = [...origins.values()].filter((origin) => !origin.startsWith('default')).length
-    env.out.write(`The configuration is good: ${set} settings given, the others have their defaults.\n`)
+    try {
+      const { origins } = settingsFrom(env, options)
+      const set = [...origins.values()].filter((origin) => !origin.startsWith('default')).length
+      print(env, options, [], () => [
+        `The configuration is good: ${set} settings given, the others have their defaults.`,
+      ])
+    } catch (error) {
+      // People read them on stderr, as of every verb.
+      if (error instanceof ConfigFaults && options.output === 'json') print(env, options, error.faults, () => [])
+      throw error
+    }
   },
 }
 
@@ -36,12 +48,8 @@ export const configPrint: Verb = {
       60,
       width((row) => shown(row.value)),
     )
-    print(
-      env,
-      options,
-      rows,
-      () =>
-        `${rows.map((row) => `${row.setting.padEnd(names)}  ${shown(row.value).padEnd(values_)}  ${row.origin}`).join('\n')}\n`,
+    print(env, options, rows, () =>
+      rows.map((row) => `${row.setting.padEnd(names)}  ${shown(row.value).padEnd(values_)}  ${row.origin}`),
     )
   },
 }

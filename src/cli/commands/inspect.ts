@@ -42,7 +42,9 @@ export const inspect: Verb = {
       file,
       findings: findings.map((one) => ({ ...one, facts: Object.fromEntries(one.facts) })),
     }))
-    print(env, options, data, () => all.map((one) => report(one, all.length > 1)).join('\n'))
+    print(env, options, data, () =>
+      all.flatMap((one, index) => [...(index === 0 ? [] : ['']), ...report(one, all.length > 1)]),
+    )
     if (wrong > 0)
       throw new CaError('wrong_state', wrong === 1 ? 'one thing is wrong with it' : `${wrong} things are wrong`)
   },
@@ -198,12 +200,12 @@ function pairs(all: readonly Inspected[]): Inspected[] {
   return [{ file: 'together', findings, privateKeys: [], leaves: [] }]
 }
 
-function report({ file, findings }: Inspected, named: boolean): string {
+function report({ file, findings }: Inspected, named: boolean): string[] {
   const lines = named ? [`${file}:`] : []
   for (const { kind, title, facts, problems } of findings) {
     lines.push(kind === 'certificate' || kind === 'token' ? `${title}  (${kind})` : title)
     for (const [label, value] of facts) lines.push(`  ${label.padEnd(11)} ${value}`)
     for (const problem of problems) lines.push(`  ✘ ${problem}`)
   }
-  return `${lines.join('\n')}\n`
+  return lines
 }

@@ -12,7 +12,7 @@ import { readCertificate, urisOf } from '../../x509/certificate.ts'
 import { writeCsrInfo, writeCsrPem } from '../../x509/csr.ts'
 import { commonNameOf } from '../../x509/name.ts'
 import { readPem } from '../../x509/pem.ts'
-import { call, type Target } from '../client.ts'
+import { call, type SocketTarget, type Target } from '../client.ts'
 import { type CliEnv, print, type Verb } from '../env.ts'
 import { describeServer, devToken, localServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { momentInWords } from '../moments.ts'
@@ -80,7 +80,7 @@ export const issue: Verb = {
   },
 }
 
-async function serverOf(options: Readonly<Record<string, unknown>>, local: Target): Promise<Target> {
+async function serverOf(options: Readonly<Record<string, unknown>>, local: SocketTarget): Promise<Target> {
   if (options.server !== undefined) {
     if (options.rootCert === undefined)
       throw new CaError('invalid_argument', '--server needs --root-cert: the roots by which that server is trusted')
@@ -94,7 +94,7 @@ async function serverOf(options: Readonly<Record<string, unknown>>, local: Targe
   return { kind: 'https', ...parseAddress(caAddress), rootsPem: trustBundle }
 }
 
-async function tokenOf(options: Readonly<Record<string, unknown>>, local: Target): Promise<string> {
+async function tokenOf(options: Readonly<Record<string, unknown>>, local: SocketTarget): Promise<string> {
   if (options.token !== undefined) return (await readText(options.token as string, '--token')).trim()
   const { namespace, serviceAccount } = options
   if (typeof namespace !== 'string' || typeof serviceAccount !== 'string')
@@ -142,13 +142,13 @@ function identityIn(chain: string): string | undefined {
   }
 }
 
-function report(env: CliEnv, issued: Issued, key: PrivateKey, files: readonly string[]): string {
+function report(env: CliEnv, issued: Issued, key: PrivateKey, files: readonly string[]): string[] {
   const now = env.clock.now()
   const chain = readPem(issued.certificateChain, 1024 * 1024, 'text').map((block) => readCertificate(block.der))
   const roots = readPem(issued.trustBundle, 1024 * 1024, 'text').map((block) => readCertificate(block.der))
   const names = chain.slice(1).map((one) => commonNameOf(one.tbs.subject) ?? 'CA')
   const [root] = roots.filter(
-    (one) => Buffer.compare(one.tbs.subject, chain.at(-1)?.tbs.issuer ?? new Uint8Array()) === 0,
+    (one) => equalBytes(one.tbs.subject, chain.at(-1)?.tbs.issuer ?? new Uint8Array()),
   )
   const end = new Date(issued.notAfter)
   const [keyFile, chainFile, rootFile] = files
@@ -159,8 +159,7 @@ function report(env: CliEnv, issued: Issued, key: PrivateKey, files: readonly st
     `  chain  ${['leaf', ...names, commonNameOf(root?.tbs.subject ?? new Uint8Array()) ?? 'root'].join(' ← ')}`,
     `  wrote  ${keyFile}  ${chainFile}  ${rootFile}`,
     `Try it:  openssl verify -CAfile ${rootFile} -untrusted ${chainFile} ${chainFile}`,
-    '',
-  ].join('\n')
+  ]
 }
 
 async function readText(path: string, flag: string): Promise<string> {

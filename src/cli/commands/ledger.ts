@@ -47,9 +47,7 @@ export const ledgerList: Verb = {
       found.push(entry)
       if (found.length > limit) found.shift()
     }
-    print(env, options, found, () =>
-      found.length === 0 ? 'Nothing of the kind is in the ledger.\n' : found.map(line).join(''),
-    )
+    print(env, options, found, () => (found.length === 0 ? ['Nothing of the kind is in the ledger.'] : found.map(line)))
     for (const { file, line } of damaged.slice(0, MAX_DAMAGED))
       env.err.write(`alcazar: ${file} line ${line} is no record: torn by a crash, or damaged\n`)
     if (damaged.length > MAX_DAMAGED) env.err.write(`alcazar: and ${damaged.length - MAX_DAMAGED} more lines\n`)
@@ -74,7 +72,9 @@ export const ledgerShow: Verb = {
       )
         all.push(entry)
     if (all.length === 0) throw new CaError('not_found', `the ledger has nothing that begins with ${wanted}`)
-    print(env, options, all, () => all.map((entry) => `${title(entry)}\n${details(entry)}`).join('\n'))
+    print(env, options, all, () =>
+      all.flatMap((entry, index) => [...(index === 0 ? [] : ['']), title(entry), ...details(entry)]),
+    )
   },
 }
 
@@ -119,23 +119,23 @@ function line(entry: Entry): string {
   const at = entry.at.replace('T', ' ').slice(0, 19)
   switch (entry.kind) {
     case 'issued':
-      return `${at}  issued   ${entry.id}  ${entry.serial.slice(0, 8)}…  until ${entry.notAfter.slice(0, 16).replace('T', ' ')}\n`
+      return `${at}  issued   ${entry.id}  ${entry.serial.slice(0, 8)}…  until ${entry.notAfter.slice(0, 16).replace('T', ' ')}`
     case 'refused':
-      return `${at}  refused  ${entry.caller ? `${entry.caller.namespace}/${entry.caller.serviceAccount}` : entry.peer}  ${entry.reason ?? entry.code}: ${entry.detail}  (request ${entry.requestId})\n`
+      return `${at}  refused  ${entry.caller ? `${entry.caller.namespace}/${entry.caller.serviceAccount}` : entry.peer}  ${entry.reason ?? entry.code}: ${entry.detail}  (request ${entry.requestId})`
     case 'refusals':
       return `${at}  refused  ${entry.count} more in a second: ${Object.entries(entry.byReason)
         .map(([reason, count]) => `${count} ${reason}`)
-        .join(', ')}\n`
+        .join(', ')}`
     case 'authority':
-      return `${at}  ${entry.what}  ${entry.authority.slice(0, 8)}  ${entry.detail}\n`
+      return `${at}  ${entry.what}  ${shortId(entry.authority)}  ${entry.detail}`
     case 'intent':
-      return `${at}  intent   ${entry.id}  ${entry.serial.slice(0, 8)}…\n`
+      return `${at}  intent   ${entry.id}  ${entry.serial.slice(0, 8)}…`
   }
 }
 
 const title = (entry: Entry): string => (entry.kind === 'damaged' ? 'damaged line' : `${entry.kind} at ${entry.at}`)
 
-function details(entry: Entry): string {
+function details(entry: Entry): string[] {
   return Object.entries(entry)
     .filter(([name]) => name !== 'kind' && name !== 'at')
     .map(
@@ -146,7 +146,6 @@ function details(entry: Entry): string {
                 .map(([key, inner]) => `${key}=${String(inner)}`)
                 .join(' ')
             : String(value)
-        }\n`,
+        }`,
     )
-    .join('')
 }

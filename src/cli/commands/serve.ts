@@ -5,7 +5,7 @@ import { relativeInWords } from '../../core/duration.ts'
 import { keyAlgorithm } from '../../keys/algorithms.ts'
 import type { AuthorityStatus, Status } from '../../service/status.ts'
 import { createLog, gathered } from '../../telemetry/log.ts'
-import type { CliEnv, ServerHandle, Verb } from '../env.ts'
+import { asText, type CliEnv, type ServerHandle, type Verb } from '../env.ts'
 import { addSettingFlags, settingsFrom } from '../settings.ts'
 
 export const serve: Verb = {
@@ -62,7 +62,7 @@ function banner(env: CliEnv, config: Config, server: ServerHandle, status: Statu
       '  npx alcazar issue --namespace shop --service-account cart --out ./cart',
       '',
     )
-  return `${lines.join('\n')}\n`
+  return asText(lines)
 }
 
 function line(authority: AuthorityStatus, now: Date): string {

@@ -18,6 +18,6 @@ export const token: Verb = {
       options.namespace as string,
       options.serviceAccount as string,
     )
-    print(env, options, { token: text }, () => `${text}\n`)
+    print(env, options, { token: text }, () => [text])
   },
 }

@@ -14,11 +14,8 @@ export const version: Verb = {
       openssl: process.versions.openssl,
       platform: `${process.platform} ${process.arch}`,
     }
-    print(
-      env,
-      options,
-      facts,
-      () => `alcazar ${facts.alcazar} (Node.js ${facts.node}, OpenSSL ${facts.openssl}, ${facts.platform})\n`,
-    )
+    print(env, options, facts, () => [
+      `alcazar ${facts.alcazar} (Node.js ${facts.node}, OpenSSL ${facts.openssl}, ${facts.platform})`,
+    ])
   },
 }

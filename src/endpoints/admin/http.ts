@@ -79,7 +79,13 @@ export function httpApplication(parts: HttpParts): RequestListener {
     if (response.headersSent) return next(error)
     fail(response, fromExpress(error), requestContext('admin', peerOf(request, parts), parts.random))
   })
-  return app as RequestListener
+  return (request, response) => {
+    // express has an answer of its own, in HTML, to what it can't parse.
+    if (URL.canParse(request.url ?? '', 'http://localhost')) return (app as RequestListener)(request, response)
+    response.setHeader('cache-control', 'no-store')
+    const error = new CaError('invalid_argument', 'the request’s target is no URL')
+    fail(response, error, requestContext('admin', peerOf(request, parts), parts.random))
+  }
 }
 
 async function serve(route: Route, request: Request, response: Response, parts: HttpParts): Promise<void> {

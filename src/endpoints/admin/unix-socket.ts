@@ -28,7 +28,10 @@ export async function listenOnUnixSocket(path: string, application: RequestListe
   server.maxConnections = 64
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
+    // Bound before listen returns: there is no moment in which others could open it.
+    const umask = process.umask(0o177)
     server.listen(path, resolve)
+    process.umask(umask)
   })
   await chmod(path, 0o600)
   return server

@@ -1,8 +1,11 @@
 import { createServer, type Server } from 'node:http'
+import type { Socket } from 'node:net'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import { SECOND } from '../../core/duration.ts'
 import type { Readiness } from '../../service/readiness.ts'
 import { type Address, listenError } from '../listener.ts'
+
+const MAX_CONNECTIONS = 256
 
 export type HealthParts = {
   readonly address: Address
@@ -43,15 +46,23 @@ export async function serveHealth(parts: HealthParts): Promise<{ readonly server
 
   const server = createServer(
     {
-      headersTimeout: 10 * SECOND,
-      requestTimeout: 10 * SECOND,
+      headersTimeout: 5 * SECOND,
+      requestTimeout: 5 * SECOND,
+      connectionsCheckingInterval: SECOND,
       keepAliveTimeout: 30 * SECOND,
       maxHeaderSize: 8 * 1024,
     },
     app,
   )
   server.on('clientError', (_error, socket) => socket.destroy())
-  server.maxConnections = 256
+  // The oldest goes for the newest: idle peers can't keep the kubelet's probes out, or it would restart a server that is well.
+  const open = new Set<Socket>()
+  server.on('connection', (socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+    const [oldest] = open
+    if (open.size > MAX_CONNECTIONS) oldest?.destroy()
+  })
   const { host, port } = parts.address
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(listenError(error, parts.address)))

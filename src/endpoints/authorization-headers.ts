@@ -1,5 +1,8 @@
 import { subscribe } from 'node:diagnostics_channel'
-import type { Http2Session, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
+import type { Http2Session, IncomingHttpHeaders, ServerHttp2Stream, ServerOptions } from 'node:http2'
+import type { Server } from '@grpc/grpc-js'
+
+// A token that is shown must be judged, or a client certificate beside it would decide in its place. HTTP/2 loses some on the way.
 
 const watched = new WeakSet<Http2Session>()
 let subscribed = false
@@ -23,4 +26,13 @@ export function keepRepeatedAuthorization(): void {
 function join(_stream: unknown, headers: IncomingHttpHeaders, _flags: number, raw: readonly string[]): void {
   const values = raw.filter((_, index) => index % 2 === 1 && raw[index - 1] === 'authorization')
   if (values.length > 1) headers.authorization = values.join(', ')
+}
+
+/**
+ * A header value that begins or ends with a space, as “Bearer ” from an agent whose token file is empty, is kept; nghttp2 would drop the whole
+ * header. (One with a tab or control character there it drops all the same: no HTTP client sends such.) The library has no option for its sessions' options.
+ */
+export function keepSpaces(server: Server): void {
+  const { commonServerOptions } = server as unknown as { commonServerOptions: ServerOptions }
+  commonServerOptions.strictFieldWhitespaceValidation = false
 }

@@ -1,0 +1,75 @@
+import { lchownSync, lstatSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { alcazar } from '../_support/a-terminal.ts'
+import { scratch } from '../_support/scratch.ts'
+
+/** A state directory with a socket at which somebody waits for tokens, and answers with words of his own. */
+async function aSocket() {
+  const directory = scratch()
+  const token = join(scratch(), 'token')
+  writeFileSync(token, 'a.secret.token')
+  const came: string[] = []
+  const server = createServer((request, response) => {
+    came.push(`${request.method} ${request.url}`)
+    response
+      .writeHead(403)
+      .end(JSON.stringify({ code: 'permission_denied', detail: 'no\nalcazar: well\u001b[2J\u202e' }))
+  })
+  const socket = join(directory, 'admin.sock')
+  await new Promise<void>((listening) => void server.listen(socket, listening))
+  onTestFinished(() => new Promise<void>((closed) => void server.close(() => closed())))
+  return {
+    directory,
+    socket,
+    came,
+    issue: (state = directory) =>
+      alcazar(['issue', '--token', token, '--state-directory', state, '--out', join(directory, 'out')]),
+    token: () => alcazar(['token', '-n', 'shop', '-s', 'cart', '--state-directory', directory]),
+  }
+}
+
+const NOBODY = 65534
+
+/** Makes it somebody's who is neither root nor who runs this: root gives it away, anybody else is taken for another. */
+function giveAway(path: string): number {
+  const isRoot = process.geteuid?.() === 0
+  if (isRoot) lchownSync(path, NOBODY, NOBODY)
+  const { uid } = lstatSync(path)
+  const spy = vi.spyOn(process as { geteuid(): number }, 'geteuid').mockReturnValue(isRoot ? 0 : uid + 1)
+  onTestFinished(() => spy.mockRestore())
+  return uid
+}
+
+test.each(['socket', 'directory'] as const)('sends nothing where the %s is another user’s', async (what) => {
+  const at = await aSocket()
+  const uid = giveAway(at[what])
+  for (const run of [at.issue, at.token]) {
+    const { exit, out, err } = await run()
+    expect({ exit, out }).toEqual({ exit: 4, out: '' })
+    expect(err).toMatch(
+      new RegExp(`^alcazar: \\S+ belongs to another user \\(uid ${uid}\\), .*; run this as that user, or .*\n$`),
+    )
+  }
+  expect(at.came).toEqual([])
+})
+
+test('nor where another user made the link to the directory', async () => {
+  const at = await aSocket()
+  const link = join(scratch(), 'state')
+  symlinkSync(at.directory, link)
+  giveAway(link)
+  expect(await at.issue(`${link}/`)).toMatchObject({ exit: 4, out: '' })
+  expect(at.came).toEqual([])
+})
+
+test('asks a server of this user’s own, whose words stay in lines of their own and steer nothing', async () => {
+  const at = await aSocket()
+  const { exit, err } = await at.issue()
+  expect({ exit, err }).toEqual({
+    exit: 4,
+    err: 'alcazar: the server said: no\n  alcazar: well\\u001b[2J\\u202e\n',
+  })
+  expect(at.came).toEqual(['GET /v1/server'])
+})
