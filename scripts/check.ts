@@ -50,7 +50,7 @@ function versions(): void {
 
 function explainedDependencies(): void {
   const page = 'docs/dependencies.md'
-  if (!existsSync(join(root, page))) return
+  if (!existsSync(join(root, page))) throw new Error(`${page} is missing; it says why each dependency is trusted`)
   const text = read(page)
   const missing = directDependencies().filter(([name]) => !text.includes(`\`${name}\``))
   none(

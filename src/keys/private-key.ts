@@ -56,8 +56,8 @@ export class PrivateKey implements Signer {
   }
 
   /**
-   * Hands the key as PKCS#8 PEM to `write` and wipes it afterwards: the only way a key leaves this class, for the files that hold
-   * one by design.
+   * Hands the key as PKCS#8 PEM to `write`, for the files that hold one by design, and wipes those bytes afterwards. Besides this, only TLS
+   * gets to see the key, and both ways a text of it stays in memory until it is collected.
    */
   async store(write: (pem: Uint8Array) => Promise<void>): Promise<void> {
     const pem = Buffer.from(this.#handle.export({ format: 'pem', type: 'pkcs8' }) as string)

@@ -17,6 +17,11 @@ import type { Events, RequestContext } from './events.ts'
 export type IssueSvidRequest = {
   readonly context: RequestContext
   readonly credentials: Credentials
+  /** Reads what is asked for, once it is known who asks: what can't be read is a refusal like any other. @throws CaError */
+  readonly asked: () => Asked
+}
+
+export type Asked = {
   readonly csrPem: string
   /** Zero or less: the default. */
   readonly ttlSeconds: number
@@ -33,7 +38,8 @@ export type IssuedChain = {
 
 /**
  * Turns a proved identity and a public key into an X.509-SVID. Every outcome is in the ledger before it is answered.
- * @throws CaError `unauthenticated` · `bad_csr` · `invalid_argument` (lifetime) · `not_ready` · `dependency_unavailable` · `internal`
+ * @throws CaError `unauthenticated` · `bad_csr` · `invalid_argument` (lifetime) · `not_ready` · `rate_limited` (too many questions to
+ * the API server) · `dependency_unavailable` · `internal`
  */
 export type IssueSvid = (request: IssueSvidRequest, signal: AbortSignal) => Promise<IssuedChain>
 
@@ -51,7 +57,7 @@ export type IssueSvidParts = {
 
 export function issuingSvids(parts: IssueSvidParts): IssueSvid {
   const { attest, policy, active, isOurs, ledger, events, clock, random } = parts
-  return async ({ context, credentials, csrPem, ttlSeconds }, signal) => {
+  return async ({ context, credentials, asked }, signal) => {
     const began = clock.elapsed()
     events.svidRequested(context)
     let claim: Claim | undefined
@@ -61,6 +67,7 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
         claim = claimed
       })
       claim = caller
+      const { csrPem, ttlSeconds } = asked()
       const entitlement = entitlementOf(caller, ttlSeconds * 1000, policy)
       const key = provenKey(readCsrPem(csrPem))
       const { name } = checkKeyAllowed(key, policy)

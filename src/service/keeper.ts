@@ -203,22 +203,29 @@ export class Keeper implements IssuingKeys {
       throw new CaError(
         'wrong_state',
         source.kind === 'dev'
-          ? 'this state directory was not made by dev mode, and dev mode leaves it alone'
-          : 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it',
+          ? 'this state directory was not made by dev mode, and dev mode leaves it alone; choose another with --state-directory'
+          : 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it; choose another with --state-directory',
       )
     if (!this.#set.trustDomain.equals(trustDomain))
       throw new CaError(
         'wrong_state',
-        `this state directory belongs to the trust domain ${this.#set.trustDomain.name}, not ${trustDomain.name}`,
+        `this state directory belongs to the trust domain ${this.#set.trustDomain.name}, not ${trustDomain.name}; choose another with --state-directory, or that trust domain with --trust-domain`,
       )
   }
 
   async #openRoot(): Promise<void> {
     const root = activeRoot(this.#set)
-    if (!root) throw new CaError('wrong_state', 'the journal has no active root')
+    if (!root)
+      throw new CaError(
+        'wrong_state',
+        'the journal has no active root; put back a copy that has one, or choose another state directory with --state-directory',
+      )
     const signer = await this.#parts.store.rootKey(root.id)
     if (!equalBytes(signer.publicKey.spki, root.publicKey.spki))
-      throw new CaError('wrong_state', `the key found for the root ${shortId(root.id)} is another root’s`)
+      throw new CaError(
+        'wrong_state',
+        `the key found for the root ${shortId(root.id)} is another root’s; put back the right one`,
+      )
     this.#parent = { certificate: root.certificate, signer }
   }
 

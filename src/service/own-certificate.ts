@@ -1,4 +1,5 @@
 import type { ActiveAuthority } from '../authority/active-authority.ts'
+import { equalBytes } from '../core/bytes.ts'
 import { loop } from '../core/clock.ts'
 import { DAY, MINUTE } from '../core/duration.ts'
 import type { Latest } from '../core/latest.ts'
@@ -34,7 +35,7 @@ export class OwnCertificate {
 
   /** Whether it is our server's own key. */
   isOurs(key: PublicKey): boolean {
-    return this.#current !== undefined && Buffer.compare(this.#current.key.spki, key.spki) === 0
+    return this.#current !== undefined && equalBytes(this.#current.key.spki, key.spki)
   }
 
   /** Looks every minute whether it is due, and at once when the authority changes, until the signal. */

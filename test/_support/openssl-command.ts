@@ -17,8 +17,3 @@ export function opensslBytes(args: readonly string[], input: Uint8Array | string
   if (status !== 0) throw new Error(`openssl ${args.join(' ')}: ${stderr.toString('utf8')}`)
   return stdout
 }
-
-/** Whether it took that input without complaint. */
-export function opensslTakes(args: readonly string[], input: Uint8Array | string): boolean {
-  return spawnSync('openssl', args, { input }).status === 0
-}

@@ -50,7 +50,8 @@ async function world(options: CaOptions = {}) {
     issued: async (credentials: Parameters<typeof ca.attest>[0]) => {
       const { pem } = await aCsr()
       const context = { requestId: 'r', endpoint: 'istio-ca', peer: '127.0.0.1:1' } as const
-      return (await ca.issueSvid({ context, credentials, csrPem: pem, ttlSeconds: 0 }, NEVER)).svid.der
+      return (await ca.issueSvid({ context, credentials, asked: () => ({ csrPem: pem, ttlSeconds: 0 }) }, NEVER)).svid
+        .der
     },
   }
 }

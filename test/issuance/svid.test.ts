@@ -1,14 +1,19 @@
 import { describe, expect, test } from 'vitest'
-import { activeAuthority } from '../../src/authority/active-authority.ts'
+import { type ActiveAuthority, activeAuthority } from '../../src/authority/active-authority.ts'
 import { isSignedBy, verifyPath } from '../../src/authority/path.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/duration.ts'
 import { issueSvid, prepareSvid } from '../../src/issuance/svid.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PrivateKey, type Signer } from '../../src/keys/private-key.ts'
-import { readCertificate, urisOf } from '../../src/x509/certificate.ts'
+import type { PublicKey } from '../../src/keys/public-key.ts'
+import type { Entitlement } from '../../src/policy/issuance-policy.ts'
+import { serviceAccountId } from '../../src/spiffe/spiffe-id.ts'
+import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
+import { readCertificate, type Tbs, urisOf } from '../../src/x509/certificate.ts'
 import { readLineage } from '../../src/x509/lineage.ts'
 import { lint } from '../../src/x509/lint.ts'
+import { authorityName } from '../../src/x509/name.ts'
 import { KEY_USAGE, OID } from '../../src/x509/oids.ts'
 import { readPem } from '../../src/x509/pem.ts'
 import { aCaller, anEntitlement, anIssuer, lineage } from '../_support/an-issuer.ts'
@@ -224,13 +229,70 @@ describe('when it is valid', () => {
   })
 })
 
-describe('what must never be signed', () => {
+describe('what must never be signed', async () => {
   test('an identity that breaks the SPIFFE rules, if policy ever made one', async () => {
     const { active, clock, random } = await anIssuer()
     const { publicKey } = await aKey()
     const id = { uri: 'spiffe://cluster.local/ns/shop/sa/%63art' } as ReturnType<typeof anEntitlement>['id']
     expect(() => prepareSvid(aCaller(), { id, ttlMs: HOUR }, publicKey, active, clock, random)).toThrow(
       expect.objectContaining({ code: 'internal', message: 'what was built breaks a rule, so it was not signed' }),
+    )
+  })
+
+  /** Says one thing when the certificate is built, and another when what was built is held against the request. */
+  const wavering = <T extends object, K extends keyof T>(whole: T, name: K, later: T[K]): T => {
+    let reads = 0
+    return Object.defineProperty({ ...whole }, name, { get: () => (reads++ === 0 ? whole[name] : later) })
+  }
+  const withCertificate = (active: ActiveAuthority, tbs: (sound: Tbs) => Partial<Tbs>): ActiveAuthority => {
+    const { certificate } = active.authority
+    const other = { ...certificate.tbs, ...tbs(certificate.tbs) }
+    return { ...active, authority: { ...active.authority, certificate: wavering(certificate, 'tbs', other) } }
+  }
+  const { publicKey: someKey } = await aKey()
+  type Asked = { entitlement: Entitlement; key: PublicKey; active: ActiveAuthority }
+  const differences: readonly (readonly [what: string, change: (asked: Asked) => Partial<Asked>])[] = [
+    [
+      'it names another identity than the caller’s',
+      ({ entitlement }) => ({
+        entitlement: wavering(
+          entitlement,
+          'id',
+          serviceAccountId(TrustDomain.parse('cluster.local'), { namespace: 'shop', name: 'till' }),
+        ),
+      }),
+    ],
+    ['it holds another key than the request’s', ({ key }) => ({ key: wavering(key, 'spki', someKey.spki) })],
+    [
+      'it names another issuer',
+      ({ active }) => ({
+        active: withCertificate(active, () => ({ subject: authorityName('cluster.local', 'another') })),
+      }),
+    ],
+    [
+      'it names another issuer’s key',
+      ({ active }) => ({ active: wavering(active, 'keyId', new Uint8Array(active.keyId.length)) }),
+    ],
+    [
+      'it is valid when its issuer is not',
+      ({ active }) => ({ active: withCertificate(active, ({ notBefore }) => ({ notAfter: plus(notBefore, HOUR) })) }),
+    ],
+    [
+      'it is valid when its issuer is not',
+      ({ active }) => ({ active: withCertificate(active, ({ notAfter }) => ({ notBefore: plus(notAfter, -HOUR) })) }),
+    ],
+  ]
+
+  test.each(differences)('what is not what was asked for: %s (case %#)', async (what, change) => {
+    const issuer = await anIssuer()
+    const asked = { entitlement: anEntitlement(), key: (await aKey()).publicKey, active: issuer.active }
+    const { entitlement, key, active } = { ...asked, ...change(asked) }
+    expect(() => prepareSvid(aCaller(), entitlement, key, active, issuer.clock, issuer.random)).toThrow(
+      expect.objectContaining({
+        code: 'internal',
+        message: 'a certificate is not what was asked for, so it was not issued',
+        cause: expect.objectContaining({ message: what }),
+      }),
     )
   })
 

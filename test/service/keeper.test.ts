@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { activeIssuing, activeRoot } from '../../src/authority/authority.ts'
+import { printJournal } from '../../src/authority/journal.ts'
 import { equalBytes } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
@@ -254,7 +255,12 @@ describe('a start is refused', () => {
     const world = new World()
     await world.start()
     world.store.key = await PrivateKey.generate(keyAlgorithm('ecdsa-p256'))
-    await refused(world, {}, 'wrong_state', /^the key found for the root [0-9a-f]{4} [0-9a-f]{4} is another root’s$/)
+    await refused(
+      world,
+      {},
+      'wrong_state',
+      /^the key found for the root [0-9a-f]{4} [0-9a-f]{4} is another root’s; put back the right one$/,
+    )
   })
 
   test('where the journal is damaged', async () => {
@@ -264,18 +270,41 @@ describe('a start is refused', () => {
     await refused(world, {}, 'wrong_state', /the journal is damaged: its digest does not fit/)
   })
 
+  test('where the journal has no active root', async () => {
+    const world = new World()
+    const { set } = await world.start()
+    const authorities = set.authorities.filter(({ role }) => role === 'issuing')
+    world.store.text = printJournal(world.journal.revision, { ...set, authorities })
+    await refused(
+      world,
+      {},
+      'wrong_state',
+      /^the journal has no active root; put back a copy that has one, or choose another state directory with --state-/,
+    )
+  })
+
   test('in dev mode on state that a plugged-in CA made', async () => {
     const { a } = await aPluggedCa()
     const world = new World({ kind: 'plugged-in', ca: a })
     await world.start()
-    await refused(world, { source: DEV }, 'wrong_state', /not made by dev mode, and dev mode leaves it alone/)
+    await refused(
+      world,
+      { source: DEV },
+      'wrong_state',
+      /not made by dev mode, and dev mode leaves it alone; choose another with --state-directory$/,
+    )
   })
 
   test('with a plugged-in CA on state that dev mode made', async () => {
     const { a } = await aPluggedCa()
     const world = new World()
     await world.start()
-    await refused(world, { source: { kind: 'plugged-in', ca: a } }, 'wrong_state', /was made by dev mode/)
+    await refused(
+      world,
+      { source: { kind: 'plugged-in', ca: a } },
+      'wrong_state',
+      /was made by dev mode: .*; choose another with --state-directory$/,
+    )
   })
 
   test('under another trust domain', async () => {
@@ -285,7 +314,7 @@ describe('a start is refused', () => {
       world,
       { trustDomain: TrustDomain.parse('example.org') },
       'wrong_state',
-      /^this state directory belongs to the trust domain cluster\.local, not example\.org$/,
+      /^this state directory belongs to the trust domain cluster\.local, not example\.org; choose another with --state-directory, or that trust domain with --trust-domain$/,
     )
   })
 

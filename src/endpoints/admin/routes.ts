@@ -2,11 +2,11 @@ import { X509Certificate } from 'node:crypto'
 import { MINUTE } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
-import type { IssueSvid } from '../../service/issue-svid.ts'
+import type { Asked, IssueSvid } from '../../service/issue-svid.ts'
 import type { Status } from '../../service/status.ts'
 import type { TrustBundle } from '../../spiffe/trust-bundle.ts'
 import { certificatePem } from '../../x509/pem.ts'
-import type { HttpAnswer, Route } from './http.ts'
+import type { HttpAnswer, HttpCall, Route } from './http.ts'
 import { OPENAPI } from './openapi.ts'
 
 const REFRESH_HINT_SECONDS = 5 * (MINUTE / 1000)
@@ -24,18 +24,12 @@ export function publicRoutes({ issueSvid, bundle, status }: PublicUseCases): rea
       method: 'POST',
       path: '/v1/certificates',
       handle: async (call) => {
-        const { csr, ttlSeconds } = fields(call.body(), ['csr', 'ttlSeconds'])
-        if (typeof csr !== 'string')
-          throw new CaError('invalid_argument', 'csr is missing: a PEM CERTIFICATE REQUEST as text')
-        if (ttlSeconds !== undefined && (typeof ttlSeconds !== 'number' || !Number.isSafeInteger(ttlSeconds)))
-          throw new CaError('invalid_argument', 'ttlSeconds is a whole number of seconds; leave it out for the default')
         const { authorization, clientCertificate, context, signal } = call
         const { svid, chainPem, rootsPem, bundleSequence } = await issueSvid(
           {
             context,
             credentials: { authorization, clientCertificate, impersonatedIdentity: undefined },
-            csrPem: csr,
-            ttlSeconds: ttlSeconds ?? 0,
+            asked: () => asked(call),
           },
           signal,
         )
@@ -109,6 +103,15 @@ export function localRoutes({ describe, issueToken }: LocalUseCases): readonly R
       },
     },
   ]
+}
+
+function asked(call: HttpCall): Asked {
+  const { csr, ttlSeconds } = fields(call.body(), ['csr', 'ttlSeconds'])
+  if (typeof csr !== 'string')
+    throw new CaError('invalid_argument', 'csr is missing: a PEM CERTIFICATE REQUEST as text')
+  if (ttlSeconds !== undefined && (typeof ttlSeconds !== 'number' || !Number.isSafeInteger(ttlSeconds)))
+    throw new CaError('invalid_argument', 'ttlSeconds is a whole number of seconds; leave it out for the default')
+  return { csrPem: csr, ttlSeconds: ttlSeconds ?? 0 }
 }
 
 const json = (body: object): HttpAnswer => ({ type: 'application/json; charset=utf-8', body })

@@ -30,8 +30,7 @@ function parse({ request, metadata, connection, context }: GrpcCall<IstioCertifi
       clientCertificate: connection.clientCertificate,
       impersonatedIdentity: impersonatedIdentity(request.metadata),
     },
-    csrPem: request.csr,
-    ttlSeconds: seconds(request.validityDuration),
+    asked: () => ({ csrPem: request.csr, ttlSeconds: seconds(request.validityDuration) }),
   }
 }
 
