@@ -121,6 +121,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     random,
     obstacles: () => {
       if (closing) return 'shutting down'
+      if (keys.issuer === undefined) return 'the cluster’s token keys could not be read yet'
       if (keeper.stopped !== undefined) return 'the journal may or may not hold the last write; restart this server'
       return ledgerDirectory.failure === undefined ? undefined : 'the ledger can’t be written'
     },

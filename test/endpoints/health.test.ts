@@ -2,8 +2,9 @@ import { connect } from 'node:net'
 import { status } from '@grpc/grpc-js'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HOUR } from '../../src/core/duration.ts'
-import { aDevServer, type TestServer } from '../_support/a-server.ts'
+import { aDevServer, aPluggedServer, TestCluster, type TestServer } from '../_support/a-server.ts'
 import { aCsr } from '../_support/csr.ts'
+import { aRoot, writeCacerts } from '../_support/plugged-ca.ts'
 import { SteeredClock } from '../_support/steered-clock.ts'
 import { until } from '../_support/until.ts'
 
@@ -80,6 +81,19 @@ describe('a server that can sign', () => {
     socket.resume()
     await until('the end of the connection', () => socket.destroyed)
     expect((await server.health('/healthz')).status).toBe(200)
+  })
+})
+
+describe('a server that never reached its API server', () => {
+  test('can tell nobody’s identity: it is not ready and says why, and is alive', async () => {
+    await using cluster = await TestCluster.start()
+    const root = await aRoot()
+    await using lost = await aPluggedServer({
+      cluster: { ...cluster.settings(), 'attestation.apiServer': 'https://127.0.0.1:1' },
+      cacerts: (directory) => writeCacerts(directory, root, [root], [root]),
+    })
+    expect(await lost.health('/readyz')).toMatchObject({ status: 503, text: expect.stringContaining('token keys') })
+    expect(await lost.health('/healthz')).toMatchObject({ status: 200 })
   })
 })
 
