@@ -1,3 +1,4 @@
+import { equalBytes } from '../core/bytes.ts'
 import { type Clock, plus } from '../core/clock.ts'
 import { MINUTE } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
@@ -104,7 +105,7 @@ function parsed(der: Uint8Array): Certificate {
 
 function signedBy(certificate: Certificate, issuer: PublicKey): boolean {
   return (
-    Buffer.compare(certificate.signatureAlgorithm, certificate.tbs.signatureAlgorithm) === 0 &&
+    equalBytes(certificate.signatureAlgorithm, certificate.tbs.signatureAlgorithm) &&
     verifySignature(issuer, certificate.signatureAlgorithm, certificate.tbs.bytes, certificate.signature)
   )
 }

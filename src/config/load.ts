@@ -80,8 +80,7 @@ export function loadConfig({ flags, environment, file }: Sources): Loaded {
   // The output of the schema lacks what is unset; Config says `undefined` there.
   const config = freeze(result.data ?? withoutFaulty(values, faulty, environment)) as Config
   faults.push(...contradictions(config, isInCluster(environment), faulty))
-  if (faults.length > 0)
-    throw new ConfigFaults(faults)
+  if (faults.length > 0) throw new ConfigFaults(faults)
   return { config, values, origins }
 }
 

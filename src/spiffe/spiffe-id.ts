@@ -45,10 +45,6 @@ export class SpiffeId {
     return id
   }
 
-  equals(other: SpiffeId): boolean {
-    return this.uri === other.uri
-  }
-
   toString(): string {
     return this.uri
   }

@@ -1,4 +1,4 @@
-import { hex } from '../core/bytes.ts'
+import { equalBytes, hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import {
   bitString,
@@ -230,7 +230,7 @@ export function urisOf(tbs: Tbs): readonly string[] {
 
 /** Issuer and subject are the same name. */
 export function isSelfIssued(tbs: Tbs): boolean {
-  return Buffer.compare(tbs.issuer, tbs.subject) === 0
+  return equalBytes(tbs.issuer, tbs.subject)
 }
 
 export function isValidAt(tbs: Tbs, now: Date): boolean {

@@ -6,7 +6,7 @@ import { rootOf } from '../_support/authority-sets.ts'
 import { CLOSED, type SomeArguments, someArguments } from '../_support/every-event.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
 import { expectGolden } from '../_support/golden.ts'
-import { everyMetric, type Family, isOurs, readMetrics, someMetrics } from '../_support/metrics-list.ts'
+import { everyMetric, type Family, isOurs, someMetrics } from '../_support/metrics-list.ts'
 import { odd } from '../_support/odd-certificates.ts'
 
 let every: Family[]
