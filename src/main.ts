@@ -11,6 +11,12 @@ const output = (stream: NodeJS.WriteStream): Output => ({
   isTerminal: stream.isTTY === true,
 })
 
+// Who reads may leave early, as head does.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+
 const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
   .version
 

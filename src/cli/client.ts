@@ -7,12 +7,24 @@ import { OUTCOMES } from '../core/outcomes.ts'
 const TIMEOUT_MS = 20 * SECOND
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
-export type SocketTarget = { readonly kind: 'socket'; readonly path: string }
+export type SocketTarget = {
+  readonly kind: 'socket'
+  readonly path: string
+  /** How a verb names another server, in words. */
+  readonly elsewhere: string
+}
 
 /** A server to talk to: the unix socket of one on this machine, or the HTTPS API of any. */
 export type Target =
   | SocketTarget
-  | { readonly kind: 'https'; readonly host: string; readonly port: number; readonly rootsPem: string }
+  | {
+      readonly kind: 'https'
+      readonly host: string
+      readonly port: number
+      readonly rootsPem: string
+      /** Where the roots are from, if somebody named it. */
+      readonly rootsFile?: string
+    }
 
 /**
  * One request with a JSON answer. A refusal by the server becomes the error it was there.
@@ -82,9 +94,29 @@ export function unreachable(target: Target, cause: NodeJS.ErrnoException): CaErr
   if (target.kind === 'socket' && (cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED'))
     return new CaError(
       'dependency_unavailable',
-      `no server answers at ${where}; start one with npm start, or name another with --server and --root-cert`,
+      `no server answers at ${where}; start one with npm start, or name another with ${target.elsewhere}`,
       { cause },
     )
   if (cause.code === 'EACCES') return new CaError('permission_denied', `${where} is another user’s`, { cause })
-  return new CaError('dependency_unavailable', `no answer from ${where}: ${cause.message}`, { cause })
+  const fault = target.kind === 'https' && tlsFault(target, where, cause)
+  if (fault) return new CaError('invalid_argument', fault, { cause })
+  const says =
+    target.kind === 'https' && cause.code === 'ECONNRESET'
+      ? 'it closed the connection; is it the server’s TLS port, usually 15012?'
+      : cause.message
+  return new CaError('dependency_unavailable', `no answer from ${where}: ${says}`, { cause })
+}
+
+/** Faults that the next attempt will meet again: of trust, or of the port. */
+function tlsFault(target: Exclude<Target, SocketTarget>, where: string, cause: NodeJS.ErrnoException) {
+  const { code = '' } = cause
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return `the certificate of ${where} is not for the name ${target.host}; use a name of the server’s --server-names`
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
+    return `the certificate of ${where} is not valid now: ${cause.message}`
+  if (/^(UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|INVALID_CA|INVALID_PURPOSE)/.test(code))
+    return `the roots ${target.rootsFile === undefined ? 'that the server named' : `in ${target.rootsFile}`} don’t vouch for ${where}: ${cause.message}`
+  if (/^(EPROTO|ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST))$/.test(code))
+    return `${where} does not speak TLS; name the server’s TLS port, usually 15012`
+  return undefined
 }

@@ -13,8 +13,8 @@ export function stateDirectory(env: CliEnv, options: Readonly<Record<string, unk
 }
 
 /** The admin socket of the server on this machine. */
-export function localServer(env: CliEnv, options: Readonly<Record<string, unknown>>): SocketTarget {
-  return { kind: 'socket', path: join(stateDirectory(env, options), 'admin.sock') }
+export function localServer(env: CliEnv, options: Readonly<Record<string, unknown>>, elsewhere: string): SocketTarget {
+  return { kind: 'socket', path: join(stateDirectory(env, options), 'admin.sock'), elsewhere }
 }
 
 /** @throws CaError `dependency_unavailable`: there is none · `permission_denied`: it is another user’s */
@@ -23,10 +23,21 @@ export async function describeServer(target: SocketTarget): Promise<ServerDescri
   return (await call(target, 'GET', '/v1/server', undefined, {})) as ServerDescription
 }
 
-/** A token from the dev server on this machine. @throws CaError `not_found`: it is not in dev mode · `permission_denied`: it is another user’s */
+/** A token from the dev server on this machine. @throws CaError `permission_denied`: it is not in dev mode, or another user’s */
 export async function devToken(target: SocketTarget, namespace: string, serviceAccount: string): Promise<string> {
   await refuseForeign(target)
-  return ((await call(target, 'POST', '/v1/dev/tokens', { namespace, serviceAccount }, {})) as { token: string }).token
+  try {
+    return ((await call(target, 'POST', '/v1/dev/tokens', { namespace, serviceAccount }, {})) as { token: string })
+      .token
+  } catch (error) {
+    if (error instanceof CaError && error.code === 'not_found')
+      throw new CaError(
+        'permission_denied',
+        'the server is not in dev mode, so it gives no tokens; take one from the cluster (kubectl create token … --audience istio-ca), for issue --token FILE',
+        { cause: error },
+      )
+    throw error
+  }
 }
 
 /** Whoever owns the socket or its directory could be the server, and be sent tokens: that is this user's own or root. */
@@ -38,7 +49,7 @@ async function refuseForeign(target: SocketTarget): Promise<void> {
     if (uid !== 0 && uid !== process.geteuid?.())
       throw new CaError(
         'permission_denied',
-        `${path} belongs to another user (uid ${uid}), to whom no token is sent; run this as that user, or name a server with --state-directory, or with --server and --root-cert`,
+        `${path} belongs to another user (uid ${uid}), to whom no token is sent; run this as that user, or name a server with ${target.elsewhere}`,
       )
   }
 }

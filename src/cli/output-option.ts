@@ -4,5 +4,5 @@ import { Option } from 'commander'
 export function outputOption(): Option {
   return new Option('-o, --output <format>', 'text for people, json for programs')
     .choices(['text', 'json'])
-    .default('text')
+    .default('text', 'text')
 }

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander'
-import { asCaError, causesOf } from '../core/errors.ts'
+import { CaError, causesOf } from '../core/errors.ts'
 import { OUTCOMES } from '../core/outcomes.ts'
 import { harmlessLines } from '../core/terminal-text.ts'
 import { completionVerb } from './commands/completion.ts'
@@ -37,11 +37,13 @@ Exit codes: 0 done · 1 internal error · 2 bad input · 4 denied · 5 not found
 /** Runs one command line and gives the exit code. Every error becomes one line on stderr, here and nowhere else. */
 export async function runCli(env: CliEnv, args: readonly string[]): Promise<number> {
   try {
-    await program(env).parseAsync([...args], { from: 'user' })
+    const root = program(env)
+    await root.parseAsync(args[0] === 'help' ? helpOf(root, args.slice(1)) : [...args], { from: 'user' })
     return 0
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    const known = asCaError(error)
+    // Not asCaError: its words point to a server's log.
+    const known = error instanceof CaError ? error : new CaError('internal', 'internal error', { cause: error })
     env.err.write(`alcazar: ${harmlessLines(known.message, '  ')}\n`)
     if (known.code === 'internal')
       env.err.write(
@@ -49,6 +51,19 @@ export async function runCli(env: CliEnv, args: readonly string[]): Promise<numb
       )
     return OUTCOMES[known.code].exit
   }
+}
+
+/** `help ledger list` as `ledger list --help`, which commander says of one word only; what is no command stands as it is, to be refused. */
+function helpOf(root: Command, words: readonly string[]): string[] {
+  const path: string[] = []
+  let at: Command | undefined = root
+  for (const word of words) {
+    if (at.commands.length === 0) break
+    path.push(word)
+    at = at.commands.find((one) => one.name() === word)
+    if (!at) return path
+  }
+  return [...path, '--help']
 }
 
 /** The command line as commander sees it; help and completion are made from it. */

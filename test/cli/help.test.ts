@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { VERBS } from '../../src/cli/program.ts'
 import { alcazar } from '../_support/a-terminal.ts'
+import { FakeClock } from '../_support/fake-clock.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
@@ -44,4 +45,30 @@ test('version prints what it runs on, for people and programs', async () => {
     alcazar: '0.0.0-test',
     node: process.versions.node,
   })
+})
+
+test('help of a verb is its --help, in a group too', async () => {
+  for (const words of [['issue'], ['ledger', 'list'], ['ledger']])
+    expect(await alcazar(['help', ...words])).toEqual(await alcazar([...words, '--help']))
+})
+
+test.each([
+  [['isue'], /^alcazar: unknown command 'isue'\n\(Did you mean issue\?\)\n$/],
+  [['ledger', 'lst'], /^alcazar: unknown command 'lst'\n\(Did you mean list\?\)\n$/],
+])('help of what isn’t there is refused like itself: %s', async (words, says) => {
+  const { exit, out, err } = await alcazar(['help', ...words])
+  expect({ exit, out }).toEqual({ exit: 2, out: '' })
+  expect(err).toMatch(says)
+})
+
+test('an error nobody foresaw is told here: there is no log of a server that has more', async () => {
+  const clock = {
+    ...new FakeClock(),
+    now: () => {
+      throw new Error('the clock stopped')
+    },
+  } as unknown as FakeClock
+  const { exit, err } = await alcazar(['ledger', 'list', '--since', '1h'], { clock })
+  expect(exit).toBe(1)
+  expect(err).toMatch(/^alcazar: internal error\n {2}the clock stopped\n/)
 })

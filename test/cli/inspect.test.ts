@@ -59,7 +59,7 @@ test('says that a certificate has ended, or has not begun', async () => {
   const root = await aRoot({ clock: new FakeClock('2030-01-01T00:00:00Z'), lifetimeMs: DAY })
   const path = file('root.pem', certificatePem(root.certificate.der))
   expect((await alcazar(['inspect', path], { clock: new FakeClock('2030-01-03T00:00:00Z') })).out).toMatch(
-    /✘ it has ended 24 h ago/,
+    /✘ it ended 24 h ago/,
   )
   expect((await alcazar(['inspect', path], { clock: new FakeClock('2029-12-01T00:00:00Z') })).out).toMatch(
     /✘ it is not valid yet: it begins in 31 days/,
@@ -129,7 +129,7 @@ test('explains a CSR, and that only its key counts', async () => {
   const { exit, out } = await alcazar(['inspect', '-'], { stdin: csr })
   expect(exit).toBe(0)
   expect(out).toMatch(
-    /asks for {4}the subject CN=admin, url:spiffe:\/\/cluster\.local\/ns\/kube-system\/sa\/admin \(Alcazar uses the key alone\)/,
+    /asks for {4}the subject CN=admin, URI:spiffe:\/\/cluster\.local\/ns\/kube-system\/sa\/admin \(Alcazar uses the key alone\)/,
   )
 })
 
@@ -190,7 +190,7 @@ test('explains a token, and what is wrong with it', async () => {
     stdin: signer.signed(claims),
     clock: new FakeClock('2030-01-02T00:00:00Z'),
   })
-  expect(late.out).toMatch(/✘ it has ended 23 h ago/)
+  expect(late.out).toMatch(/✘ it ended 23 h ago/)
   const { exp: _exp, ...legacy } = claims
   expect((await alcazar(['inspect', '-'], { stdin: signer.signed(legacy), clock: new FakeClock() })).out).toMatch(
     /✘ it has no end \(exp\)/,
@@ -244,6 +244,85 @@ test.each<readonly [what: string, stdin: string, exit: number, says: RegExp]>([
   const ran = await alcazar(['inspect', '-'], { stdin })
   expect(ran.exit).toBe(exit)
   expect(ran.err).toMatch(says)
+})
+
+const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'ignore'] })
+
+test('describes a key that is not accepted, and says why', async () => {
+  const weak = openssl('genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:1024')
+  for (const stdin of [
+    weak,
+    execFileSync('openssl', ['pkcs8', '-topk8', '-nocrypt', '-outform', 'der'], { input: weak }),
+  ]) {
+    const { exit, out } = await alcazar(['inspect', '-'], { stdin })
+    expect(exit).toBe(6)
+    expect(out).toMatch(
+      /^private key, RSA 1024\n[\s\S]*✘ the public key is RSA with 1024 bits; accepted are 2048 to 8192/,
+    )
+  }
+  const unknown = openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:secp256k1')
+  expect((await alcazar(['inspect', '-'], { stdin: unknown })).out).toMatch(/^private key, EC secp256k1\n/)
+})
+
+test('knows an encrypted key', async () => {
+  const plain = readFileSync(join(work, 'cart/key.pem'))
+  for (const args of [
+    ['pkcs8', '-topk8'],
+    ['ec', '-aes128'],
+  ]) {
+    const command = [...args, '-passout', 'pass:secret']
+    const stdin = execFileSync('openssl', command, { input: plain, stdio: ['pipe', 'pipe', 'ignore'] })
+    expect(await alcazar(['inspect', '-'], { stdin })).toMatchObject({
+      exit: 2,
+      err: expect.stringMatching(/^alcazar: -: an encrypted key: /),
+    })
+  }
+})
+
+test.each(['', '.'])('says that a token has no signature, whether it ends with “%s” or not', async (end) => {
+  const [header, payload] = new TokenSigner().signed({ sub: 'x', aud: 'y', exp: 1 }, { alg: 'none' }).split('.')
+  const { exit, out } = await alcazar(['inspect', '-'], { stdin: `${header}.${payload}${end}` })
+  expect(exit).toBe(6)
+  expect(out).toMatch(/signed with nothing, and its header names none\n/)
+  expect(out).toMatch(/✘ it has no signature\n/)
+})
+
+test('one file that can’t be read does not keep it from the others', async () => {
+  const bad = file('bad.pem', 'hello')
+  const files = ['/nowhere', bad, join(work, 'cart/cert-chain.pem')]
+  const { exit, out, err } = await alcazar(['inspect', ...files, '-o', 'json'])
+  expect(exit).toBe(5)
+  expect(JSON.parse(out)).toMatchObject([
+    { file: files[2], findings: [{ kind: 'certificate' }, {}, {}] },
+    { file: '/nowhere', error: '/nowhere is not there' },
+    { file: bad, error: expect.stringMatching(/neither PEM nor DER/) },
+  ])
+  expect(err).toMatch(/^alcazar: \/nowhere is not there\n {2}\S+bad\.pem: neither PEM/)
+  expect((await alcazar(['inspect', ...files])).out).toMatch(/ns\/shop\/sa\/cart {2}\(certificate\)/)
+})
+
+test('says whether a key is that of a CSR', async () => {
+  const key = join(work, 'cart/key.pem')
+  const csr = file('cart.csr', openssl('req', '-new', '-key', key, '-subj', '/'))
+  expect(await alcazar(['inspect', csr, key])).toMatchObject({
+    exit: 0,
+    out: expect.stringMatching(/cart\/key\.pem is the key of the CSR in \S+cart\.csr\n/),
+  })
+  const other = file('third-key.pem', openssl('genpkey', '-algorithm', 'ED25519'), 0o600)
+  expect(await alcazar(['inspect', csr, other])).toMatchObject({
+    exit: 6,
+    out: expect.stringMatching(
+      /third-key\.pem and the certificates and CSRs\n {2}✘ \S+third-key\.pem is not the key of any/,
+    ),
+  })
+})
+
+test('names the zone of its times, and says of what is over that it ended', async () => {
+  const root = await aRoot({ clock: new FakeClock('2030-01-01T00:00:00Z'), lifetimeMs: DAY })
+  const { out } = await alcazar(['inspect', file('over.pem', certificatePem(root.certificate.der))], {
+    clock: new FakeClock('2033-01-03T00:00:00Z'),
+  })
+  expect(out).toMatch(/valid {7}from 20\S+ \d\d:\d\d UTC until 2030-01-0\d \d\d:\d\d UTC \(ended 3 years ago\)\n/)
 })
 
 test('a file that isn’t there is exit code 5', async () => {

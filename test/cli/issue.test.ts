@@ -1,10 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { certificatePem } from '../../src/x509/pem.ts'
 import { alcazar } from '../_support/a-terminal.ts'
 import { aDevServer } from '../_support/dev-server.ts'
+import { aRoot } from '../_support/plugged-ca.ts'
 
 let server: Awaited<ReturnType<typeof aDevServer>>
 let work: string
@@ -25,7 +28,7 @@ test('writes a key only its owner reads, and a chain that OpenSSL verifies', asy
   const { exit, out, err } = await issue('cart', ...cart)
   expect({ exit, err }).toEqual({ exit: 0, err: '' })
   expect(out).toMatch(
-    /^spiffe:\/\/cluster\.local\/ns\/shop\/sa\/cart\n {2}serial ([0-9a-f]{2}:){15}[0-9a-f]{2}\n {2}key {4}ECDSA P-256 {4}valid 24 h \(until tomorrow \d\d:\d\d\)\n {2}chain {2}leaf ← issuing [0-9a-f]{4} [0-9a-f]{4} ← root [0-9a-f]{4} [0-9a-f]{4}\n/,
+    /^spiffe:\/\/cluster\.local\/ns\/shop\/sa\/cart\n {2}serial ([0-9a-f]{2}:){15}[0-9a-f]{2}\n {2}key {4}ECDSA P-256 {4}valid 24 h \(until tomorrow \d\d:\d\d UTC\)\n {2}chain {2}leaf ← issuing [0-9a-f]{4} [0-9a-f]{4} ← root [0-9a-f]{4} [0-9a-f]{4}\n/,
   )
   const [key, chain, root] = ['key.pem', 'cert-chain.pem', 'root-cert.pem'].map((name) => join(work, 'cart', name)) as [
     string,
@@ -96,6 +99,7 @@ test('prints the same as JSON, without any key', async () => {
 
 test('takes a lifetime, and says what the longest is', async () => {
   expect((await issue('short', ...cart, '--ttl', '90m')).out).toMatch(/valid 90 min/)
+  expect((await issue('shortest', ...cart, '--ttl', '1s')).out).toMatch(/ {4}(valid 1 s|ended already) \(until/)
   const long = await issue('long', ...cart, '--ttl', '91d')
   expect(long.exit).toBe(2)
   expect(long.err).toMatch(/a lifetime of 91 days was asked for; at most 90 days, and 0 means 24 h/)
@@ -122,20 +126,91 @@ test('asks a server by its address, trusted by the roots it is given', async () 
     join(work, 'token-2'),
   ]
   expect((await issue('by-address', ...address)).exit).toBe(0)
-  const untrusted = await issue(
-    'untrusted',
-    ...address.slice(0, 2),
-    '--root-cert',
-    '/etc/hostname',
-    ...address.slice(4),
+})
+
+test('says it where the roots do not vouch for the server, are none, or the server speaks no TLS', async () => {
+  const token = join(work, 'token-3')
+  writeFileSync(token, (await alcazar(['token', '--state-directory', server.state, ...cart])).out)
+  const roots = join(work, 'other-roots.pem')
+  writeFileSync(roots, certificatePem((await aRoot()).certificate.der))
+  const asked = (port: number, file: string) =>
+    issue('untrusted', '--server', `localhost:${port}`, '--root-cert', file, '--token', token)
+  expect(await asked(server.ca.port, roots)).toMatchObject({
+    exit: 2,
+    out: '',
+    err: expect.stringMatching(/^alcazar: the roots in \S+other-roots\.pem don’t vouch for localhost:\d+: .*\n$/),
+  })
+  expect(await asked(server.ca.port, '/etc/hostname')).toMatchObject({
+    exit: 2,
+    err: 'alcazar: --root-cert /etc/hostname: it holds no certificates in PEM\n',
+  })
+  expect(await asked(server.health.port, roots)).toMatchObject({
+    exit: 7,
+    err: expect.stringMatching(/: it closed the connection; is it the server’s TLS port, usually 15012\?\n$/),
+  })
+  const plain = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+  await new Promise<void>((listening) => void plain.listen(0, '127.0.0.1', listening))
+  onTestFinished(() => void plain.close())
+  expect(await asked((plain.address() as AddressInfo).port, roots)).toMatchObject({
+    exit: 2,
+    err: expect.stringMatching(/^alcazar: localhost:\d+ does not speak TLS; .*\n$/),
+  })
+})
+
+test.each<readonly [what: string, prepare: (path: string) => void, below: string, says: string]>([
+  ['a file', (path) => writeFileSync(path, ''), '', 'what has that name is no directory'],
+  ['below a file', (path) => writeFileSync(path, ''), '/a/b', 'part of the path is a file, not a directory'],
+  ['a link that leads nowhere', (path) => symlinkSync('/nowhere', path), '', 'what has that name is no directory'],
+  // Where a directory can't be made, and Node's recursive mkdir would try for ever.
+  ['in /proc', (path) => symlinkSync('/proc', path), '/alcazar/a', 'no such file or directory'],
+])('issues nothing where --out is %s', async (what, prepare, below, says) => {
+  const account = what.replaceAll(/\W+/g, '-')
+  const out = join(work, account) + below
+  prepare(join(work, account))
+  const { exit, err } = await alcazar([
+    ...['issue', '--state-directory', server.state, '--out', out, '-n', 'nothing', '-s', account],
+  ])
+  expect({ exit, err }).toEqual({ exit: 2, err: `alcazar: --out ${out}: ${says}\n` })
+  expect((await alcazar(['ledger', 'list', '-n', 'nothing', '--state-directory', server.state])).out).toMatch(
+    /^Nothing/,
   )
-  expect(untrusted).toMatchObject({ exit: 7, out: '' })
+})
+
+test('issues nothing for an account whose files would not be written', async () => {
+  await issue('first', ...cart)
+  mkdirSync(join(work, 'full/key.pem'), { recursive: true })
+  expect((await issue('first', '-n', 'late', '-s', 'till')).exit).toBe(6)
+  expect((await issue('full', '-n', 'late', '-s', 'till')).err).toMatch(/full\/key\.pem is a directory; choose another/)
+  expect((await alcazar(['ledger', 'list', '-n', 'late', '--state-directory', server.state])).out).toMatch(/^Nothing/)
+})
+
+test('makes the directory with its parents', async () => {
+  expect((await issue('new/with/parents', ...cart)).exit).toBe(0)
+})
+
+test('says how to find out why a token was not believed', async () => {
+  const { err } = await issue('hint', '--token', '/etc/hostname')
+  expect(err).toBe(
+    'alcazar: the server said: request authenticate failure; why is what alcazar inspect /etc/hostname may show, and alcazar ledger list --refused tells the server’s admin\n',
+  )
 })
 
 test.each<readonly [what: string, args: string[], exit: number, says: RegExp]>([
   ['nobody named', [], 2, /say who the certificate is for/],
   ['a server without its roots', ['--server', 'localhost:1'], 2, /--server needs --root-cert/],
-  ['a token file that isn’t there', ['--token', '/nowhere'], 2, /--token: ENOENT/],
+  [
+    'a token file that isn’t there',
+    ['--token', '/nowhere'],
+    2,
+    /^alcazar: --token \/nowhere: no such file or directory\n$/,
+  ],
+  ['an empty token file', ['--token', '/dev/null'], 2, /--token \/dev\/null: it is empty/],
+  [
+    'a token and an account',
+    [...cart, '--token', '/nowhere'],
+    2,
+    /'--token <file>' cannot be used with option '-n, --namespace/,
+  ],
   ['a token that is none', ['--token', '/etc/hostname'], 4, /request authenticate failure/],
   ['a name that Kubernetes would not take', ['-n', 'Shop', '-s', 'cart'], 2, /"Shop" is no name of Kubernetes/],
   ['a lifetime that is none', [...cart, '--ttl', 'soon'], 2, /not a duration: "soon"/],
@@ -163,6 +238,7 @@ test('ledger list shows what was issued and refused, and show tells all of one',
   expect((await ledger('list', '--refused', '--since', '1h')).out).toMatch(
     /refused {2}127\.0\.0\.1:\d+ {2}malformed_token: a token that is not three parts with dots between {2}\(request [0-9a-f]{16}\)/,
   )
+  expect((await ledger('list')).out).toMatch(/ {2}issuing authority activated {2}[0-9a-f]{4} [0-9a-f]{4} {2}/)
   expect((await ledger('list', '-n', 'nobody')).out).toBe('Nothing of the kind is in the ledger.\n')
   const shown = await ledger('show', serial.replace(/..(?=.)/g, '$&:').toUpperCase())
   expect(shown.out).toMatch(

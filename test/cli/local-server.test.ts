@@ -6,16 +6,14 @@ import { alcazar } from '../_support/a-terminal.ts'
 import { scratch } from '../_support/scratch.ts'
 
 /** A state directory with a socket at which somebody waits for tokens, and answers with words of his own. */
-async function aSocket() {
+async function aSocket(answer = { code: 'permission_denied', detail: 'no\nalcazar: well\u001b[2J\u202e' }) {
   const directory = scratch()
   const token = join(scratch(), 'token')
   writeFileSync(token, 'a.secret.token')
   const came: string[] = []
   const server = createServer((request, response) => {
     came.push(`${request.method} ${request.url}`)
-    response
-      .writeHead(403)
-      .end(JSON.stringify({ code: 'permission_denied', detail: 'no\nalcazar: well\u001b[2J\u202e' }))
+    response.writeHead(403).end(JSON.stringify(answer))
   })
   const socket = join(directory, 'admin.sock')
   await new Promise<void>((listening) => void server.listen(socket, listening))
@@ -72,4 +70,17 @@ test('asks a server of this user’s own, whose words stay in lines of their own
     err: 'alcazar: the server said: no\n  alcazar: well\\u001b[2J\\u202e\n',
   })
   expect(at.came).toEqual(['GET /v1/server'])
+})
+
+test('token, without a server or with one not in dev mode, names no flag that it has not', async () => {
+  const none = await alcazar(['token', '-n', 'shop', '-s', 'cart', '--state-directory', scratch()])
+  expect(none).toMatchObject({
+    exit: 7,
+    err: expect.stringMatching(/start one with npm start, or name another with --state-directory\n$/),
+  })
+  const at = await aSocket({ code: 'not_found', detail: 'nothing is served at /v1/dev/tokens' })
+  expect(await at.token()).toMatchObject({
+    exit: 4,
+    err: expect.stringMatching(/^alcazar: the server is not in dev mode, so it gives no tokens; /),
+  })
 })

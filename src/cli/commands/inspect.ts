@@ -1,13 +1,14 @@
-import { createPublicKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { equalBytes } from '../../core/bytes.ts'
 import { CaError } from '../../core/errors.ts'
 import { asObject, parseStrictJson } from '../../core/json.ts'
 import { PrivateKey } from '../../keys/private-key.ts'
-import { readPublicKey } from '../../keys/public-key.ts'
 import { readCertificate } from '../../x509/certificate.ts'
+import { readCsrDer } from '../../x509/csr.ts'
 import { type PemBlock, pem, readPem } from '../../x509/pem.ts'
 import { type CliEnv, print, type Verb } from '../env.ts'
+import { fileFault } from '../file-fault.ts'
 import type { Finding } from '../inspect/finding.ts'
 import { outputOption } from '../output-option.ts'
 
@@ -18,8 +19,11 @@ type Inspected = {
   readonly file: string
   readonly findings: readonly Finding[]
   readonly privateKeys: readonly Uint8Array[]
-  readonly leaves: readonly Uint8Array[]
+  /** What names a key of its own: the first certificate, and CSRs. */
+  readonly holders: readonly Holder[]
 }
+
+type Holder = { readonly what: 'first certificate' | 'CSR'; readonly spki: Uint8Array }
 
 export const inspect: Verb = {
   name: 'inspect',
@@ -35,16 +39,28 @@ export const inspect: Verb = {
   },
   async run(env, files, options) {
     const inspected: Inspected[] = []
-    for (const file of files) inspected.push(await inspectFile(env, file))
+    const unread: { file: string; error: CaError }[] = []
+    for (const file of files)
+      try {
+        inspected.push(await inspectFile(env, file))
+      } catch (error) {
+        if (!(error instanceof CaError)) throw error
+        unread.push({ file, error })
+      }
     const all = [...inspected, ...pairs(inspected)]
     const wrong = all.flatMap(({ findings }) => findings).reduce((count, { problems }) => count + problems.length, 0)
-    const data = all.map(({ file, findings }) => ({
-      file,
-      findings: findings.map((one) => ({ ...one, facts: Object.fromEntries(one.facts) })),
-    }))
+    const data = [
+      ...all.map(({ file, findings }) => ({
+        file,
+        findings: findings.map((one) => ({ ...one, facts: Object.fromEntries(one.facts) })),
+      })),
+      ...unread.map(({ file, error }) => ({ file, error: error.message })),
+    ]
     print(env, options, data, () =>
       all.flatMap((one, index) => [...(index === 0 ? [] : ['']), ...report(one, all.length > 1)]),
     )
+    const [first] = unread
+    if (first) throw new CaError(first.error.code, unread.map(({ error }) => error.message).join('\n'))
     if (wrong > 0)
       throw new CaError('wrong_state', wrong === 1 ? 'one thing is wrong with it' : `${wrong} things are wrong`)
   },
@@ -57,11 +73,9 @@ async function inspectFile(env: CliEnv, file: string): Promise<Inspected> {
     bytes = file === '-' ? await env.readStdin() : await readFile(file)
     if (file !== '-') mode = (await stat(file)).mode & 0o777
   } catch (cause) {
-    throw new CaError(
-      (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'not_found' : 'invalid_argument',
-      `${file} can’t be read: ${(cause as Error).message}`,
-      { cause },
-    )
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new CaError('not_found', `${file} is not there`, { cause })
+    throw fileFault(`${file} can’t be read`, cause)
   }
   if (bytes.length > MAX_BYTES)
     throw new CaError('invalid_argument', `${file} has ${bytes.length} bytes; at most ${MAX_BYTES}`)
@@ -77,10 +91,16 @@ async function inspectBytes(env: CliEnv, file: string, bytes: Uint8Array, mode: 
   const text = Buffer.from(bytes).toString('utf8').trim()
   if (text === '') throw new CaError('invalid_argument', 'it is empty')
   if (text.startsWith('{')) return inspectBundle(env, file, text)
-  if (/^[\w-]+\.[\w-]*\.[\w-]*$/.test(text)) {
+  // Without its signature it is known by a header that begins with a brace.
+  if (/^[\w-]+\.[\w-]*\.[\w-]*$/.test(text) || /^e[w-z][\w-]*\.[\w-]+$/.test(text)) {
     const { inspectToken } = await import('../inspect/tokens.ts')
-    return { file, findings: [inspectToken(text, env.clock.now())], privateKeys: [], leaves: [] }
+    return { file, findings: [inspectToken(text, env.clock.now())], privateKeys: [], holders: [] }
   }
+  if (/^(-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED)\r?$/m.test(text))
+    throw new CaError(
+      'invalid_argument',
+      'an encrypted key: Alcazar reads only keys that need no passphrase; openssl pkey decrypts it',
+    )
   const blocks = text.includes('-----BEGIN ') ? readPem(text, MAX_BYTES, 'text') : [asBlock(bytes)]
   return inspectBlocks(env, file, blocks, mode)
 }
@@ -89,7 +109,7 @@ async function inspectBytes(env: CliEnv, file: string, bytes: Uint8Array, mode: 
 function asBlock(der: Uint8Array): PemBlock {
   const readers: [string, () => unknown][] = [
     ['CERTIFICATE', () => readCertificate(der)],
-    ['PRIVATE KEY', () => PrivateKey.fromPem(Buffer.from(pem('PRIVATE KEY', der)))],
+    ['PRIVATE KEY', () => publicPartOf(pem('PRIVATE KEY', der))],
     ['PUBLIC KEY', () => createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' })],
   ]
   for (const [label, read] of readers)
@@ -104,38 +124,52 @@ function asBlock(der: Uint8Array): PemBlock {
 }
 
 async function inspectBlocks(env: CliEnv, file: string, blocks: readonly PemBlock[], mode: number): Promise<Inspected> {
-  const { inspectCertificate, inspectChain, inspectCsr } = await import('../inspect/certificates.ts')
+  const { inspectCertificate, inspectChain, inspectCsr, inspectKey } = await import('../inspect/certificates.ts')
   const findings: Finding[] = []
   const privateKeys: Uint8Array[] = []
   const certificates: Uint8Array[] = []
+  const holders: Holder[] = []
   for (const { label, der } of blocks) {
     if (label === 'CERTIFICATE' || label === 'TRUSTED CERTIFICATE') {
       findings.push(inspectCertificate(der, env.clock.now()))
+      if (certificates.length === 0)
+        holders.push({ what: 'first certificate', spki: readCertificate(der).tbs.publicKey })
       certificates.push(der)
-    } else if (label.endsWith('CERTIFICATE REQUEST')) findings.push(inspectCsr(der))
-    else if (label.endsWith('PRIVATE KEY')) {
-      const key = PrivateKey.fromPem(Buffer.from(pem(label, der)))
-      privateKeys.push(key.publicKey.spki)
+    } else if (label.endsWith('CERTIFICATE REQUEST')) {
+      findings.push(inspectCsr(der))
+      holders.push({ what: 'CSR', spki: readCsrDer(der).publicKey })
+    } else if (label.endsWith('PRIVATE KEY')) {
+      const spki = publicPartOf(pem(label, der))
+      const { text, problems } = inspectKey(spki)
+      if (problems.length === 0) PrivateKey.fromPem(Buffer.from(pem(label, der)))
+      privateKeys.push(spki)
       findings.push({
         kind: 'private key',
-        title: `private key, ${key.publicKey.algorithm.label}`,
+        title: `private key, ${text}`,
         facts: [
           ['protection', mode === 0 ? 'none: it is not encrypted' : `not encrypted; file mode ${mode.toString(8)}`],
         ],
-        problems: mode & 0o077 ? ['others than its owner can read it; make it 600'] : [],
+        problems: [...problems, ...(mode & 0o077 ? ['others than its owner can read it; make it 600'] : [])],
       })
-    } else if (label === 'PUBLIC KEY')
-      findings.push({
-        kind: 'public key',
-        title: `public key, ${readPublicKey(der).algorithm.label}`,
-        facts: [],
-        problems: [],
-      })
-    else throw new CaError('invalid_argument', `a PEM block “${label}”, which nothing here explains`)
+    } else if (label === 'PUBLIC KEY') {
+      const { text, problems } = inspectKey(der)
+      findings.push({ kind: 'public key', title: `public key, ${text}`, facts: [], problems })
+    } else throw new CaError('invalid_argument', `a PEM block “${label}”, which nothing here explains`)
   }
   if (findings.length === 0) throw new CaError('invalid_argument', 'no PEM block')
   if (certificates.length > 1) findings.push(inspectChain(certificates))
-  return { file, findings, privateKeys, leaves: certificates.slice(0, 1) }
+  return { file, findings, privateKeys, holders }
+}
+
+/** @throws CaError `invalid_argument`: not a private key */
+function publicPartOf(keyPem: string): Uint8Array {
+  try {
+    const key = createPrivateKey(keyPem)
+    return new Uint8Array(createPublicKey(key).export({ format: 'der', type: 'spki' }))
+  } catch {
+    // OpenSSL's reason may quote its input.
+    throw new CaError('invalid_argument', 'not a private key')
+  }
 }
 
 /** A SPIFFE bundle document: JWKS with one certificate a key. */
@@ -168,36 +202,32 @@ async function inspectBundle(env: CliEnv, file: string, text: string): Promise<I
     ],
     problems,
   }
-  return { file, findings: [summary, ...roots], privateKeys: [], leaves: [] }
+  return { file, findings: [summary, ...roots], privateKeys: [], holders: [] }
 }
 
-/** A key and a certificate among the files: whether they belong together. */
+/** A key and a certificate or a CSR among the files: whether they belong together. */
 function pairs(all: readonly Inspected[]): Inspected[] {
   const keys = all.flatMap(({ file, privateKeys }) => privateKeys.map((spki) => ({ file, spki })))
-  const leaves = all.flatMap(({ file, leaves }) =>
-    leaves.map((der) => ({
-      file,
-      spki: new Uint8Array(new X509Certificate(der).publicKey.export({ format: 'der', type: 'spki' })),
-    })),
-  )
-  if (keys.length === 0 || leaves.length === 0) return []
+  const holders = all.flatMap(({ file, holders }) => holders.map((holder) => ({ file, ...holder })))
+  if (keys.length === 0 || holders.length === 0) return []
   const findings = keys.map((key): Finding => {
-    const own = leaves.find((leaf) => equalBytes(leaf.spki, key.spki))
-    return own
+    const own = holders.filter((holder) => equalBytes(holder.spki, key.spki))
+    const others = holders.some(({ what }) => what === 'CSR') ? 'certificates and CSRs' : 'certificates'
+    return own.length > 0
       ? {
           kind: 'private key',
-          title: `${key.file} is the key of the first certificate in ${own.file}`,
+          title: `${key.file} is the key of ${own.map(({ what, file }) => `the ${what} in ${file}`).join(' and ')}`,
           facts: [],
           problems: [],
         }
       : {
           kind: 'private key',
-          title: `${key.file} and the certificates`,
+          title: `${key.file} and the ${others}`,
           facts: [],
           problems: [`${key.file} is not the key of any of them`],
         }
   })
-  return [{ file: 'together', findings, privateKeys: [], leaves: [] }]
+  return [{ file: 'together', findings, privateKeys: [], holders: [] }]
 }
 
 function report({ file, findings }: Inspected, named: boolean): string[] {

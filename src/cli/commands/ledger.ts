@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
+import { shortId } from '../../core/bytes.ts'
 import { parseDuration } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { LedgerRecord } from '../../ledger/ledger.ts'
@@ -20,12 +21,12 @@ export const ledgerList: Verb = {
   define(command) {
     common(
       command
-        .option('--refused', 'only what was refused')
+        .addOption(new Option('--refused', 'only what was refused').conflicts('issued'))
         .option('--issued', 'only what was issued')
         .option('-n, --namespace <name>', 'only of this namespace')
         .option('-s, --service-account <name>', 'only of this service account')
         .option('--since <duration>', 'only from this long ago on, for example 1h')
-        .option('--limit <n>', 'how many at most, counted from the newest', String(DEFAULT_LIMIT)),
+        .addOption(new Option('--limit <n>', 'how many at most, counted from the newest').default(DEFAULT_LIMIT)),
     ).addHelpText(
       'after',
       '\nExample: why was this pod refused?\n  alcazar ledger list --refused --namespace shop --since 1h',
@@ -56,19 +57,28 @@ export const ledgerList: Verb = {
 
 export const ledgerShow: Verb = {
   name: 'ledger show',
-  summary: 'Show all that the ledger has of one certificate or one request',
+  summary: 'Show all that the ledger has of one certificate, request or authority',
   define(command) {
-    common(command.argument('<id>', 'a serial number (hex, colons allowed) or a request id, from their beginning'))
+    common(
+      command.argument(
+        '<id>',
+        'a serial number (hex, colons allowed), a request id or an authority’s id, from their beginning',
+      ),
+    )
   },
   async run(env, [given = ''], options) {
     const wanted = given.replaceAll(':', '').toLowerCase()
     if (!/^[0-9a-f]{4,}$/.test(wanted))
-      throw new CaError('invalid_argument', 'a serial number or request id is hex, at least four digits')
+      throw new CaError(
+        'invalid_argument',
+        'a serial number, request id or authority’s id is hex, at least four digits',
+      )
     const all: Entry[] = []
     for await (const entry of entriesOf(env, options, undefined))
       if (
         ('serial' in entry && entry.serial.startsWith(wanted)) ||
-        ('requestId' in entry && entry.requestId.startsWith(wanted))
+        ('requestId' in entry && entry.requestId.startsWith(wanted)) ||
+        ('authority' in entry && entry.authority.startsWith(wanted))
       )
         all.push(entry)
     if (all.length === 0) throw new CaError('not_found', `the ledger has nothing that begins with ${wanted}`)
@@ -116,10 +126,10 @@ function accountOf(entry: Entry): { namespace: string; serviceAccount: string } 
 
 function line(entry: Entry): string {
   if (entry.kind === 'damaged') return ''
-  const at = entry.at.replace('T', ' ').slice(0, 19)
+  const at = `${entry.at.replace('T', ' ').slice(0, 19)}Z`
   switch (entry.kind) {
     case 'issued':
-      return `${at}  issued   ${entry.id}  ${entry.serial.slice(0, 8)}…  until ${entry.notAfter.slice(0, 16).replace('T', ' ')}`
+      return `${at}  issued   ${entry.id}  ${entry.serial.slice(0, 8)}…  until ${entry.notAfter.slice(0, 16).replace('T', ' ')}Z`
     case 'refused':
       return `${at}  refused  ${entry.caller ? `${entry.caller.namespace}/${entry.caller.serviceAccount}` : entry.peer}  ${entry.reason ?? entry.code}: ${entry.detail}  (request ${entry.requestId})`
     case 'refusals':

@@ -14,7 +14,7 @@ export const token: Verb = {
   },
   async run(env, _args, options) {
     const text = await devToken(
-      localServer(env, options),
+      localServer(env, options, '--state-directory'),
       options.namespace as string,
       options.serviceAccount as string,
     )

@@ -1,3 +1,4 @@
+import { createPublicKey } from 'node:crypto'
 import { colonHex, equalBytes } from '../../core/bytes.ts'
 import { relativeInWords } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
@@ -19,7 +20,7 @@ import { lint } from '../../x509/lint.ts'
 import { OID } from '../../x509/oids.ts'
 import type { ProfileName } from '../../x509/profiles.ts'
 import { readAgain, readCsrAgain } from '../../x509/second-reader.ts'
-import { momentInWords } from '../moments.ts'
+import { endInWords, momentInWords } from '../moments.ts'
 import type { Finding } from './finding.ts'
 
 /** @throws CaError `invalid_argument`: not a certificate */
@@ -28,7 +29,7 @@ export function inspectCertificate(der: Uint8Array, now: Date): Finding {
   const { tbs } = certificate
   const { subject, issuer } = readAgain(der)
   const [uri] = urisOf(tbs)
-  const { text: key, problems } = keyOf(() => readPublicKey(tbs.publicKey))
+  const { text: key, problems } = inspectKey(tbs.publicKey)
   const constraints = tbs.basicConstraints
   const role = !constraints?.ca
     ? 'leaf'
@@ -42,7 +43,7 @@ export function inspectCertificate(der: Uint8Array, now: Date): Finding {
     ['signed with', signatureScheme(certificate.signatureAlgorithm)?.label ?? 'an algorithm that is not accepted here'],
     [
       'valid',
-      `from ${momentInWords(tbs.notBefore, now)} until ${momentInWords(tbs.notAfter, now)} (ends ${relativeInWords(tbs.notAfter, now)})`,
+      `from ${momentInWords(tbs.notBefore, now)} until ${momentInWords(tbs.notAfter, now)} (${endInWords(tbs.notAfter, now)})`,
     ],
   ]
   const others = tbs.alternativeNames.filter((name) => name.value !== uri).map(nameText)
@@ -56,17 +57,13 @@ export function inspectCertificate(der: Uint8Array, now: Date): Finding {
 /** @throws CaError `bad_csr`: not a CSR */
 export function inspectCsr(der: Uint8Array): Finding {
   const csr = readCsrDer(der)
-  let publicKey: PublicKey | undefined
-  const { text: key, problems } = keyOf(() => {
-    publicKey = readPublicKey(csr.publicKey)
-    return publicKey
-  })
+  const { text: key, key: publicKey, problems } = inspectKey(csr.publicKey)
   const scheme = signatureScheme(csr.signatureAlgorithm)
   if (!scheme) problems.push('it is signed with an algorithm that is not accepted here')
   else if (publicKey && !verifySignature(publicKey, csr.signatureAlgorithm, csr.signed, csr.signature))
     problems.push('its own signature does not verify')
   const { subject, names, ca } = readCsrAgain(der)
-  const asks = [subject && `the subject ${subject}`, ...names, ca && 'to be a CA'].filter(Boolean)
+  const asks = [subject && `the subject ${subject}`, ...names.map(asOpenSsl), ca && 'to be a CA'].filter(Boolean)
   return {
     kind: 'certificate request',
     title: 'certificate signing request',
@@ -121,14 +118,32 @@ function signedBy(certificate: Certificate, issuer: Certificate): boolean {
 }
 
 /** The key in words, and why it would not be certified. */
-function keyOf(read: () => PublicKey): { readonly text: string; readonly problems: string[] } {
+export function inspectKey(spki: Uint8Array): {
+  readonly text: string
+  readonly key: PublicKey | undefined
+  readonly problems: string[]
+} {
   try {
-    const key = read()
+    const key = readPublicKey(spki)
     const { modulusLength } = key.handle.asymmetricKeyDetails ?? {}
-    return { text: modulusLength === undefined ? key.algorithm.label : `RSA ${modulusLength}`, problems: [] }
+    return { text: modulusLength === undefined ? key.algorithm.label : `RSA ${modulusLength}`, key, problems: [] }
   } catch (error) {
     if (!(error instanceof CaError)) throw error
-    return { text: 'not accepted', problems: [error.message] }
+    return { text: kindOf(spki), key: undefined, problems: [error.message] }
+  }
+}
+
+/** A key that is not accepted, as far as anybody knows it. */
+function kindOf(spki: Uint8Array): string {
+  try {
+    const { asymmetricKeyType: type = '', asymmetricKeyDetails: details } = createPublicKey({
+      key: Buffer.from(spki),
+      format: 'der',
+      type: 'spki',
+    })
+    return [type.toUpperCase(), details?.modulusLength ?? details?.namedCurve].filter(Boolean).join(' ')
+  } catch {
+    return 'not readable'
   }
 }
 
@@ -137,7 +152,7 @@ function timeProblems(tbs: Tbs, now: Date): string[] {
   return [
     now < tbs.notBefore
       ? `it is not valid yet: it begins ${relativeInWords(tbs.notBefore, now)}`
-      : `it has ended ${relativeInWords(tbs.notAfter, now)}`,
+      : `it ${endInWords(tbs.notAfter, now)}`,
   ]
 }
 
@@ -172,6 +187,10 @@ function lineageFacts(value: Uint8Array, now: Date, problems: string[]): [string
     return []
   }
 }
+
+/** The second reader has words of its own for kinds of names. */
+const asOpenSsl = (name: string): string =>
+  name.replace(/^[a-z]+(?=:)/, (kind) => (kind === 'url' ? 'URI' : kind.toUpperCase()))
 
 function nameText(name: GeneralName): string {
   switch (name.kind) {
