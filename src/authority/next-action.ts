@@ -19,7 +19,7 @@ const RENEW_AT_REMAINING = 1 / 6
  */
 export function nextAction(set: AuthoritySet, holding: string | undefined, now: Date, policy: RotationPolicy): Action {
   const active = activeIssuing(set)
-  if (!active) return { kind: 'renew-issuing', because: 'there is no issuing authority' }
+  if (!active) return { kind: 'renew-issuing', because: 'there was no issuing authority' }
   // A key in memory ends with its process.
   if (active.id !== holding)
     return { kind: 'renew-issuing', because: 'the key of the last issuing authority ended with its process' }

@@ -22,14 +22,14 @@ const renewal = plus(NOW, 25 * DAY)
 test('makes an issuing authority where there is none', () => {
   expect(nextAction(aSet([rootOf(root)]), undefined, NOW, policy)).toEqual({
     kind: 'renew-issuing',
-    because: 'there is no issuing authority',
+    because: 'there was no issuing authority',
   })
 })
 
 test('makes an issuing authority where there is only an old one', () => {
   expect(nextAction(aSet([rootOf(root), issuingOf(issuing, { state: 'old' })]), holding(), NOW, policy)).toEqual({
     kind: 'renew-issuing',
-    because: 'there is no issuing authority',
+    because: 'there was no issuing authority',
   })
 })
 

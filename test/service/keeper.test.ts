@@ -116,7 +116,7 @@ describe('the rotator', () => {
     await world.clock.advance(MINUTE)
     await until('the loop renews', () => world.active.authority.id !== first)
     expect(eventsOf(world, 'authorityActivated').map(({ args }) => args[1])).toEqual([
-      'there is no issuing authority',
+      'there was no issuing authority',
       'less than a sixth of its life is left',
     ])
     stop.abort()

@@ -68,6 +68,7 @@ export const OPENAPI = {
             'application/json': { schema: { type: 'object' } },
             'application/x-pem-file': { schema: { type: 'string' } },
           }),
+          '429': problem,
         },
       },
     },
@@ -77,6 +78,7 @@ export const OPENAPI = {
         summary: 'Whether it can sign, and under which authorities',
         responses: {
           '200': answer('Now', { 'application/json': { schema: { $ref: '#/components/schemas/Status' } } }),
+          '429': problem,
         },
       },
     },
