@@ -30,12 +30,12 @@ const failure = (options: ConnectionOptions) =>
     ({ protocol, cipher }) => `connected with ${protocol} ${cipher}`,
     (error: NodeJS.ErrnoException) => error.code,
   )
-const only = (version: 'TLSv1.2' | 'TLSv1.3') => ({ minVersion: version, maxVersion: version })
+const atVersion = (version: 'TLSv1.2' | 'TLSv1.3') => ({ minVersion: version, maxVersion: version })
 const GET_STATUS = 'GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n'
 
 describe('the protocol version', () => {
   test.for(['TLSv1.2', 'TLSv1.3'] as const)('%s is spoken', async (version) => {
-    expect((await shake(only(version))).protocol).toBe(version)
+    expect((await shake(atVersion(version))).protocol).toBe(version)
   })
 
   test.for(['TLSv1', 'TLSv1.1'] as const)('%s is not', async (version) => {
@@ -56,7 +56,7 @@ describe('the key exchange', () => {
     ['P-256', 'prime256v1'],
     ['P-384', 'secp384r1'],
   ] as const)('with %s is taken', async ([group, name]) => {
-    expect((await shake({ ecdhCurve: group, ...only('TLSv1.3') })).group).toBe(name)
+    expect((await shake({ ecdhCurve: group, ...atVersion('TLSv1.3') })).group).toBe(name)
   })
 
   test('holds against quantum computers too, where the client leads with that', async () => {
@@ -65,13 +65,13 @@ describe('the key exchange', () => {
 
   // Before TLS 1.3 a client that can't P-256 can't check our certificate either.
   test.for(['X25519:P-256', 'P-256'])('with %s is taken in TLS 1.2', async (groups) => {
-    expect((await shake({ ecdhCurve: groups, ...only('TLSv1.2') })).protocol).toBe('TLSv1.2')
+    expect((await shake({ ecdhCurve: groups, ...atVersion('TLSv1.2') })).protocol).toBe('TLSv1.2')
   })
 
   test.for(['P-521', 'X448', 'ffdhe2048', 'ffdhe3072', 'SecP256r1MLKEM768', 'MLKEM768'])(
     'with nothing but %s is refused',
     async (group) => {
-      expect(await failure({ ecdhCurve: group, ...only('TLSv1.3') })).toMatch(/ALERT_HANDSHAKE_FAILURE/)
+      expect(await failure({ ecdhCurve: group, ...atVersion('TLSv1.3') })).toMatch(/ALERT_HANDSHAKE_FAILURE/)
     },
   )
 
@@ -86,7 +86,7 @@ describe('the cipher', () => {
   test.for(['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-AES256-GCM-SHA384', 'ECDHE-ECDSA-CHACHA20-POLY1305'])(
     '%s is taken in TLS 1.2',
     async (cipher) => {
-      expect((await shake({ ciphers: cipher, ...only('TLSv1.2') })).cipher).toBe(cipher)
+      expect((await shake({ ciphers: cipher, ...atVersion('TLSv1.2') })).cipher).toBe(cipher)
     },
   )
 
@@ -98,18 +98,20 @@ describe('the cipher', () => {
     'DHE-RSA-AES128-GCM-SHA256',
     'AECDH-AES128-SHA@SECLEVEL=0',
   ])('%s is refused', async (cipher) => {
-    expect(await failure({ ciphers: cipher, ...only('TLSv1.2') })).toMatch(/ALERT_HANDSHAKE_FAILURE/)
+    expect(await failure({ ciphers: cipher, ...atVersion('TLSv1.2') })).toMatch(/ALERT_HANDSHAKE_FAILURE/)
   })
 
   test.for(['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'])(
     '%s is taken in TLS 1.3',
     async (cipher) => {
-      expect((await shake({ ciphers: cipher, ...only('TLSv1.3') })).cipher).toBe(cipher)
+      expect((await shake({ ciphers: cipher, ...atVersion('TLSv1.3') })).cipher).toBe(cipher)
     },
   )
 
   test('TLS_AES_128_CCM_SHA256 is refused', async () => {
-    expect(await failure({ ciphers: 'TLS_AES_128_CCM_SHA256', ...only('TLSv1.3') })).toMatch(/ALERT_HANDSHAKE_FAILURE/)
+    expect(await failure({ ciphers: 'TLS_AES_128_CCM_SHA256', ...atVersion('TLSv1.3') })).toMatch(
+      /ALERT_HANDSHAKE_FAILURE/,
+    )
   })
 })
 
@@ -119,7 +121,7 @@ describe('a session', () => {
   )
 
   test.for(kinds)('of %s %s a client certificate is never resumed', async ([version, , certified]) => {
-    const options = { ...only(version), ...(certified && identity.tls) }
+    const options = { ...atVersion(version), ...(certified && identity.tls) }
     const first = await shake(options, GET_STATUS)
     const again = await shake({ ...options, ...(first.session && { session: first.session }) }, GET_STATUS)
     expect(again.reused).toBe(false)
@@ -141,7 +143,7 @@ describe('a session', () => {
   })
 
   test('is not renegotiated', async () => {
-    const socket = connect({ ...server.running.ca, ...server.trust, ...only('TLSv1.2') })
+    const socket = connect({ ...server.running.ca, ...server.trust, ...atVersion('TLSv1.2') })
     await once(socket, 'secureConnect')
     socket.on('error', () => undefined)
     const outcome = await new Promise((resolve) => {
