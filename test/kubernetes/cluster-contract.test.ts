@@ -1,6 +1,8 @@
+import { expect, test } from 'vitest'
 import { KubernetesApi } from '../../src/kubernetes/api.ts'
 import { KubernetesCluster } from '../../src/kubernetes/cluster.ts'
 import { TestCluster } from '../_support/a-ca.ts'
+import { NEVER } from '../_support/attested.ts'
 import { type ContractWorld, clusterContract } from '../_support/cluster-contract.ts'
 import { FakeApiServer, type FakePod } from '../_support/fake-api-server.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
@@ -18,7 +20,7 @@ const uids = () => {
   return () => `uid-${++last}`
 }
 
-clusterContract('the fake cluster of the unit tests', async (): Promise<ContractWorld> => {
+const theFake = async (): Promise<ContractWorld> => {
   const fake = new TestCluster()
   const uid = uids()
   const named = (name: string) => [...fake.pods.values()].find((pod) => pod.name === name)
@@ -49,9 +51,9 @@ clusterContract('the fake cluster of the unit tests', async (): Promise<Contract
     },
     [Symbol.asyncDispose]: async () => undefined,
   }
-})
+}
 
-clusterContract('the adapter of a Kubernetes API server', async (): Promise<ContractWorld> => {
+const theAdapter = async (): Promise<ContractWorld> => {
   const server = await FakeApiServer.start(new TokenSigner({ alg: 'ES256' }))
   const clock = new FakeClock()
   const api = new KubernetesApi(server.url, async () => ({ tls: { ca: server.ca }, headers: {} }), clock)
@@ -99,6 +101,29 @@ clusterContract('the adapter of a Kubernetes API server', async (): Promise<Cont
       await server.stop()
     },
   }
+}
+
+clusterContract('the fake cluster of the unit tests', theFake)
+clusterContract('the adapter of a Kubernetes API server', theAdapter)
+
+test('the fake gives the very answers of the adapter about the same cluster', async () => {
+  const answers = async (open: () => Promise<ContractWorld>) => {
+    await using world = await open()
+    const { reader } = world.cluster
+    await world.addAccount('cart')
+    await world.addPod({ name: 'cart-0', account: 'cart', node: 'node-1' })
+    await world.addPod({ name: 'cart-1', account: 'cart', node: 'node-1' })
+    await world.beginDeleting('cart-0')
+    await world.endPod('cart-1')
+    return [
+      await reader.readServiceAccountUid({ namespace: NAMESPACE, name: 'cart' }, NEVER),
+      await reader.readPod(NAMESPACE, 'cart-0', NEVER),
+      await reader.readPod(NAMESPACE, 'gone', NEVER),
+      await reader.podsOn('node-1', NAMESPACE, NEVER),
+      await reader.reviewToken('unknown', ['istio-ca'], NEVER).then(({ authenticated }) => authenticated),
+    ]
+  }
+  expect(await answers(theFake)).toEqual(await answers(theAdapter))
 })
 
 function running(kubernetes: KubernetesCluster) {
