@@ -1,6 +1,5 @@
 import { equalBytes } from '../core/bytes.ts'
 import { type Clock, plus } from '../core/clock.ts'
-import { MINUTE } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { type PublicKey, verifySignature } from '../keys/public-key.ts'
 import { type ServiceAccount, SpiffeId, serviceAccountOf } from '../spiffe/spiffe-id.ts'
@@ -9,13 +8,11 @@ import { type Certificate, isValidAt, readCertificate, urisOf } from '../x509/ce
 import { type Lineage, readLineage } from '../x509/lineage.ts'
 import { lint } from '../x509/lint.ts'
 import { OID } from '../x509/oids.ts'
+import { BACKDATE_MS } from '../x509/profiles.ts'
 import { attestedCaller, type Caller, type Claim, refused } from './caller.ts'
 import type { Cluster } from './cluster.ts'
 import { confirmAlive, isStanding } from './liveness.ts'
 import type { TokenPolicy } from './service-account-token.ts'
-
-/** How far back a certificate's notBefore may lie, for slow clocks. */
-const BACKDATE_MS = 2 * MINUTE
 
 /** Which keys may vouch for a client certificate right now. It answers by key; a name or a chain to a root is no reason. */
 export interface IssuingKeys {

@@ -1,17 +1,13 @@
 import { hex, shortId } from '../core/bytes.ts'
 import { type Clock, earlier, later, plus, wholeSecond } from '../core/clock.ts'
-import { MINUTE } from '../core/duration.ts'
 import type { RandomBytes } from '../core/random.ts'
 import type { Signer } from '../keys/private-key.ts'
 import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import { authorityName, EMPTY_NAME } from '../x509/name.ts'
-import { issuingExtensions, rootExtensions, servingExtensions } from '../x509/profiles.ts'
+import { BACKDATE_MS, issuingExtensions, rootExtensions, servingExtensions } from '../x509/profiles.ts'
 import { checkedTbs, serialNumber, signVerified } from './checked-signature.ts'
-
-/** Clocks behind ours may see a new authority at once. */
-const BACKDATE_MS = 2 * MINUTE
 
 /** Time and chance, as everything that makes a certificate needs them. */
 export type Making = { readonly clock: Clock; readonly random: RandomBytes }

@@ -10,11 +10,8 @@ import type { Entitlement } from '../policy/issuance-policy.ts'
 import { type Tbs, urisOf } from '../x509/certificate.ts'
 import { EMPTY_NAME } from '../x509/name.ts'
 import { certificatePem } from '../x509/pem.ts'
-import { svidExtensions } from '../x509/profiles.ts'
+import { BACKDATE_MS, svidExtensions } from '../x509/profiles.ts'
 import { checkedTbs, serialNumber, signChecked } from './checked-signature.ts'
-
-/** How far notBefore lies back, for clients whose clocks are behind ours. As istiod. */
-const BACKDATE_MS = 120 * SECOND
 
 /** A checked certificate that is not signed yet. Only `prepareSvid` makes one; only `issueSvid` redeems it, and only once. */
 class PreparedSvid {

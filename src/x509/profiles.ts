@@ -1,4 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net'
+import { MINUTE } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { boolean, contextTag, namedBits, octetString, oid, sequence, TAG, tlv } from './der.ts'
 import { type Lineage, writeLineage } from './lineage.ts'
@@ -6,6 +7,9 @@ import { KEY_USAGE, OID } from './oids.ts'
 
 /** The four shapes of certificate that Alcazar issues. Each has its golden file in test/golden and its rules in lint.ts. */
 export type ProfileName = 'svid' | 'serving' | 'issuing' | 'root'
+
+/** How far back notBefore lies, for clients whose clocks are behind ours; as istiod. */
+export const BACKDATE_MS = 2 * MINUTE
 
 /**
  * An X.509-SVID (X509-SVID §2): its one URI names the workload. keyEncipherment only for RSA keys, as RFC 8813 §3 wants; the

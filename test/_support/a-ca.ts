@@ -1,4 +1,4 @@
-import { attestation } from '../../src/attestation/attest.ts'
+import { type Attest, attestation } from '../../src/attestation/attest.ts'
 import type { Cluster, Pod, TokenReview } from '../../src/attestation/cluster.ts'
 import type { TokenPolicy } from '../../src/attestation/service-account-token.ts'
 import { TokenKeys } from '../../src/attestation/token-keys.ts'
@@ -140,16 +140,19 @@ export async function aCa(options: CaOptions = {}) {
     trustedNodeAccounts: options.trustedNodeAccounts ?? [],
     clock,
   })
-  const issueSvid = issuingSvids({
-    attest,
-    policy,
-    active: keeper.active,
-    isOurs: (key) => keeper.isOurs(key),
-    ledger,
-    events,
-    clock,
-    random,
-  })
+  /** The use case behind another attestation. */
+  const issuingBehind = (another: Attest) =>
+    issuingSvids({
+      attest: another,
+      policy,
+      active: keeper.active,
+      isOurs: (key) => keeper.isOurs(key),
+      ledger,
+      events,
+      clock,
+      random,
+    })
+  const issueSvid = issuingBehind(attest)
   const podToken = (namespace = 'shop', serviceAccount = 'cart', change: Record<string, unknown> = {}) => {
     const pod =
       [...cluster.pods.values()].find((one) => one.namespace === namespace && one.serviceAccount === serviceAccount) ??
@@ -175,6 +178,7 @@ export async function aCa(options: CaOptions = {}) {
     tokenPolicy,
     attest,
     issueSvid,
+    issuingBehind,
     podToken,
   }
 }

@@ -4,7 +4,6 @@ import { TokenKeys } from '../../src/attestation/token-keys.ts'
 import { HOUR, MINUTE } from '../../src/core/duration.ts'
 import { asObject, parseStrictJson } from '../../src/core/json.ts'
 import { DevCluster } from '../../src/service/dev-cluster.ts'
-import { issuingSvids } from '../../src/service/issue-svid.ts'
 import { readCertificate } from '../../src/x509/certificate.ts'
 import { OID } from '../../src/x509/oids.ts'
 import { aCa } from '../_support/a-ca.ts'
@@ -28,18 +27,7 @@ async function aDevServer() {
       clock: ca.clock,
     })
   const attest = attestWith('local')
-  const { keeper, policy, ledger, events, clock, random } = ca
-  const issueSvid = issuingSvids({
-    attest,
-    policy,
-    active: keeper.active,
-    isOurs: (key) => keeper.isOurs(key),
-    ledger,
-    events,
-    clock,
-    random,
-  })
-  return { ...ca, dev, attest, attestWith, issueSvid }
+  return { ...ca, dev, attest, attestWith, issueSvid: ca.issuingBehind(attest) }
 }
 
 const cart = { namespace: 'shop', name: 'cart' }
