@@ -1,7 +1,6 @@
-import { equalBytes } from '../core/bytes.ts'
 import { type Clock, plus } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
-import { type PublicKey, verifySignature } from '../keys/public-key.ts'
+import { isSignedBy, type PublicKey } from '../keys/public-key.ts'
 import { type ServiceAccount, SpiffeId, serviceAccountOf } from '../spiffe/spiffe-id.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import { type Certificate, isValidAt, readCertificate, urisOf } from '../x509/certificate.ts'
@@ -45,7 +44,7 @@ export async function attestClientCertificate(
   const candidates = issuers.mayVouch(tbs.issuer, now)
   if (candidates.length === 0)
     throw refused('unknown_issuer', 'the client certificate’s issuer is not an issuing authority that may vouch now')
-  if (!candidates.some((issuer) => signedBy(certificate, issuer)))
+  if (!candidates.some((issuer) => isSignedBy(certificate, issuer)))
     throw refused('unknown_issuer', 'the client certificate names our issuing authority but was not signed by its key')
   const account = accountOf(certificate, trustDomain)
   const lineage = lineageOf(certificate)
@@ -98,13 +97,6 @@ function parsed(der: Uint8Array): Certificate {
   } catch (cause) {
     throw refused('not_an_svid', 'the client certificate is unreadable', cause)
   }
-}
-
-function signedBy(certificate: Certificate, issuer: PublicKey): boolean {
-  return (
-    equalBytes(certificate.signatureAlgorithm, certificate.tbs.signatureAlgorithm) &&
-    verifySignature(issuer, certificate.signatureAlgorithm, certificate.tbs.bytes, certificate.signature)
-  )
 }
 
 function accountOf({ tbs }: Certificate, trustDomain: TrustDomain): ServiceAccount {

@@ -1,6 +1,6 @@
 import { equalBytes } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
-import { type PublicKey, verifySignature } from '../keys/public-key.ts'
+import { isSignedBy } from '../keys/public-key.ts'
 import { type Certificate, isSelfIssued, isValidAt } from '../x509/certificate.ts'
 import { KEY_USAGE, OID } from '../x509/oids.ts'
 import { publicKeyOf } from './authority.ts'
@@ -77,13 +77,6 @@ export function checkIssued(certificate: Certificate, issuer: Certificate, what:
     throw new CaError('invalid_argument', `${what} was issued by another key of the same name`)
   if (!isSignedBy(certificate, publicKeyOf(issuer)))
     throw new CaError('invalid_argument', `${what} was not signed by the key it should be`)
-}
-
-export function isSignedBy(certificate: Certificate, key: PublicKey): boolean {
-  return (
-    equalBytes(certificate.signatureAlgorithm, certificate.tbs.signatureAlgorithm) &&
-    verifySignature(key, certificate.signatureAlgorithm, certificate.tbs.bytes, certificate.signature)
-  )
 }
 
 /** May sign certificates that have `below` CA certificates between them and the leaf. @throws CaError `invalid_argument` */

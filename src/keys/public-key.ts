@@ -67,6 +67,22 @@ export function verifySignature(
   return verify(scheme.digest, signed, key.handle, signature)
 }
 
+/** The parts of a certificate that its signature is about. */
+export type SignedCertificate = {
+  readonly tbs: { readonly bytes: Uint8Array; readonly signatureAlgorithm: Uint8Array }
+  readonly signatureAlgorithm: Uint8Array
+  readonly signature: Uint8Array
+}
+
+/** Whether the key signed this certificate. Both of its fields must name the same algorithm (RFC 5280 §4.1.1.2). */
+export function isSignedBy(certificate: SignedCertificate, key: PublicKey): boolean {
+  const { tbs, signatureAlgorithm, signature } = certificate
+  return (
+    equalBytes(signatureAlgorithm, tbs.signatureAlgorithm) &&
+    verifySignature(key, signatureAlgorithm, tbs.bytes, signature)
+  )
+}
+
 /** The authority's id and its certificates' subject key identifier: RFC 7093 §2 method 1, 160 bits of SHA-256 over the key bits. */
 export function keyIdOf(spki: Uint8Array): Uint8Array {
   return hash('sha256', keyBitsOf(spki), 'buffer').subarray(0, 20)

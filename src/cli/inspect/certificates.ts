@@ -3,7 +3,7 @@ import { colonHex, equalBytes } from '../../core/bytes.ts'
 import { relativeInWords } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import { signatureScheme } from '../../keys/algorithms.ts'
-import { type PublicKey, readPublicKey, verifySignature } from '../../keys/public-key.ts'
+import { isSignedBy, type PublicKey, readPublicKey, verifySignature } from '../../keys/public-key.ts'
 import { SpiffeId } from '../../spiffe/spiffe-id.ts'
 import {
   type Certificate,
@@ -105,12 +105,7 @@ const bothRoots = (a: Certificate, b: Certificate): boolean => isSelfIssued(a.tb
 
 function signedBy(certificate: Certificate, issuer: Certificate): boolean {
   try {
-    return verifySignature(
-      readPublicKey(issuer.tbs.publicKey),
-      certificate.signatureAlgorithm,
-      certificate.tbs.bytes,
-      certificate.signature,
-    )
+    return isSignedBy(certificate, readPublicKey(issuer.tbs.publicKey))
   } catch (error) {
     if (error instanceof CaError) return false
     throw error
