@@ -6,6 +6,7 @@ import type { Asked, IssueSvid } from '../../service/issue-svid.ts'
 import type { Status } from '../../service/status.ts'
 import type { TrustBundle } from '../../spiffe/trust-bundle.ts'
 import { certificatePem } from '../../x509/pem.ts'
+import { type Crls, crlRoutes } from './crl-routes.ts'
 import type { HttpAnswer, HttpCall, Route } from './http.ts'
 import { OPENAPI } from './openapi.ts'
 
@@ -15,10 +16,12 @@ export type PublicUseCases = {
   readonly issueSvid: IssueSvid
   readonly bundle: () => TrustBundle
   readonly status: () => Promise<Status>
+  /** Where CRLs are signed. */
+  readonly crls?: Crls
 }
 
 /** The HTTPS API, for those who prefer JSON to gRPC. */
-export function publicRoutes({ issueSvid, bundle, status }: PublicUseCases): readonly Route[] {
+export function publicRoutes({ issueSvid, bundle, status, crls }: PublicUseCases): readonly Route[] {
   return [
     {
       method: 'POST',
@@ -69,6 +72,7 @@ export function publicRoutes({ issueSvid, bundle, status }: PublicUseCases): rea
       },
     },
     { method: 'GET', path: '/v1/openapi.json', handle: async () => json(OPENAPI) },
+    ...(crls ? crlRoutes(crls) : []),
   ]
 }
 
