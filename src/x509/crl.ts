@@ -87,7 +87,9 @@ export function readCrl(der: Uint8Array): Crl {
 }
 
 /** The three parts of a CRL. @throws CaError `invalid_argument` */
-export function splitCrl(der: Uint8Array): Pick<Crl, 'signatureAlgorithm' | 'signature'> & { readonly tbs: Uint8Array } {
+export function splitCrl(
+  der: Uint8Array,
+): Pick<Crl, 'signatureAlgorithm' | 'signature'> & { readonly tbs: Uint8Array } {
   const [tbs, algorithm, signature, ...more] = childrenOf(readDer(der, TAG.sequence))
   if (more.length > 0) throw refuse('with more fields than RFC 5280 has')
   return {
@@ -241,9 +243,7 @@ export function writeTbsCrl(fields: TbsCrlFields): Uint8Array {
 
 function writeEntry({ serial, revokedAt, reason }: CrlEntry): Uint8Array {
   const number = unsignedInteger(Buffer.from(serial, 'hex'))
-  return reason
-    ? sequence(number, time(revokedAt), REASON_EXTENSIONS[reason])
-    : sequence(number, time(revokedAt))
+  return reason ? sequence(number, time(revokedAt), REASON_EXTENSIONS[reason]) : sequence(number, time(revokedAt))
 }
 
 const REASON_EXTENSIONS = Object.fromEntries(

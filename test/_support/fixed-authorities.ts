@@ -5,6 +5,7 @@ import type { Clock } from '../../src/core/clock.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import type { RandomBytes } from '../../src/core/random.ts'
 import { makeIssuing, makeRoot, makeServing, type Parent } from '../../src/issuance/ca-certificates.ts'
+import { makeCrl } from '../../src/issuance/crl.ts'
 import { prepareSvid } from '../../src/issuance/svid.ts'
 import type { PublicKey } from '../../src/keys/public-key.ts'
 import { serviceAccountId } from '../../src/spiffe/spiffe-id.ts'
@@ -39,6 +40,20 @@ export async function fixedTbs() {
       making,
     ),
   )
+  const crl = await asked(issuingSigner, () =>
+    makeCrl(
+      underIssuing,
+      {
+        number: 3n,
+        nextUpdate: 'with its authority',
+        entries: [
+          { serial: '00f3a1', revokedAt: new Date('2029-12-31T12:00:00Z'), reason: undefined },
+          { serial: '41'.repeat(16), revokedAt: new Date('2029-12-31T13:00:00Z'), reason: 'keyCompromise' },
+        ],
+      },
+      making,
+    ),
+  )
   const active = activeWith(underRoot, underIssuing)
   const svid = (key: PublicKey, lineage?: Lineage): Uint8Array => {
     const caller = attestedCaller({
@@ -55,6 +70,7 @@ export async function fixedTbs() {
     root,
     issuing,
     serving,
+    crl,
     svid: svid(workload),
     svidWithRsaKey: svid(fixedPublicKey('rsaWorkload')),
     svidWithLineage: svid(workload, {

@@ -2,7 +2,7 @@ import { CaError } from '../../core/errors.ts'
 import { crlPem } from '../../x509/pem.ts'
 import type { Route } from './http.ts'
 
-/** The whole set, as verifiers need it: each CRL with its authority's id. Empty where not every CRL can be had. */
+/** Every CRL signed here, with its authority’s id. Where a CA above is not ours, verifiers need that one’s besides. */
 export type Crls = () => readonly { readonly id: string; readonly der: Uint8Array }[]
 
 const PEM = 'application/x-pem-file'

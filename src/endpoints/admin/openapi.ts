@@ -85,7 +85,7 @@ export const OPENAPI = {
     '/crl': {
       get: {
         operationId: 'getCrls',
-        summary: 'The CRLs of all authorities: verifiers that check revocation want one for every link of a chain',
+        summary: 'Every CRL signed here; verifiers that check revocation want one for each link of a chain',
         responses: {
           '200': answer('PEM, one X509 CRL an authority', { 'application/x-pem-file': { schema: { type: 'string' } } }),
           '404': problem,
