@@ -48,7 +48,10 @@ export function withRevocation(revocations: readonly Revocation[], revocation: R
 const isSerial = (serial: string): boolean =>
   serial.length <= 40 && /^(?:0[1-9a-f]|[1-7][0-9a-f]|00[89a-f][0-9a-f])(?:[0-9a-f]{2})*$/.test(serial)
 
-/** Without those whose certificates have ended, also for a verifier whose clock is as far behind as we allow for. */
+/**
+ * Without those whose certificates have ended, also for a verifier whose clock is as far behind as we allow for. RFC 5280 §3.3 would have each
+ * on one more scheduled CRL after that; there is no schedule here, and who asks for a CRL judges the certificate's end as well.
+ */
 export function withoutEndedRevocations(revocations: readonly Revocation[], now: Date): readonly Revocation[] {
   const left = revocations.filter(({ until }) => now <= plus(until, BACKDATE_MS))
   return left.length === revocations.length ? revocations : left

@@ -225,7 +225,8 @@ export function longSequence(parts: readonly Uint8Array[]): Uint8Array {
   for (const part of parts) length += part.length
   if (length <= 0xffff) return tlv(TAG.sequence, Buffer.concat(parts, length))
   if (length > 0xffffff) throw new CaError('internal', 'a DER value of 16 MiB or more')
-  return Buffer.concat([Uint8Array.of(TAG.sequence, 0x83, length >> 16, (length >> 8) & 0xff, length & 0xff), ...parts])
+  // Each element keeps the low eight bits of what it is given.
+  return Buffer.concat([Uint8Array.of(TAG.sequence, 0x83, length >> 16, length >> 8, length), ...parts])
 }
 
 export const sequence = (...parts: readonly Uint8Array[]): Uint8Array => tlv(TAG.sequence, ...parts)

@@ -181,6 +181,28 @@ describe('other verifiers', async () => {
     expect(verify(...crls)).toEqual(['OK', 'certificate revoked'])
   })
 
+  testWithOpenssl('OpenSSL takes a chain by way of a cross-certificate with the CRLs of both roots', async () => {
+    const old = await odd('old root', 'itself')
+    const young = await odd('new root', 'itself')
+    const cross = await odd('new root', old, { key: young.key, pathLength: 1 })
+    const under = await odd('issuing', young, { pathLength: 0 })
+    const svid = await odd('leaf', under, { ca: false, keyUsage: [KEY_USAGE.digitalSignature] })
+    const crls = [await crlOf(under), await crlOf(young), await crlOf(old)]
+    const said = (...given: Uint8Array[]) =>
+      opensslVerify(
+        [svid.certificate.der],
+        [under.certificate.der, cross.certificate.der],
+        [old.certificate.der],
+        NOW,
+        given,
+      )
+    expect(said(...crls)).toEqual(['OK'])
+    expect(said(...crls.slice(0, 2))).toEqual(['unable to get certificate CRL'])
+    expect(said(...crls.slice(1))).toEqual(['unable to get certificate CRL'])
+    const crossRevoked = await crlOf(old, cross.certificate.tbs.serial)
+    expect(said(...crls.slice(0, 2), crossRevoked)).toEqual(['certificate revoked'])
+  })
+
   testWithOpenssl('OpenSSL refuses all that a revoked issuing authority signed', async () => {
     const crls = [await crlOf(issuing), await crlOf(root, issuing.certificate.tbs.serial)]
     expect(verify(...crls)).toEqual(['certificate revoked', 'certificate revoked'])
