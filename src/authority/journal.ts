@@ -3,7 +3,18 @@ import { CaError } from '../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../core/json.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
 import { readCertificate } from '../x509/certificate.ts'
-import { AUTHORITY_STATES, type Authority, type AuthoritySet, KEY_HOMES, ORIGINS, publicKeyOf } from './authority.ts'
+import {
+  AUTHORITY_STATES,
+  type Authority,
+  type AuthoritySet,
+  type CrossCertificate,
+  type Forgotten,
+  KEY_HOMES,
+  ORIGINS,
+  publicKeyOf,
+  type Rotation,
+  type Taint,
+} from './authority.ts'
 
 /** The durable state of all authorities. Whoever changes it says which revision it has seen. */
 export interface Journal {
@@ -26,7 +37,7 @@ export class JournalInDoubt extends Error {
 }
 
 /** The journal's text format. A newer one gets a greater number, and this program then refuses to touch it. */
-const FORMAT = 1
+const FORMAT = 2
 
 /** The journal as text: JSON, with a digest over its body so that damage is noticed and never guessed at. */
 export function printJournal(revision: number, set: AuthoritySet): string {
@@ -44,6 +55,25 @@ export function printJournal(revision: number, set: AuthoritySet): string {
       createdAt: authority.createdAt.toISOString(),
       certificate: base64(authority.certificate.der),
       intermediates: authority.intermediates.map((one) => base64(one.der)),
+      ...(authority.role === 'root'
+        ? {
+            bundledSince: authority.bundledSince,
+            cross: authority.cross.map(({ by, certificate }) => ({ by, certificate: base64(certificate.der) })),
+          }
+        : { root: authority.root }),
+      ...(authority.taint && {
+        taint: {
+          at: authority.taint.at.toISOString(),
+          because: authority.taint.because,
+          leavesAt: authority.taint.leavesAt.toISOString(),
+        },
+      }),
+    })),
+    ...(set.rotation && { rotation: { ...set.rotation, since: set.rotation.since.toISOString() } }),
+    forgotten: set.forgotten.map(({ workload, at, until }) => ({
+      workload,
+      at: at.toISOString(),
+      until: until.toISOString(),
     })),
   }
   return `${JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body }, null, 2)}\n`
@@ -69,7 +99,9 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
         trustDomain: TrustDomain.parse(string(body.trustDomain)),
         origin: oneOf(ORIGINS, body.origin),
         bundleSequence: number(body.bundleSequence),
-        authorities: list(body.authorities).map(readAuthority),
+        authorities: list(body.authorities).map((one) => readAuthority(one, number(body.bundleSequence))),
+        rotation: body.rotation === undefined ? undefined : readRotation(body.rotation),
+        forgotten: body.forgotten === undefined ? [] : list(body.forgotten).map(readForgotten),
       },
     }
   } catch (error) {
@@ -78,19 +110,50 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
   }
 }
 
-function readAuthority(json: Json): Authority {
+/** What format 1 did not have yet: nobody is known to hold a bundle before this one, and nothing is known of the root above. */
+function readAuthority(json: Json, bundleSequence: number): Authority {
   const record = asObject(json) ?? {}
+  const role = oneOf(['root', 'issuing'], record.role)
   const certificate = readCertificate(Buffer.from(string(record.certificate), 'base64'))
   return {
     id: string(record.id),
-    role: oneOf(['root', 'issuing'], record.role),
+    role,
     state: oneOf(AUTHORITY_STATES, record.state),
     key: oneOf(KEY_HOMES, record.key),
     createdAt: date(record.createdAt),
     certificate,
     publicKey: publicKeyOf(certificate),
     intermediates: list(record.intermediates).map((one) => readCertificate(Buffer.from(string(one), 'base64'))),
+    root: record.root === undefined ? undefined : string(record.root),
+    cross: record.cross === undefined ? [] : list(record.cross).map(readCross),
+    bundledSince: role === 'issuing' ? 0 : record.bundledSince === undefined ? bundleSequence : number(record.bundledSince),
+    taint: record.taint === undefined ? undefined : readTaint(record.taint),
   }
+}
+
+function readCross(json: Json): CrossCertificate {
+  const { by, certificate } = asObject(json) ?? {}
+  return { by: string(by), certificate: readCertificate(Buffer.from(string(certificate), 'base64')) }
+}
+
+function readTaint(json: Json): Taint {
+  const { at, because, leavesAt } = asObject(json) ?? {}
+  return { at: date(at), because: string(because), leavesAt: date(leavesAt) }
+}
+
+function readRotation(json: Json): Rotation {
+  const { to, since, by, because } = asObject(json) ?? {}
+  return {
+    to: to === undefined ? undefined : string(to),
+    since: date(since),
+    by: oneOf(['admin', 'clock'], by),
+    because: string(because),
+  }
+}
+
+function readForgotten(json: Json): Forgotten {
+  const { workload, at, until } = asObject(json) ?? {}
+  return { workload: string(workload), at: date(at), until: date(until) }
 }
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
