@@ -26,8 +26,14 @@ export type Authority = {
   readonly key: KeyHome
   /** The CA certificates between this one and a root, nearest first; empty for a root and for what a root signed itself. */
   readonly intermediates: readonly Certificate[]
+  /** Of an issuing authority: the id of the root it was made under. Records from before this was kept have none. */
+  readonly root: string | undefined
+  /** Of a root: its key certified by older roots, whose ids stand beside. Never in a bundle. */
+  readonly cross: readonly CrossCertificate[]
   readonly createdAt: Date
 }
+
+export type CrossCertificate = { readonly by: string; readonly certificate: Certificate }
 
 /** All authorities of one trust domain, as the journal holds them. Frozen: a change is another set. */
 export type AuthoritySet = {
@@ -45,11 +51,13 @@ export type Origin = (typeof ORIGINS)[number]
 /** A record for a certificate: id and public key follow from it. */
 export function authorityOf(
   certificate: Certificate,
-  details: Pick<Authority, 'role' | 'state' | 'key'> & { readonly intermediates?: readonly Certificate[] },
+  details: Pick<Authority, 'role' | 'state' | 'key'> & Partial<Pick<Authority, 'intermediates' | 'root' | 'cross'>>,
   createdAt: Date,
 ): Authority {
   return {
     intermediates: [],
+    root: undefined,
+    cross: [],
     ...details,
     id: hex(keyIdOf(certificate.tbs.publicKey)),
     certificate,
@@ -131,9 +139,9 @@ export function withPluggedRoots(
     const known = set.authorities.find(
       (other) => other.role === 'root' && equalBytes(other.certificate.der, root.certificate.der),
     )
-    const createdAt = known?.createdAt ?? root.createdAt
-    if (equalBytes(root.certificate.der, active.certificate.der)) return { ...root, createdAt, state: 'active' }
-    return { ...root, createdAt, state: known?.state === 'active' || known?.state === 'old' ? 'old' : 'prepared' }
+    const kept = { ...root, createdAt: known?.createdAt ?? root.createdAt, cross: known?.cross ?? root.cross }
+    if (equalBytes(root.certificate.der, active.certificate.der)) return { ...kept, state: 'active' }
+    return { ...kept, state: known?.state === 'active' || known?.state === 'old' ? 'old' : 'prepared' }
   }
   return {
     ...set,

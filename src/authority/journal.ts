@@ -2,8 +2,16 @@ import { sha256Hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../core/json.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
-import { readCertificate } from '../x509/certificate.ts'
-import { AUTHORITY_STATES, type Authority, type AuthoritySet, KEY_HOMES, ORIGINS, publicKeyOf } from './authority.ts'
+import { type Certificate, readCertificate } from '../x509/certificate.ts'
+import {
+  AUTHORITY_STATES,
+  type Authority,
+  type AuthoritySet,
+  type CrossCertificate,
+  KEY_HOMES,
+  ORIGINS,
+  publicKeyOf,
+} from './authority.ts'
 
 /** The durable state of all authorities. Whoever changes it says which revision it has seen. */
 export interface Journal {
@@ -44,6 +52,10 @@ export function printJournal(revision: number, set: AuthoritySet): string {
       createdAt: authority.createdAt.toISOString(),
       certificate: base64(authority.certificate.der),
       intermediates: authority.intermediates.map((one) => base64(one.der)),
+      ...(authority.root !== undefined && { root: authority.root }),
+      ...(authority.cross.length > 0 && {
+        cross: authority.cross.map(({ by, certificate }) => ({ by, certificate: base64(certificate.der) })),
+      }),
     })),
   }
   return `${JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body }, null, 2)}\n`
@@ -80,7 +92,7 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
 
 function readAuthority(json: Json): Authority {
   const record = asObject(json) ?? {}
-  const certificate = readCertificate(Buffer.from(string(record.certificate), 'base64'))
+  const certificate = readBase64(record.certificate)
   return {
     id: string(record.id),
     role: oneOf(['root', 'issuing'], record.role),
@@ -89,9 +101,19 @@ function readAuthority(json: Json): Authority {
     createdAt: date(record.createdAt),
     certificate,
     publicKey: publicKeyOf(certificate),
-    intermediates: list(record.intermediates).map((one) => readCertificate(Buffer.from(string(one), 'base64'))),
+    intermediates: list(record.intermediates).map(readBase64),
+    // These two came later: a journal without them is whole.
+    root: record.root === undefined ? undefined : string(record.root),
+    cross: record.cross === undefined ? [] : list(record.cross).map(readCross),
   }
 }
+
+function readCross(json: Json): CrossCertificate {
+  const record = asObject(json) ?? {}
+  return { by: string(record.by), certificate: readBase64(record.certificate) }
+}
+
+const readBase64 = (value: Json | undefined): Certificate => readCertificate(Buffer.from(string(value), 'base64'))
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
 

@@ -160,7 +160,9 @@ export class Keeper implements IssuingKeys {
       const next = withPluggedRoots(this.#set, roots, root, ({ certificate, intermediates }) =>
         leadsTo([certificate, ...intermediates], ca.roots, later(clock.now(), certificate.tbs.notBefore)),
       )
-      const successor = ca.maySignCas ? await this.#makeIssuing(ca, stepsOf(ca)) : this.#pluggedIssuing(ca)
+      const successor = ca.maySignCas
+        ? await this.#makeIssuing(ca, stepsOf(ca), root.id)
+        : this.#pluggedIssuing(ca, root.id)
       const published = next.bundleSequence !== this.#set.bundleSequence || before.length === 0
       // All in one write: there is no moment at which what signs doesn't lead to what is published.
       await this.#activate(next, successor)
@@ -236,28 +238,32 @@ export class Keeper implements IssuingKeys {
     if (action.kind === 'wait') return
     if (!this.#parent) throw new CaError('not_ready', 'there is no root to sign an issuing authority')
     const steps = this.#source.kind === 'plugged-in' ? stepsOf(this.#source.ca) : []
-    const successor = await this.#makeIssuing(this.#parent, steps)
+    const successor = await this.#makeIssuing(this.#parent, steps, activeRoot(this.#set)?.id)
     await this.#activate(this.#set, successor)
     this.#parts.events.authorityActivated(successor.authority, action.because)
     await this.#record('issuing authority activated', successor.authority, action.because)
   }
 
-  async #makeIssuing(parent: Parent, intermediates: readonly Certificate[]): Promise<Successor> {
+  async #makeIssuing(
+    parent: Parent,
+    intermediates: readonly Certificate[],
+    root: string | undefined,
+  ): Promise<Successor> {
     const { trustDomain, issuing, clock } = this.#parts
     const key = await PrivateKey.generate(issuing.algorithm)
     const certificate = await makeIssuing(trustDomain, key.publicKey, parent, issuing.lifetimeMs, this.#parts)
     const authority = authorityOf(
       certificate,
-      { role: 'issuing', state: 'active', key: 'memory', intermediates },
+      { role: 'issuing', state: 'active', key: 'memory', intermediates, root },
       clock.now(),
     )
     return { authority, signer: key }
   }
 
-  #pluggedIssuing({ certificate, intermediates, signer }: PluggedCa): Successor {
+  #pluggedIssuing({ certificate, intermediates, signer }: PluggedCa, root: string): Successor {
     const authority = authorityOf(
       certificate,
-      { role: 'issuing', state: 'active', key: 'plugged-in', intermediates },
+      { role: 'issuing', state: 'active', key: 'plugged-in', intermediates, root },
       this.#parts.clock.now(),
     )
     return { authority, signer }
