@@ -165,7 +165,12 @@ export function withPluggedRoots(
       (other) => other.role === 'root' && equalBytes(other.certificate.der, root.certificate.der),
     )
     const bundledSince = known && known.state !== 'revoked' ? known.bundledSince : bundleSequence
-    const same = { ...root, bundledSince, createdAt: known?.createdAt ?? root.createdAt }
+    const same = {
+      ...root,
+      bundledSince,
+      createdAt: known?.createdAt ?? root.createdAt,
+      cross: known?.cross ?? root.cross,
+    }
     if (equalBytes(root.certificate.der, active.certificate.der)) return { ...same, state: 'active' }
     return { ...same, state: known?.state === 'active' || known?.state === 'old' ? 'old' : 'prepared' }
   }

@@ -2,7 +2,7 @@ import { sha256Hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../core/json.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
-import { readCertificate } from '../x509/certificate.ts'
+import { type Certificate, readCertificate } from '../x509/certificate.ts'
 import {
   AUTHORITY_STATES,
   type Authority,
@@ -15,6 +15,7 @@ import {
   type Rotation,
   type Taint,
 } from './authority.ts'
+import { rootAbove } from './root-above.ts'
 
 /** The durable state of all authorities. Whoever changes it says which revision it has seen. */
 export interface Journal {
@@ -93,28 +94,36 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
         `the journal has format ${body.format}, and this version knows ${FORMAT}: it was written by a newer Alcazar; run that one`,
       )
     if (sha256Hex(JSON.stringify(body)) !== outer.digest) throw damaged('its digest does not fit')
-    return {
-      revision: number(body.revision),
-      set: {
-        trustDomain: TrustDomain.parse(string(body.trustDomain)),
-        origin: oneOf(ORIGINS, body.origin),
-        bundleSequence: number(body.bundleSequence),
-        authorities: list(body.authorities).map((one) => readAuthority(one, number(body.bundleSequence))),
-        rotation: body.rotation === undefined ? undefined : readRotation(body.rotation),
-        forgotten: body.forgotten === undefined ? [] : list(body.forgotten).map(readForgotten),
-      },
+    const set: AuthoritySet = {
+      trustDomain: TrustDomain.parse(string(body.trustDomain)),
+      origin: oneOf(ORIGINS, body.origin),
+      bundleSequence: number(body.bundleSequence),
+      authorities: list(body.authorities).map((one) => readAuthority(one, number(body.bundleSequence))),
+      rotation: body.rotation === undefined ? undefined : readRotation(body.rotation),
+      forgotten: body.forgotten === undefined ? [] : list(body.forgotten).map(readForgotten),
     }
+    return { revision: number(body.revision), set: withKnownRoots(set) }
   } catch (error) {
     if (error instanceof CaError && error.code === 'invalid_argument') throw damaged(error.message, error)
     throw error
   }
 }
 
-/** What format 1 did not have yet: nobody is known to hold a bundle before this one, and nothing is known of the root above. */
+/** Format 1 did not say under which root an issuing authority was made: its path does. */
+function withKnownRoots(set: AuthoritySet): AuthoritySet {
+  return {
+    ...set,
+    authorities: set.authorities.map((one) =>
+      one.role === 'issuing' && one.root === undefined ? { ...one, root: rootAbove(set, one)?.id } : one,
+    ),
+  }
+}
+
+/** Of format 1 nobody is known to hold a bundle before the last one. */
 function readAuthority(json: Json, bundleSequence: number): Authority {
   const record = asObject(json) ?? {}
   const role = oneOf(['root', 'issuing'], record.role)
-  const certificate = readCertificate(Buffer.from(string(record.certificate), 'base64'))
+  const certificate = readBase64(record.certificate)
   return {
     id: string(record.id),
     role,
@@ -123,7 +132,7 @@ function readAuthority(json: Json, bundleSequence: number): Authority {
     createdAt: date(record.createdAt),
     certificate,
     publicKey: publicKeyOf(certificate),
-    intermediates: list(record.intermediates).map((one) => readCertificate(Buffer.from(string(one), 'base64'))),
+    intermediates: list(record.intermediates).map(readBase64),
     root: record.root === undefined ? undefined : string(record.root),
     cross: record.cross === undefined ? [] : list(record.cross).map(readCross),
     bundledSince: role === 'issuing' ? 0 : record.bundledSince === undefined ? bundleSequence : number(record.bundledSince),
@@ -133,7 +142,7 @@ function readAuthority(json: Json, bundleSequence: number): Authority {
 
 function readCross(json: Json): CrossCertificate {
   const { by, certificate } = asObject(json) ?? {}
-  return { by: string(by), certificate: readCertificate(Buffer.from(string(certificate), 'base64')) }
+  return { by: string(by), certificate: readBase64(certificate) }
 }
 
 function readTaint(json: Json): Taint {
@@ -155,6 +164,8 @@ function readForgotten(json: Json): Forgotten {
   const { workload, at, until } = asObject(json) ?? {}
   return { workload: string(workload), at: date(at), until: date(until) }
 }
+
+const readBase64 = (value: Json | undefined): Certificate => readCertificate(Buffer.from(string(value), 'base64'))
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
 
