@@ -102,7 +102,7 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
       rotation: body.rotation === undefined ? undefined : readRotation(body.rotation),
       forgotten: body.forgotten === undefined ? [] : list(body.forgotten).map(readForgotten),
     }
-    return { revision: number(body.revision), set: withKnownRoots(set) }
+    return { revision: number(body.revision), set: body.format === 1 ? withKnownRoots(set) : set }
   } catch (error) {
     if (error instanceof CaError && error.code === 'invalid_argument') throw damaged(error.message, error)
     throw error

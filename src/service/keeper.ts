@@ -8,6 +8,7 @@ import {
   bundledRoots,
   emptySet,
   mayVouch,
+  type Origin,
   withoutEnded,
 } from '../authority/authority.ts'
 import type { Evidence } from '../authority/gate.ts'
@@ -67,6 +68,14 @@ export type Change = {
   readonly parentOf: (root: Authority) => Promise<OpenParent>
   readonly makeIssuing: (root: Authority, parent: OpenParent) => Promise<Successor>
   readonly record: (what: AuthorityRecord['what'], authority: Authority, detail: string) => Promise<void>
+}
+
+/** What is said to a server of another kind than the one that made the state, dev mode aside. */
+const ELSEWHERE: Readonly<Record<Origin, string>> = {
+  dev: 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it; choose another with --state-directory',
+  own: 'this state directory has a root of its own; leave out pluggedCa and name by keys.passphraseFile or keys.wrappingKeyFile what its key is sealed with, or choose another with --state-directory',
+  'plugged-in':
+    'this state directory was made with a plugged-in CA and has no root of its own; name that CA by pluggedCa, or choose another with --state-directory',
 }
 
 /** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */
@@ -208,7 +217,7 @@ export class Keeper implements IssuingKeys {
     const certificate = await makeRoot(trustDomain, key, source.root.lifetimeMs, parts)
     const root = authorityOf(
       certificate,
-      { role: 'root', state: 'active', key: store.home, bundledSince: empty.bundleSequence },
+      { role: 'root', state: 'active', key: store.newKeyHome, bundledSince: empty.bundleSequence },
       clock.now(),
     )
     const set = { ...empty, authorities: [root] }
@@ -225,11 +234,7 @@ export class Keeper implements IssuingKeys {
         'wrong_state',
         source.kind === 'dev'
           ? 'this state directory was not made by dev mode, and dev mode leaves it alone; choose another with --state-directory'
-          : this.#set.origin === 'dev'
-            ? 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it; choose another with --state-directory'
-            : this.#set.origin === 'plugged-in'
-              ? 'this state directory belongs to a plugged-in CA; name it with --plugged-ca, or choose another with --state-directory'
-              : 'this state directory has a root of its own; leave out --plugged-ca, or choose another with --state-directory',
+          : ELSEWHERE[this.#set.origin],
       )
     if (!this.#set.trustDomain.equals(trustDomain))
       throw new CaError(

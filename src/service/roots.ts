@@ -274,7 +274,7 @@ export class Roots {
         if (!(error instanceof CaError) || error.code !== 'wrong_state') throw error
       }
     }
-    return authorityOf(certificate, { role: 'root', state: 'prepared', key: store.home, cross }, clock.now())
+    return authorityOf(certificate, { role: 'root', state: 'prepared', key: store.newKeyHome, cross }, clock.now())
   }
 
   async #activate(
