@@ -11,8 +11,11 @@ import type { Certificate } from '../x509/certificate.ts'
 export const AUTHORITY_STATES = ['prepared', 'active', 'old', 'tainted', 'revoked'] as const
 export type AuthorityState = (typeof AUTHORITY_STATES)[number]
 
-/** Where an authority's private key is: in this process only, in a file of the state directory, in the plugged-in CA's files, or not ours. */
-export const KEY_HOMES = ['memory', 'file', 'plugged-in', 'elsewhere'] as const
+/**
+ * Where an authority's private key is: in this process only, in a file of the state directory in the clear or sealed, in a PKCS#11 token, in the
+ * plugged-in CA's files, or not ours.
+ */
+export const KEY_HOMES = ['memory', 'file', 'sealed', 'pkcs11', 'plugged-in', 'elsewhere'] as const
 export type KeyHome = (typeof KEY_HOMES)[number]
 
 /** A signing key with its CA certificate and a state. */
@@ -39,7 +42,7 @@ export type AuthoritySet = {
   readonly authorities: readonly Authority[]
 }
 
-export const ORIGINS = ['dev', 'plugged-in'] as const
+export const ORIGINS = ['dev', 'own', 'plugged-in'] as const
 export type Origin = (typeof ORIGINS)[number]
 
 /** A record for a certificate: id and public key follow from it. */
