@@ -32,9 +32,9 @@ import type { Certificate } from '../x509/certificate.ts'
 import type { Events } from './events.ts'
 import type { AuthorityStore } from './ports.ts'
 
-/** Where the root of trust comes from: made and kept here (dev mode), or plugged in by an admin. */
+/** Where the root of trust comes from: made and kept here (in dev mode in the clear), or plugged in by an admin. */
 export type RootSource =
-  | { readonly kind: 'dev'; readonly root: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number } }
+  | { readonly kind: 'dev' | 'own'; readonly root: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number } }
   | { readonly kind: 'plugged-in'; readonly ca: PluggedCa }
 
 export type KeeperParts = Making & {
@@ -47,6 +47,14 @@ export type KeeperParts = Making & {
 }
 
 type Successor = { readonly authority: Authority; readonly signer: Signer }
+
+/** What is said to a server of another kind than the one that made the state, dev mode aside. */
+const ELSEWHERE: Readonly<Record<Origin, string>> = {
+  dev: 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it; choose another with --state-directory',
+  own: 'this state directory has a root of its own; leave out pluggedCa and name by keys.passphraseFile or keys.wrappingKeyFile what its key is sealed with, or choose another with --state-directory',
+  'plugged-in':
+    'this state directory was made with a plugged-in CA and has no root of its own; name that CA by pluggedCa, or choose another with --state-directory',
+}
 
 /** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */
 const LOOK_EVERY_MS = MINUTE
@@ -186,12 +194,12 @@ export class Keeper implements IssuingKeys {
     const { store, trustDomain, source, clock } = parts
     const empty = (origin: Origin): AuthoritySet => ({ trustDomain, origin, bundleSequence: 1, authorities: [] })
     if (source.kind === 'plugged-in')
-      return new Keeper(parts, await store.begin(empty('plugged-in'), undefined), empty('plugged-in'))
-    const key = await PrivateKey.generate(source.root.algorithm)
-    const certificate = await makeRoot(trustDomain, key, source.root.lifetimeMs, parts)
-    const root = authorityOf(certificate, { role: 'root', state: 'active', key: 'file' }, clock.now())
-    const set = { ...empty('dev'), authorities: [root] }
-    const keeper = new Keeper(parts, await store.begin(set, key), set)
+      return new Keeper(parts, await store.begin(empty('plugged-in')), empty('plugged-in'))
+    const signer = await store.newRootKey(source.root.algorithm)
+    const certificate = await makeRoot(trustDomain, signer, source.root.lifetimeMs, parts)
+    const root = authorityOf(certificate, { role: 'root', state: 'active', key: store.newKeyHome }, clock.now())
+    const set = { ...empty(source.kind), authorities: [root] }
+    const keeper = new Keeper(parts, await store.begin(set), set)
     await keeper.#record('root made', root, `ends ${certificate.tbs.notAfter.toISOString()}`)
     parts.events.bundlePublished(bundleOf(set), [root])
     return keeper
@@ -204,7 +212,7 @@ export class Keeper implements IssuingKeys {
         'wrong_state',
         source.kind === 'dev'
           ? 'this state directory was not made by dev mode, and dev mode leaves it alone; choose another with --state-directory'
-          : 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it; choose another with --state-directory',
+          : ELSEWHERE[this.#set.origin],
       )
     if (!this.#set.trustDomain.equals(trustDomain))
       throw new CaError(
@@ -220,7 +228,7 @@ export class Keeper implements IssuingKeys {
         'wrong_state',
         'the journal has no active root; put back a copy that has one, or choose another state directory with --state-directory',
       )
-    const signer = await this.#parts.store.rootKey(root.id)
+    const signer = await this.#parts.store.rootKey(root.id, root.key)
     if (!equalBytes(signer.publicKey.spki, root.publicKey.spki))
       throw new CaError(
         'wrong_state',

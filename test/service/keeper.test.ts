@@ -246,15 +246,15 @@ describe('a start is refused', () => {
   test('where the root’s key is missing, and no new root is made', async () => {
     const world = new World()
     await world.start()
-    world.store.key = undefined
+    world.store.keys.clear()
     await refused(world, {}, 'wrong_state', /the root’s key is missing/)
     expect(world.ledger.of('authority').filter(({ what }) => what === 'root made')).toHaveLength(1)
   })
 
   test('where the key is another root’s', async () => {
     const world = new World()
-    await world.start()
-    world.store.key = await PrivateKey.generate(keyAlgorithm('ecdsa-p256'))
+    const { set } = await world.start()
+    world.store.keys.set(activeRoot(set)?.id as string, await PrivateKey.generate(keyAlgorithm('ecdsa-p256')))
     await refused(
       world,
       {},
