@@ -88,7 +88,8 @@ export function emptySet(trustDomain: TrustDomain, origin: Origin): AuthoritySet
 /** A record for a certificate: id and public key follow from it. */
 export function authorityOf(
   certificate: Certificate,
-  details: Pick<Authority, 'role' | 'state' | 'key'> & Partial<Pick<Authority, 'intermediates' | 'root' | 'cross' | 'bundledSince'>>,
+  details: Pick<Authority, 'role' | 'state' | 'key'> &
+    Partial<Pick<Authority, 'intermediates' | 'root' | 'cross' | 'bundledSince'>>,
   createdAt: Date,
 ): Authority {
   return {

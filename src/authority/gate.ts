@@ -57,7 +57,12 @@ export type Gate = {
  *
  * unused: no certificate it may hold stands on the root, and all came with a bundle that has the root that signs now.
  */
-export function gate(set: AuthoritySet, authority: Authority, condition: Condition | undefined, evidence: Evidence): Gate {
+export function gate(
+  set: AuthoritySet,
+  authority: Authority,
+  condition: Condition | undefined,
+  evidence: Evidence,
+): Gate {
   const ask = condition === undefined ? undefined : questionOf(set, authority, condition)
   const blockers: Blocker[] = []
   let live = 0

@@ -135,7 +135,8 @@ function readAuthority(json: Json, bundleSequence: number): Authority {
     intermediates: list(record.intermediates).map(readBase64),
     root: record.root === undefined ? undefined : string(record.root),
     cross: record.cross === undefined ? [] : list(record.cross).map(readCross),
-    bundledSince: role === 'issuing' ? 0 : record.bundledSince === undefined ? bundleSequence : number(record.bundledSince),
+    bundledSince:
+      role === 'issuing' ? 0 : record.bundledSince === undefined ? bundleSequence : number(record.bundledSince),
     taint: record.taint === undefined ? undefined : readTaint(record.taint),
   }
 }

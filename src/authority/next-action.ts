@@ -91,7 +91,10 @@ function rootAction(set: AuthoritySet, evidence: Evidence, now: Date, policy: Ro
   const busy = set.authorities.some(({ role, state }) => role === 'root' && (state === 'prepared' || state === 'old'))
   if (busy) return undefined
   if (now < due) return { kind: 'wait', until: due }
-  return { kind: 'begin-rotation', because: `root ${shortId(active.id)} ends at ${active.certificate.tbs.notAfter.toISOString()}` }
+  return {
+    kind: 'begin-rotation',
+    because: `root ${shortId(active.id)} ends at ${active.certificate.tbs.notAfter.toISOString()}`,
+  }
 }
 
 /** Tainted roots leave by themselves, and in a rotation the old ones: at the gate, the tainted ones at the latest when it was said. */
@@ -126,7 +129,13 @@ function activation(
   // Whoever does not know the new root yet follows the cross-certificate; nobody follows a root that has ended.
   if (now >= deadline && to.cross.some(({ by }) => by === active.id))
     return { kind: 'activate-root', root: to, because: `root ${shortId(active.id)} is about to end`, deadline: true }
-  return { kind: 'wait', until: [found.until, deadline].filter((one) => one !== undefined && one > now).reduce((a, b) => earlier(a as Date, b as Date), plus(now, DAY)) as Date, for: found }
+  return {
+    kind: 'wait',
+    until: [found.until, deadline]
+      .filter((one) => one !== undefined && one > now)
+      .reduce((a, b) => earlier(a as Date, b as Date), plus(now, DAY)) as Date,
+    for: found,
+  }
 }
 
 /** When an authority's successor is due. */

@@ -139,12 +139,18 @@ const standsOn = (issuing: Authority, root: Authority): boolean => root.role ===
 export function authorityByPrefix(set: AuthoritySet, given: string, role?: Authority['role']): Authority {
   const wanted = given.replaceAll(/[\s:]/g, '').toLowerCase()
   if (!/^[0-9a-f]{4,40}$/.test(wanted))
-    throw new CaError('invalid_argument', `not an authority’s id: ${JSON.stringify(given.slice(0, 60))}; write at least its first four hex digits`)
+    throw new CaError(
+      'invalid_argument',
+      `not an authority’s id: ${JSON.stringify(given.slice(0, 60))}; write at least its first four hex digits`,
+    )
   const found = set.authorities.filter((one) => one.id.startsWith(wanted) && (role === undefined || one.role === role))
   const [only, ...more] = found
   if (!only) throw new CaError('not_found', `no ${role ?? 'authority'} has an id that begins with ${wanted}`)
   if (more.length > 0)
-    throw new CaError('invalid_argument', `${found.length} begin with ${wanted}: ${found.map(({ id }) => shortId(id)).join(', ')}; write more digits`)
+    throw new CaError(
+      'invalid_argument',
+      `${found.length} begin with ${wanted}: ${found.map(({ id }) => shortId(id)).join(', ')}; write more digits`,
+    )
   return only
 }
 

@@ -35,7 +35,11 @@ function refusal(gate: Gate, what: string, more: string, now: Date): string {
     `Not yet: ${blockers.length} of ${gate.live} live workloads are in the way if you ${what} now${incomplete === undefined ? '' : ` (and there may be more: ${incomplete})`}.`,
     ...table(named, now),
     ...(left > 0 ? [`  … ${left} more: ${more}`] : []),
-    ...(until ? [`Safe at the latest in ${durationInWords(until.getTime() - now.getTime())}, when their certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME`] : []),
+    ...(until
+      ? [
+          `Safe at the latest in ${durationInWords(until.getTime() - now.getTime())}, when their certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME`,
+        ]
+      : []),
   ].join('\n')
 }
 

@@ -53,11 +53,7 @@ export async function takePluggedCa(
   if (published)
     for (const one of bundledRoots(next))
       await change.record('bundle published', one, `bundle ${next.bundleSequence}, ${one.state}`)
-  await change.record(
-    'plugged-in CA taken',
-    root,
-    `signs ${ca.maySignCas ? 'issuing authorities' : 'leaves itself'}`,
-  )
+  await change.record('plugged-in CA taken', root, `signs ${ca.maySignCas ? 'issuing authorities' : 'leaves itself'}`)
   await change.record('issuing authority activated', successor.authority, because)
 }
 

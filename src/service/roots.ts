@@ -92,7 +92,13 @@ export class Roots {
       const root = id === undefined ? theOne(change.set, 'prepared') : authorityByPrefix(change.set, id, 'root')
       transitionFor(root, 'activate')
       const found = gate(change.set, root, 'trusted', this.#parts.evidence())
-      checkGate(found, `activate root ${shortId(root.id)}`, 'alcazar workloads --lagging', force, this.#parts.clock.now())
+      checkGate(
+        found,
+        `activate root ${shortId(root.id)}`,
+        'alcazar workloads --lagging',
+        force,
+        this.#parts.clock.now(),
+      )
       await this.#activate(change, root, 'activate', describe(wish, found, force))
       return root
     })
@@ -119,7 +125,13 @@ export class Roots {
       if (!before)
         throw new CaError('wrong_state', 'there is nothing to take back: no root is prepared, and none waits to leave')
       const found = gate(set, before, 'trusted', this.#parts.evidence())
-      checkGate(found, `go back to root ${shortId(before.id)}`, 'alcazar workloads --lagging', force, this.#parts.clock.now())
+      checkGate(
+        found,
+        `go back to root ${shortId(before.id)}`,
+        'alcazar workloads --lagging',
+        force,
+        this.#parts.clock.now(),
+      )
       // The one that signed until now leaves when nothing stands on it any more.
       const rotation: Rotation = { to: before.id, since: this.#parts.clock.now(), ...checked(wish) }
       await this.#activate(change, before, 'rollback', describe(wish, found, force), rotation)
@@ -171,7 +183,13 @@ export class Roots {
         const found = gate(next, incoming, 'trusted', evidence())
         // Who has not heard of the successor follows its cross-certificate, until the compromised root leaves.
         if (incoming.cross.every(({ by }) => by !== target.id))
-          checkGate(found, `let root ${shortId(root.id)} sign at once`, 'alcazar workloads --lagging', force, clock.now())
+          checkGate(
+            found,
+            `let root ${shortId(root.id)} sign at once`,
+            'alcazar workloads --lagging',
+            force,
+            clock.now(),
+          )
         successor = await change.makeIssuing(incoming, await change.parentOf(incoming))
         await this.#prove(next, incoming, successor)
         next = withActiveRoot(next, incoming, 'activate', successor.authority)
@@ -204,7 +222,11 @@ export class Roots {
       const at = this.#parts.clock.now()
       const forgotten = [...set.forgotten.filter((one) => one.workload !== workload), { workload, at, until }]
       await change.commit({ ...set, forgotten })
-      await change.record('workload forgotten', activeRoot(set) as Authority, `${workload}, by the ${wish.by}: ${checked(wish).because}`)
+      await change.record(
+        'workload forgotten',
+        activeRoot(set) as Authority,
+        `${workload}, by the ${wish.by}: ${checked(wish).because}`,
+      )
     })
   }
 
@@ -268,7 +290,10 @@ export class Roots {
     for (const other of bundledRoots(change.set)) {
       if (other.key === 'elsewhere') continue
       try {
-        cross.push({ by: other.id, certificate: await makeCross(certificate, await change.parentOf(other), this.#parts) })
+        cross.push({
+          by: other.id,
+          certificate: await makeCross(certificate, await change.parentOf(other), this.#parts),
+        })
       } catch (error) {
         // A root that allows nothing below its issuing authorities: then only proof opens the gate.
         if (!(error instanceof CaError) || error.code !== 'wrong_state') throw error
@@ -299,8 +324,7 @@ export class Roots {
     await proveSigning(parent, authority.intermediates, [root.certificate], this.#parts)
     for (const { by, certificate } of root.cross) {
       const old = set.authorities.find(({ id, role, state }) => id === by && role === 'root' && state !== 'revoked')
-      if (old)
-        await proveSigning(parent, [...authority.intermediates, certificate], [old.certificate], this.#parts)
+      if (old) await proveSigning(parent, [...authority.intermediates, certificate], [old.certificate], this.#parts)
     }
   }
 
@@ -313,7 +337,14 @@ export class Roots {
     await change.record(
       'root revoked',
       root,
-      `bundle ${next.bundleSequence}: ${because}${broken && broken.blockers.length > 0 ? `; cut off: ${broken.blockers.slice(0, 20).map(({ workload }) => workload).join(', ')}${broken.blockers.length > 20 ? ` and ${broken.blockers.length - 20} more` : ''}` : ''}`,
+      `bundle ${next.bundleSequence}: ${because}${
+        broken && broken.blockers.length > 0
+          ? `; cut off: ${broken.blockers
+              .slice(0, 20)
+              .map(({ workload }) => workload)
+              .join(', ')}${broken.blockers.length > 20 ? ` and ${broken.blockers.length - 20} more` : ''}`
+          : ''
+      }`,
     )
   }
 
@@ -330,11 +361,16 @@ function notOurs(): CaError {
 }
 
 function theOne(set: AuthoritySet, state: 'prepared' | 'old'): Authority {
-  const found = bundledRoots(set).filter((root) => root.state === state || (state === 'old' && root.state === 'tainted'))
+  const found = bundledRoots(set).filter(
+    (root) => root.state === state || (state === 'old' && root.state === 'tainted'),
+  )
   const [only, ...more] = found
   if (!only) throw new CaError('wrong_state', `no root is ${state}; alcazar root status shows what there is`)
   if (more.length > 0)
-    throw new CaError('invalid_argument', `several roots are ${state}: ${found.map(({ id }) => shortId(id)).join(', ')}; name one`)
+    throw new CaError(
+      'invalid_argument',
+      `several roots are ${state}: ${found.map(({ id }) => shortId(id)).join(', ')}; name one`,
+    )
   return only
 }
 
@@ -347,6 +383,7 @@ function checked(wish: Wish): Wish {
 /** A step in the ledger's words; going through a closed gate is said. */
 function describe(wish: Wish, found: Gate, force: Force | undefined): string {
   const { by, because } = checked(wish)
-  const forced = force && !found.open ? `; FORCED, breaking ${found.blockers.length} of ${found.live} live workloads` : ''
+  const forced =
+    force && !found.open ? `; FORCED, breaking ${found.blockers.length} of ${found.live} live workloads` : ''
   return `by the ${by}: ${because}${forced}`
 }

@@ -21,21 +21,23 @@ const holding = () => issuingOf(issuing).id
 const renewal = plus(NOW, 25 * DAY)
 
 test('makes an issuing authority where there is none', () => {
-  expect(nextAction(aSet([rootOf(root)]), NO_EVIDENCE, undefined, NOW, policy)).toEqual({
+  expect(nextAction(aSet([rootOf(root)]), undefined, NO_EVIDENCE, NOW, policy)).toEqual({
     kind: 'renew-issuing',
     because: 'there was no issuing authority',
   })
 })
 
 test('makes an issuing authority where there is only an old one', () => {
-  expect(nextAction(aSet([rootOf(root), issuingOf(issuing, { state: 'old' })]), holding(), NO_EVIDENCE, NOW, policy)).toEqual({
+  expect(
+    nextAction(aSet([rootOf(root), issuingOf(issuing, { state: 'old' })]), holding(), NO_EVIDENCE, NOW, policy),
+  ).toEqual({
     kind: 'renew-issuing',
     because: 'there was no issuing authority',
   })
 })
 
 test('makes another after a restart, because the key ended with its process', () => {
-  expect(nextAction(set(), NO_EVIDENCE, undefined, NOW, policy)).toEqual({
+  expect(nextAction(set(), undefined, NO_EVIDENCE, NOW, policy)).toEqual({
     kind: 'renew-issuing',
     because: 'the key of the last issuing authority ended with its process',
   })
@@ -74,7 +76,13 @@ test('does not renew again and again what its root caps to the same end', async 
     await odd('capped', ending, { pathLength: 0, notBefore: NOW, notAfter: plus(NOW, 30 * DAY) }),
   )
   expect(
-    nextAction(aSet([rootOf(ending), capped], { origin: 'plugged-in' }), capped.id, NO_EVIDENCE, plus(NOW, 29 * DAY), policy),
+    nextAction(
+      aSet([rootOf(ending), capped], { origin: 'plugged-in' }),
+      capped.id,
+      NO_EVIDENCE,
+      plus(NOW, 29 * DAY),
+      policy,
+    ),
   ).toEqual({
     kind: 'wait',
     until: plus(NOW, 30 * DAY + 1000),
@@ -101,5 +109,7 @@ test('waits where no root is there to sign a successor', () => {
 
 test('replaces an authority that is not valid yet because the clock was set back', () => {
   // Its root began a day earlier, so a successor that is valid now can be made, while this one signs nothing for hours.
-  expect(nextAction(set(), holding(), NO_EVIDENCE, plus(NOW, -10 * MINUTE), policy)).toMatchObject({ kind: 'renew-issuing' })
+  expect(nextAction(set(), holding(), NO_EVIDENCE, plus(NOW, -10 * MINUTE), policy)).toMatchObject({
+    kind: 'renew-issuing',
+  })
 })

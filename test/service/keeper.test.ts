@@ -3,7 +3,7 @@ import { activeIssuing, activeRoot } from '../../src/authority/authority.ts'
 import { printJournal } from '../../src/authority/journal.ts'
 import { equalBytes } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
-import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
+import { DAY, MINUTE } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PrivateKey, type Signer } from '../../src/keys/private-key.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
@@ -242,9 +242,8 @@ describe('a start is refused', () => {
 
   test('where the key is another root’s', async () => {
     const world = new World()
-    await world.start()
-    const [id = ''] = world.store.keys.keys()
-    world.store.keys.set(id, await PrivateKey.generate(keyAlgorithm('ecdsa-p256')))
+    const { set } = await world.start()
+    world.store.keys.set(activeRoot(set)?.id as string, await PrivateKey.generate(keyAlgorithm('ecdsa-p256')))
     await refused(
       world,
       {},
