@@ -234,10 +234,10 @@ const damages: readonly {
     what: 'a journal of a newer version',
     harm: (state) => {
       const { body } = JSON.parse(readFileSync(journalOf(state), 'utf8')) as { body: object }
-      const newer = { ...body, format: 2 }
+      const newer = { ...body, format: 3 }
       writeFileSync(journalOf(state), JSON.stringify({ digest: sha256Hex(JSON.stringify(newer)), body: newer }))
     },
-    says: /format 2, and this version knows 1: it was written by a newer Alcazar; run that one/,
+    says: /format 3, and this version knows 2: it was written by a newer Alcazar; run that one/,
   },
   {
     what: 'a folder in the journal’s place',
