@@ -1,12 +1,13 @@
 import { equalBytes, hex } from '../core/bytes.ts'
 import { plus, wholeSecond } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
-import { isSignedBy, keyIdOf } from '../keys/public-key.ts'
+import { keyIdOf } from '../keys/public-key.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import { type Crl, type CrlEntry, MAX_CRL_ENTRIES } from '../x509/crl.ts'
 import { KEY_USAGE } from '../x509/oids.ts'
 import { BACKDATE_MS } from '../x509/profiles.ts'
 import type { Authority, AuthoritySet } from './authority.ts'
+import { rootAbove } from './root-above.ts'
 
 /** A certificate that was taken back: renewed no more, and on its issuer's CRL. */
 export type Revocation = {
@@ -98,7 +99,7 @@ export function reachOf(
   if (authority.state === 'revoked')
     return { kind: 'renewal alone', because: 'its issuing authority is revoked, and with it all that it signed' }
   const above = aboveOf(authority, set)
-  if (!above) return { kind: 'renewal alone', because: 'what signed its issuing authority is not in the journal' }
+  if (!above) return { kind: 'renewal alone', because: 'the root of its issuing authority is in no bundle any more' }
   const id = hex(keyIdOf(above.tbs.publicKey))
   if (!signsCrls(above, id, holds))
     return { kind: 'renewal alone', because: 'what signed its issuing authority can’t sign a CRL here' }
@@ -116,11 +117,10 @@ export function reachOf(
   }
 }
 
-/** The CA certificate that signed an issuing authority's. */
-function aboveOf({ certificate, intermediates }: Authority, set: AuthoritySet): Certificate | undefined {
-  const isAbove = (other: Pick<Authority, 'certificate' | 'publicKey'>) =>
-    equalBytes(other.certificate.tbs.subject, certificate.tbs.issuer) && isSignedBy(certificate, other.publicKey)
-  return intermediates[0] ?? set.authorities.find((other) => other.role === 'root' && isAbove(other))?.certificate
+/** The CA certificate that signed an issuing authority's, as long as what it signs is trusted. */
+function aboveOf(issuing: Authority, set: AuthoritySet): Certificate | undefined {
+  const root = rootAbove(set, issuing)
+  return root && root.state !== 'revoked' ? (issuing.intermediates[0] ?? root.certificate) : undefined
 }
 
 const signsCrls = ({ tbs }: Certificate, id: string, holds: (id: string) => boolean): boolean =>

@@ -196,7 +196,12 @@ describe('with a root, an issuing authority that signs and one whose key is gone
       [
         'the root is gone from the journal',
         () => reach(idOf(gone), aSet([issuingOf(gone)])),
-        'what signed its issuing authority is not in the journal',
+        'the root of its issuing authority is in no bundle any more',
+      ],
+      [
+        'the root is revoked',
+        () => reach(idOf(gone), aSet([rootOf(root, { state: 'revoked' }), issuingOf(gone)])),
+        'the root of its issuing authority is in no bundle any more',
       ],
       [
         'the root’s key is elsewhere',

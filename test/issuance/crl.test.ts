@@ -1,6 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { hex } from '../../src/core/bytes.ts'
@@ -25,6 +24,7 @@ import { odd } from '../_support/odd-certificates.ts'
 import { openssl, testWithOpenssl } from '../_support/openssl-command.ts'
 import { opensslVerify } from '../_support/openssl-verify.ts'
 import type { TestCa } from '../_support/plugged-ca.ts'
+import { scratch } from '../_support/scratch.ts'
 
 const parentOf = ({ certificate, key }: TestCa) => ({ certificate, signer: key })
 const revoked = (serial: string, reason?: CrlEntry['reason']): CrlEntry => ({ serial, revokedAt: NOW, reason })
@@ -164,6 +164,20 @@ describe('is not made', async () => {
   })
 })
 
+/** `openssl verify` with a CRL asked for at every link of the chain. */
+function verifyWithCrls(
+  leaves: readonly Uint8Array[],
+  untrusted: readonly Uint8Array[],
+  root: Uint8Array,
+  crls: readonly Uint8Array[],
+  at = NOW,
+): string[] {
+  const directory = scratch()
+  const file = join(directory, 'crls.pem')
+  writeFileSync(file, crls.map(crlPem).join(''))
+  return opensslVerify(leaves, untrusted, [root], at, ['-crl_check_all', '-CRLfile', file])
+}
+
 describe('other verifiers', async () => {
   const { issuing, root, making, clock, random, active, trustDomain } = await anIssuer()
   const workload = await PrivateKey.generate(keyAlgorithm('ecdsa-p256'))
@@ -174,7 +188,7 @@ describe('other verifiers', async () => {
   const crlOf = async (ca: TestCa, ...serials: string[]) =>
     (await makeCrl(parentOf(ca), content({ entries: serials.map((serial) => revoked(serial)) }), making)).der
   const verify = (...crls: Uint8Array[]) =>
-    opensslVerify([good, bad], [issuing.certificate.der], [root.certificate.der], NOW, crls)
+    verifyWithCrls([good, bad], [issuing.certificate.der], root.certificate.der, crls)
 
   testWithOpenssl('OpenSSL takes a leaf and refuses a revoked one, with the CRLs of the whole chain', async () => {
     const crls = [await crlOf(issuing, serialOf(bad)), await crlOf(root)]
@@ -189,13 +203,7 @@ describe('other verifiers', async () => {
     const svid = await odd('leaf', under, { ca: false, keyUsage: [KEY_USAGE.digitalSignature] })
     const crls = [await crlOf(under), await crlOf(young), await crlOf(old)]
     const said = (...given: Uint8Array[]) =>
-      opensslVerify(
-        [svid.certificate.der],
-        [under.certificate.der, cross.certificate.der],
-        [old.certificate.der],
-        NOW,
-        given,
-      )
+      verifyWithCrls([svid.certificate.der], [under.certificate.der, cross.certificate.der], old.certificate.der, given)
     expect(said(...crls)).toEqual(['OK'])
     expect(said(...crls.slice(0, 2))).toEqual(['unable to get certificate CRL'])
     expect(said(...crls.slice(1))).toEqual(['unable to get certificate CRL'])
@@ -215,14 +223,10 @@ describe('other verifiers', async () => {
   })
 
   testWithOpenssl('OpenSSL takes a CRL to its end and not after', async () => {
-    const crls = [await crlOf(issuing), await crlOf(root)]
-    const at = (moment: Date) =>
-      opensslVerify([issuing.certificate.der], [], [root.certificate.der], moment, [crls[1] as Uint8Array])
-    expect(at(plus(NOW, 30 * DAY - MINUTE))).toEqual(['OK'])
-    const short = await makeCrl(parentOf(root), content({ nextUpdate: plus(NOW, DAY) }), making)
-    expect(
-      opensslVerify([issuing.certificate.der], [], [root.certificate.der], plus(NOW, 2 * DAY), [short.der]),
-    ).toEqual(['CRL has expired'])
+    const { der } = await makeCrl(parentOf(root), content({ nextUpdate: plus(NOW, DAY) }), making)
+    const at = (moment: Date) => verifyWithCrls([issuing.certificate.der], [], root.certificate.der, [der], moment)
+    expect(at(plus(NOW, DAY - MINUTE))).toEqual(['OK'])
+    expect(at(plus(NOW, DAY + MINUTE))).toEqual(['CRL has expired'])
   })
 
   testWithOpenssl('OpenSSL reads of a CRL what it says', async () => {
@@ -245,33 +249,29 @@ describe('other verifiers', async () => {
   testWithGo(
     'Go reads of a CRL what it says, and that its authority signed it',
     async () => {
-      const directory = mkdtempSync(join(tmpdir(), 'alcazar-go-crl-'))
-      try {
-        const program = join(directory, 'crl')
-        buildGo('go-crl', program)
-        const said = async (entries: readonly CrlEntry[], issuer: TestCa) => {
-          const crl = await makeCrl(parentOf(issuing), content({ entries, number: 300n }), making)
-          writeFileSync(join(directory, 'crl.der'), crl.der)
-          writeFileSync(join(directory, 'issuer.der'), issuer.certificate.der)
-          return execFileSync(program, [join(directory, 'crl.der'), join(directory, 'issuer.der')], {
-            encoding: 'utf8',
-            stdio: 'pipe',
-          })
-        }
-        const keyId = hex(issuing.certificate.tbs.subjectKeyId as Uint8Array)
-        const head = new RegExp(
-          `^number 300 of CN=issuing [0-9a-f ]{9},O=cluster.local, key ${keyId}, 2029-12-31T23:58:00Z to 2030-01-31T00:00:00Z\n`,
-        )
-        const full = await said([revoked('00ff'), revoked(serialOf(bad), 'keyCompromise')], issuing)
-        expect(full).toMatch(head)
-        expect(full.replace(head, '')).toBe(
-          `ff at 2030-01-01T00:00:00Z for 0\n${serialOf(bad)} at 2030-01-01T00:00:00Z for 1\n`,
-        )
-        expect((await said([], issuing)).replace(head, '')).toBe('')
-        await expect(said([], root)).rejects.toThrow(/verification (failure|error)/)
-      } finally {
-        rmSync(directory, { recursive: true, force: true })
+      const directory = scratch()
+      const program = join(directory, 'crl')
+      buildGo('go-crl', program)
+      const said = async (entries: readonly CrlEntry[], issuer: TestCa) => {
+        const crl = await makeCrl(parentOf(issuing), content({ entries, number: 300n }), making)
+        writeFileSync(join(directory, 'crl.der'), crl.der)
+        writeFileSync(join(directory, 'issuer.der'), issuer.certificate.der)
+        return execFileSync(program, [join(directory, 'crl.der'), join(directory, 'issuer.der')], {
+          encoding: 'utf8',
+          stdio: 'pipe',
+        })
       }
+      const keyId = hex(issuing.certificate.tbs.subjectKeyId as Uint8Array)
+      const head = new RegExp(
+        `^number 300 of CN=issuing [0-9a-f ]{9},O=cluster.local, key ${keyId}, 2029-12-31T23:58:00Z to 2030-01-31T00:00:00Z\n`,
+      )
+      const full = await said([revoked('00ff'), revoked(serialOf(bad), 'keyCompromise')], issuing)
+      expect(full).toMatch(head)
+      expect(full.replace(head, '')).toBe(
+        `ff at 2030-01-01T00:00:00Z for 0\n${serialOf(bad)} at 2030-01-01T00:00:00Z for 1\n`,
+      )
+      expect((await said([], issuing)).replace(head, '')).toBe('')
+      await expect(said([], root)).rejects.toThrow(/verification (failure|error)/)
     },
     300_000,
   )
@@ -279,25 +279,21 @@ describe('other verifiers', async () => {
   testWithOpenssl('OpenSSL finds of every kind of key that it signed its CRL, and that no other did', async () => {
     const knowsMlDsa = /ML-DSA/i.test(openssl(['list', '-signature-algorithms']))
     const rows = KEY_ALGORITHMS.filter(({ name }) => knowsMlDsa || !name.startsWith('ml-dsa'))
-    const directory = mkdtempSync(join(tmpdir(), 'alcazar-crl-'))
-    try {
-      const file = join(directory, 'ca.pem')
-      const said = async (algorithm: KeyAlgorithm, spoil: boolean) => {
-        const key = await PrivateKey.generate(algorithm)
-        const certificate = await makeRoot(trustDomain, key, DAY, making)
-        writeFileSync(file, certificatePem(certificate.der))
-        const make = (number: bigint) => makeCrl({ certificate, signer: key }, content({ number }), making)
-        const [one, other] = [await make(1n), await make(2n)]
-        const der = writeCrl((spoil ? other : one).tbs.bytes, one.signatureAlgorithm, one.signature)
-        return spawnSync('openssl', ['crl', '-verify', '-noout', '-CAfile', file], {
-          input: crlPem(der),
-          encoding: 'utf8',
-        }).stderr
-      }
-      for (const row of rows) expect(await said(row, false), row.name).toMatch(/^verify OK$/m)
-      expect(await said(keyAlgorithm('ecdsa-p256'), true)).toMatch(/^verify failure$/m)
-    } finally {
-      rmSync(directory, { recursive: true, force: true })
+    const directory = scratch()
+    const file = join(directory, 'ca.pem')
+    const said = async (algorithm: KeyAlgorithm, spoil: boolean) => {
+      const key = await PrivateKey.generate(algorithm)
+      const certificate = await makeRoot(trustDomain, key, DAY, making)
+      writeFileSync(file, certificatePem(certificate.der))
+      const make = (number: bigint) => makeCrl({ certificate, signer: key }, content({ number }), making)
+      const [one, other] = [await make(1n), await make(2n)]
+      const der = writeCrl((spoil ? other : one).tbs.bytes, one.signatureAlgorithm, one.signature)
+      return spawnSync('openssl', ['crl', '-verify', '-noout', '-CAfile', file], {
+        input: crlPem(der),
+        encoding: 'utf8',
+      }).stderr
     }
+    for (const row of rows) expect(await said(row, false), row.name).toMatch(/^verify OK$/m)
+    expect(await said(keyAlgorithm('ecdsa-p256'), true)).toMatch(/^verify failure$/m)
   })
 })
