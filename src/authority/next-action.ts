@@ -1,6 +1,7 @@
 import { shortId } from '../core/bytes.ts'
 import { earlier, later, plus } from '../core/clock.ts'
 import { DAY } from '../core/duration.ts'
+import type { Certificate } from '../x509/certificate.ts'
 import { type Authority, type AuthoritySet, activeIssuing, activeRoot } from './authority.ts'
 import { type Evidence, type Gate, gate } from './gate.ts'
 
@@ -56,11 +57,14 @@ function issuingAction(
   const active = activeIssuing(set)
   if (!active) return { kind: 'renew-issuing', because: 'there was no issuing authority' }
   // A key in memory ends with its process.
+  if (active.id !== holding && active.key !== 'memory')
+    return { kind: 'renew-issuing', because: 'its key is opened again after a restart' }
   if (active.id !== holding)
     return { kind: 'renew-issuing', because: 'the key of the last issuing authority ended with its process' }
   const { notBefore, notAfter } = active.certificate.tbs
   const above = windowAbove(set, active)
-  if (!above) return { kind: 'wait', until: plus(notAfter, 1000) }
+  // What signs leaves by a key that is kept was certified by others, who renew it.
+  if (!above || active.key !== 'memory') return { kind: 'wait', until: plus(notAfter, 1000) }
   if (now < notBefore && above.begin <= now)
     return { kind: 'renew-issuing', because: 'the clock was set back to before it' }
   const renewal = renewalOf(active)
@@ -86,6 +90,8 @@ function rootAction(set: AuthoritySet, evidence: Evidence, now: Date, policy: Ro
     return leaving ?? { kind: 'end-rotation' }
   }
   if (leaving) return leaving
+  // A root that somebody keeps elsewhere on purpose is theirs to replace; an imported one is only here for as long as it must be.
+  if (active.key === 'elsewhere' && !active.wasInTheClear) return undefined
   const due = rootDueAt(active, policy)
   // One rotation at a time.
   const busy = set.authorities.some(({ role, state }) => role === 'root' && (state === 'prepared' || state === 'old'))
@@ -140,30 +146,39 @@ function activation(
 
 /** When an authority's successor is due. */
 export function renewalOf(authority: Authority): Date {
-  const { notBefore, notAfter } = authority.certificate.tbs
-  const life = notAfter.getTime() - notBefore.getTime()
-  return new Date(notAfter.getTime() - life * RENEW_AT_REMAINING)
+  const { begin, end } = lifeOf(authority)
+  return new Date(end.getTime() - (end.getTime() - begin.getTime()) * RENEW_AT_REMAINING)
 }
 
 /** When a root's replacement begins by itself. */
 export function rootDueAt(root: Authority, policy: Pick<RotationPolicy, 'rootDueBeforeMs'>): Date {
-  return later(renewalOf(root), plus(root.certificate.tbs.notAfter, -policy.rootDueBeforeMs))
+  return later(renewalOf(root), plus(lifeOf(root).end, -policy.rootDueBeforeMs))
 }
 
 /** From when on a closed gate holds up the clock no longer. */
 export function deadlineOf(root: Authority): Date {
-  const { notBefore, notAfter } = root.certificate.tbs
-  const life = notAfter.getTime() - notBefore.getTime()
-  return new Date(notAfter.getTime() - Math.min(life * DEADLINE_AT_REMAINING, DEADLINE_BEFORE_MS))
+  const { begin, end } = lifeOf(root)
+  const life = end.getTime() - begin.getTime()
+  return new Date(end.getTime() - Math.min(life * DEADLINE_AT_REMAINING, DEADLINE_BEFORE_MS))
+}
+
+/** When an authority can sign: a root with an online CA only while that one can. */
+function lifeOf({ certificate, online }: Authority): Window {
+  return windowOf([certificate, ...(online ? [online.certificate, ...online.intermediates] : [])])
 }
 
 /** When all that stands above an issuing authority is valid; nothing if there is no root. */
-function windowAbove(set: AuthoritySet, { intermediates }: Authority): { begin: Date; end: Date } | undefined {
+function windowAbove(set: AuthoritySet, { intermediates }: Authority): Window | undefined {
   const root = activeRoot(set)?.certificate
-  if (!root) return undefined
-  const { notBefore, notAfter } = root.tbs
-  return intermediates.reduce(
-    ({ begin, end }, { tbs }) => ({ begin: later(begin, tbs.notBefore), end: earlier(end, tbs.notAfter) }),
-    { begin: notBefore, end: notAfter },
-  )
+  return root && windowOf([root, ...intermediates])
+}
+
+type Window = { readonly begin: Date; readonly end: Date }
+
+/** When all of them are valid. */
+function windowOf(certificates: readonly Certificate[]): Window {
+  return {
+    begin: certificates.map(({ tbs }) => tbs.notBefore).reduce(later),
+    end: certificates.map(({ tbs }) => tbs.notAfter).reduce(earlier),
+  }
 }

@@ -23,6 +23,8 @@ export type CliEnv = {
   readonly out: Output
   readonly err: Output
   readonly readStdin: () => Promise<Uint8Array>
+  /** Asks a person and gives what was typed, without the end of the line; nothing where stdin is no terminal. */
+  readonly ask: ((question: string) => Promise<string>) | undefined
   readonly environment: NodeJS.ProcessEnv
   readonly clock: Clock
   readonly random: RandomBytes

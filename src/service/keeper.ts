@@ -16,12 +16,12 @@ import { JournalInDoubt } from '../authority/journal.ts'
 import { type Action, nextAction, type RotationPolicy } from '../authority/next-action.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import { withActive } from '../authority/transitions.ts'
-import { equalBytes, shortId } from '../core/bytes.ts'
+import { equalBytes } from '../core/bytes.ts'
 import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { Latest } from '../core/latest.ts'
-import { type Making, makeIssuing, makeRoot, type Parent } from '../issuance/ca-certificates.ts'
+import { type Making, makeIssuing, makeRoot } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
 import type { KeyAlgorithm } from '../keys/algorithms.ts'
 import { PrivateKey, type Signer } from '../keys/private-key.ts'
@@ -29,6 +29,8 @@ import type { PublicKey } from '../keys/public-key.ts'
 import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Events } from './events.ts'
+import { OfflineRoots } from './offline-roots.ts'
+import { leafSigner, type OpenParent, Parents } from './parents.ts'
 import { pluggedParent, takePluggedCa } from './plug-in.ts'
 import type { AuthorityStore } from './ports.ts'
 import { Roots } from './roots.ts'
@@ -52,9 +54,6 @@ export type KeeperParts = Making & {
 
 /** An authority whose key this process holds. */
 export type Successor = { readonly authority: Authority; readonly signer: Signer }
-
-/** What signs issuing authorities under a root, with what stands between the two. */
-export type OpenParent = Parent & { readonly intermediates: readonly Authority['certificate'][] }
 
 /** One change of the authorities, while it runs: no other runs beside it. */
 export type Change = {
@@ -91,10 +90,11 @@ export class Keeper implements IssuingKeys {
   readonly active = new Latest<ActiveAuthority>()
   /** The admin's verbs, and what the clock does with roots. */
   readonly roots: Roots
+  /** Roots whose keys are elsewhere, and what signs for them here. */
+  readonly offline: OfflineRoots
   readonly #parts: KeeperParts
   #source: RootSource
-  /** Root keys that were opened, by id. */
-  readonly #opened = new Map<string, Signer>()
+  readonly #parents: Parents
   #set: AuthoritySet
   #revision: number
   #holding: Successor | undefined
@@ -106,7 +106,9 @@ export class Keeper implements IssuingKeys {
     this.#source = parts.source
     this.#revision = revision
     this.#set = set
+    this.#parents = new Parents(parts.store)
     this.roots = new Roots(this, parts)
+    this.offline = new OfflineRoots(this, parts)
   }
 
   /**
@@ -143,11 +145,12 @@ export class Keeper implements IssuingKeys {
       .map((authority) => authority.publicKey)
   }
 
-  /** Whether some authority of ours, of whatever state, has that key, or a plugged-in CA above one. */
+  /** Whether some authority of ours, of whatever state, has that key, or a CA between it and its root. */
   isOurs(key: PublicKey): boolean {
-    return this.#set.authorities.some(
-      ({ publicKey, intermediates }) =>
-        equalBytes(publicKey.spki, key.spki) || intermediates.some(({ tbs }) => equalBytes(tbs.publicKey, key.spki)),
+    return this.#set.authorities.some(({ certificate, intermediates, online }) =>
+      [certificate, ...intermediates, ...(online ? [online.certificate] : [])].some(({ tbs }) =>
+        equalBytes(tbs.publicKey, key.spki),
+      ),
     )
   }
 
@@ -293,18 +296,12 @@ export class Keeper implements IssuingKeys {
 
   async #parentOf(root: Authority): Promise<OpenParent> {
     if (this.#source.kind === 'plugged-in') return pluggedParent(this.#source.ca)
-    const signer = this.#opened.get(root.id) ?? (await this.#parts.store.rootKey(root.id, root.key))
-    if (!equalBytes(signer.publicKey.spki, root.publicKey.spki))
-      throw new CaError(
-        'wrong_state',
-        `the key found for the root ${shortId(root.id)} is another root’s; put back the right one`,
-      )
-    this.#opened.set(root.id, signer)
-    return { certificate: root.certificate, signer, intermediates: [] }
+    return this.#parents.of(root)
   }
 
   async #makeIssuing(root: Authority, parent: OpenParent): Promise<Successor> {
     const { trustDomain, issuing, clock } = this.#parts
+    if (parent.signsLeavesFrom !== undefined) return leafSigner(root, parent, parent.signsLeavesFrom, clock.now())
     const key = await PrivateKey.generate(issuing.algorithm)
     const certificate = await makeIssuing(trustDomain, key.publicKey, parent, issuing.lifetimeMs, this.#parts)
     const authority = authorityOf(

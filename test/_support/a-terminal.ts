@@ -14,14 +14,18 @@ export async function alcazar(
     stdin?: string | Uint8Array
     clock?: CliEnv['clock']
     untilAskedToEnd?: () => Promise<void>
+    /** What a person types at a question. Without it stdin is no terminal. */
+    types?: (question: string) => string
   } = {},
 ): Promise<Ran> {
+  const { types } = options
   const out: string[] = []
   const err: string[] = []
   const env: CliEnv = {
     out: { write: (text) => void out.push(text), isTerminal: false },
     err: { write: (text) => void err.push(text), isTerminal: false },
     readStdin: async () => Buffer.from(options.stdin ?? ''),
+    ask: types && (async (question) => types(question)),
     environment: options.environment ?? {},
     clock: options.clock ?? systemClock,
     random: systemRandom,

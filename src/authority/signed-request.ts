@@ -1,0 +1,51 @@
+import { equalBytes } from '../core/bytes.ts'
+import { CaError } from '../core/errors.ts'
+import type { TrustDomain } from '../spiffe/trust-domain.ts'
+import { type Certificate, isSelfIssued } from '../x509/certificate.ts'
+import { type AuthoritySet, publicKeyOf } from './authority.ts'
+import { checkIssued, checkSigner, verifyPath } from './path.ts'
+import { checkTrustDomain } from './trust-domain-of.ts'
+
+/** What somebody's own PKI made of a request: a CA for a key of ours, and the root it stands under. */
+export type SignedRequest = {
+  readonly certificate: Certificate
+  /** Between it and the root, nearest first. */
+  readonly intermediates: readonly Certificate[]
+  readonly root: Certificate
+}
+
+/**
+ * That the certificates, from the one for our key up to the root, are a whole chain of CAs that may sign leaves of this trust domain now.
+ * @throws CaError `invalid_argument`: the first thing that is wrong · `conflict`: the key is an authority's already
+ */
+export function signedRequest(
+  chain: readonly Certificate[],
+  set: AuthoritySet,
+  trustDomain: TrustDomain,
+  now: Date,
+): SignedRequest {
+  const [certificate, ...above] = chain
+  const root = above.pop()
+  if (!certificate || !root)
+    throw new CaError(
+      'invalid_argument',
+      `there ${chain.length === 1 ? 'is 1 certificate' : 'are 0 certificates'}; expected the signed one, its intermediates from the nearest up, and the root last`,
+    )
+  if (!isSelfIssued(root.tbs))
+    throw new CaError(
+      'invalid_argument',
+      'the last certificate is no root: it was issued by another name; put the root last',
+    )
+  checkIssued(root, root, 'the last certificate, which should be the root,')
+  for (const one of chain) publicKeyOf(one)
+  checkSigner(certificate, 0, 'the first certificate')
+  verifyPath([certificate, ...above], [root], now)
+  checkTrustDomain(chain, trustDomain)
+  const taken = set.authorities.some((one) => equalBytes(one.certificate.tbs.publicKey, certificate.tbs.publicKey))
+  if (taken)
+    throw new CaError(
+      'conflict',
+      'the first certificate is for the key of an authority that is in use; make a request of its own with alcazar root sign-request',
+    )
+  return { certificate, intermediates: above, root }
+}
