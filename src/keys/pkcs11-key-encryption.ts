@@ -29,8 +29,9 @@ export class Pkcs11KeyEncryption implements KeyEncryption {
   }
 
   wrap(dataKey: Uint8Array): Promise<Uint8Array> {
-    if (dataKey.length !== DATA_KEY_BYTES) throw new CaError('internal', `a data key of ${dataKey.length} bytes`)
     return this.#token.use(async (session) => {
+      if (dataKey.length !== DATA_KEY_BYTES)
+        throw new CaError('invalid_argument', `a data key has ${DATA_KEY_BYTES} bytes, not ${dataKey.length}`)
       const key = this.#find(session) ?? this.#make(session)
       this.#check(session, key)
       const { ID } = session.read(key, 'ID')
@@ -64,10 +65,15 @@ export class Pkcs11KeyEncryption implements KeyEncryption {
           DATA_KEY_BYTES + TAG_BYTES,
         )
       } catch (cause) {
-        if (!DAMAGED.has(returnValueOf(cause) ?? '')) throw cause
-        throw new CaError('wrong_state', `${this.#token.name} can’t unwrap this: it is damaged; put back a copy`, {
-          cause,
-        })
+        const value = returnValueOf(cause)
+        if (!DAMAGED.has(value ?? '')) throw cause
+        // SoftHSM has no other word for a tag that doesn't fit. A token that is gone says so here.
+        session.read(key, 'ID')
+        throw new CaError(
+          'wrong_state',
+          `${this.#token.name} can’t unwrap this (${value}): it was altered; put back a copy`,
+          { cause },
+        )
       }
     })
   }

@@ -68,11 +68,11 @@ export class TokenSession {
   /** Objects with these attributes; two where there are more. */
   find(attributes: Attributes): TokenObject[] {
     this.#module.C_FindObjectsInit(this.#handle, this.#template(attributes))
-    try {
-      return this.#module.C_FindObjects(this.#handle, MOST_FOUND)
-    } finally {
-      this.#module.C_FindObjectsFinal(this.#handle)
-    }
+    const found = this.#module.C_FindObjects(this.#handle, MOST_FOUND)
+    this.#module.C_FindObjectsFinal(this.#handle)
+    // SoftHSM finds nothing in a token that is gone; asked about the token itself, it throws.
+    if (found.length === 0) this.#module.C_GetTokenInfo(this.#slot)
+    return found
   }
 
   /** Attributes as the token holds them: numbers little-endian, booleans one byte. */
@@ -130,12 +130,12 @@ export class TokenSession {
 
   encrypt(key: TokenObject, parameter: pkcs11js.AesGCM, data: Uint8Array, most: number): Uint8Array {
     this.#module.C_EncryptInit(this.#handle, { mechanism: this.constants.CKM_AES_GCM, parameter }, key)
-    return this.#module.C_Encrypt(this.#handle, Buffer.from(data), Buffer.alloc(most))
+    return this.#module.C_Encrypt(this.#handle, bufferOf(data), Buffer.alloc(most))
   }
 
   decrypt(key: TokenObject, parameter: pkcs11js.AesGCM, data: Uint8Array, most: number): Uint8Array {
     this.#module.C_DecryptInit(this.#handle, { mechanism: this.constants.CKM_AES_GCM, parameter }, key)
-    return this.#module.C_Decrypt(this.#handle, Buffer.from(data), Buffer.alloc(most))
+    return this.#module.C_Decrypt(this.#handle, bufferOf(data), Buffer.alloc(most))
   }
 
   #mechanism(name: MechanismName): pkcs11js.Mechanism {
@@ -149,3 +149,6 @@ export class TokenSession {
     }))
   }
 }
+
+/** The same bytes: a copy would have to be wiped, too. */
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
