@@ -67,8 +67,6 @@ export class Pkcs11KeyEncryption implements KeyEncryption {
       } catch (cause) {
         const value = returnValueOf(cause)
         if (!DAMAGED.has(value ?? '')) throw cause
-        // SoftHSM has no other word for a tag that doesn't fit. A token that is gone says so here.
-        session.read(key, 'ID')
         throw new CaError(
           'wrong_state',
           `${this.#token.name} can’t unwrap this (${value}): it was altered; put back a copy`,
@@ -108,7 +106,7 @@ export class Pkcs11KeyEncryption implements KeyEncryption {
   }
 }
 
-/** What tokens say where the tag doesn't fit. */
+/** What tokens say where the tag doesn't fit; SoftHSM the last. */
 const DAMAGED: ReadonlySet<string> = new Set([
   'CKR_ENCRYPTED_DATA_INVALID',
   'CKR_ENCRYPTED_DATA_LEN_RANGE',
