@@ -20,6 +20,9 @@ import { serveHealth } from './endpoints/health/http.ts'
 import { addIstioCa } from './endpoints/istio-ca/handler.ts'
 import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
+import { PlainKeys } from './keys/plain-keys.ts'
+import { SealedKeys } from './keys/sealed-keys.ts'
+import type { KeyVaults } from './keys/vaults.ts'
 import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
@@ -33,6 +36,7 @@ import { AuthorityDirectory } from './storage/authority-directory.ts'
 import { lockDirectory } from './storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory } from './storage/ledger-directory.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
+import { encryptionFrom } from './storage/secret-file.ts'
 import { telemetry } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
@@ -86,12 +90,17 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const plugged = config.pluggedCa === undefined ? undefined : new PluggedCaDirectory(config.pluggedCa, clock)
   const source: RootSource = plugged
     ? { kind: 'plugged-in', ca: await plugged.read(signal) }
-    : { kind: 'dev', root: { algorithm: keyAlgorithm(config.root.algorithm), lifetimeMs: config.root.lifetime } }
+    : {
+        kind: config.dev ? 'dev' : 'own',
+        root: { algorithm: keyAlgorithm(config.root.algorithm), lifetimeMs: config.root.lifetime },
+      }
   const keeper = await Keeper.open({
-    store: new AuthorityDirectory(state, () => hasLedger(ledgerPath)),
+    store: new AuthorityDirectory(state, keyVaults(config), () => hasLedger(ledgerPath)),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
+    rotation: { rootDueBeforeMs: config.root.rotateBefore },
+    evidence: () => ({ incomplete: 'the inventory of live workloads is not read yet', workloads: () => [] }),
     ledger,
     events,
     clock,
@@ -269,6 +278,13 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     await running.disposeAsync()
   }
   return { ca, health: health.address, adminSocket, status, close }
+}
+
+/** Keys in the clear are dev mode's alone. */
+function keyVaults({ dev, keys }: Config): KeyVaults {
+  if (dev) return [new PlainKeys()]
+  const encryption = encryptionFrom(keys)
+  return encryption ? [new SealedKeys(encryption)] : []
 }
 
 async function openState(path: string): Promise<void> {

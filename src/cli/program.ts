@@ -6,6 +6,7 @@ import { completionVerb } from './commands/completion.ts'
 import { configCheck, configPrint } from './commands/config.ts'
 import { inspect } from './commands/inspect.ts'
 import { issue } from './commands/issue.ts'
+import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
@@ -20,6 +21,7 @@ export const VERBS: readonly Verb[] = [
   inspect,
   ledgerList,
   ledgerShow,
+  keysReseal,
   configCheck,
   configPrint,
   version,
@@ -28,6 +30,7 @@ export const VERBS: readonly Verb[] = [
 
 const GROUPS: Readonly<Record<string, string>> = {
   ledger: 'What was issued and refused',
+  keys: 'What seals the keys of roots',
   config: 'The settings of a server',
 }
 

@@ -75,7 +75,18 @@ export type RefusalsRecord = {
 export type AuthorityRecord = {
   readonly kind: 'authority'
   readonly at: string
-  readonly what: 'root made' | 'issuing authority activated' | 'plugged-in CA taken' | 'bundle published'
+  readonly what:
+    | 'root made'
+    | 'root prepared'
+    | 'root activated'
+    | 'root revoked'
+    | 'authority tainted'
+    | 'issuing authority activated'
+    | 'plugged-in CA taken'
+    | 'bundle published'
+    | 'rotation begun'
+    | 'rotation done'
+    | 'workload forgotten'
   readonly authority: string
   readonly detail: string
 }

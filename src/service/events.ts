@@ -44,6 +44,11 @@ export interface Events {
   connectionClosed(why: 'abuse' | 'too many' | 'handshake', peer: string): void
   authorityActivated(authority: Authority, because: string): void
   bundlePublished(bundle: TrustBundle, roots: readonly Authority[]): void
+  authorityTainted(authority: Authority, because: string): void
+  /** Out of the bundle. `cutOff` names the workloads that still stood on it. */
+  authorityRevoked(authority: Authority, because: string, cutOff: readonly string[]): void
+  /** A new root signs although some workloads have not heard of it: the old one is about to end. */
+  deadlineReached(root: Authority): void
   rotationFailed(error: unknown): void
   /** The journal may or may not hold what was last written: this process changes no authority any more. */
   keeperStopped(error: unknown): void

@@ -77,6 +77,24 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         'bundle published',
       )
     },
+    authorityTainted(authority, because) {
+      log.error({ authority: shortId(authority.id), role: authority.role, because }, 'authority declared compromised')
+    },
+    authorityRevoked(authority, because, cutOff) {
+      const told = { authority: shortId(authority.id), role: authority.role, because }
+      if (cutOff.length === 0) log.info(told, 'authority revoked')
+      else
+        log.error(
+          { ...told, cutOff: cutOff.length, workloads: cutOff.slice(0, 20) },
+          'authority revoked, and workloads that stood on it are cut off',
+        )
+    },
+    deadlineReached(root) {
+      log.error(
+        { authority: shortId(root.id) },
+        'a new root signs before all workloads have heard of it: the old one is about to end, and they follow the cross-certificate',
+      )
+    },
     rotationFailed(error) {
       metrics.rotationFailures.inc()
       log.error({ detail: causesOf(error) }, 'rotation failed; it is tried again in a minute')

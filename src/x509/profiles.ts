@@ -5,8 +5,8 @@ import { boolean, contextTag, namedBits, octetString, oid, sequence, TAG, tlv } 
 import { type Lineage, writeLineage } from './lineage.ts'
 import { KEY_USAGE, OID } from './oids.ts'
 
-/** The four shapes of certificate that Alcazar issues. Each has its golden file in test/golden and its rules in lint.ts. */
-export type ProfileName = 'svid' | 'serving' | 'issuing' | 'root'
+/** The five shapes of certificate that Alcazar issues. Each has its golden file in test/golden and its rules in lint.ts. */
+export type ProfileName = 'svid' | 'serving' | 'issuing' | 'root' | 'cross'
 
 /** How far back notBefore lies, for clients whose clocks are behind ours; as istiod. */
 export const BACKDATE_MS = 2 * MINUTE
@@ -58,6 +58,14 @@ export function rootExtensions(root: { uri: string; keyId: Uint8Array }): Uint8A
   return [
     critical(OID.basicConstraints, sequence(boolean(true))),
     ...signerExtensions({ ...root, authorityKeyId: root.keyId }),
+  ]
+}
+
+/** A root's key certified by another root: below it one issuing authority, and the leaves of that one. */
+export function crossExtensions(cross: { uri: string; keyId: Uint8Array; authorityKeyId: Uint8Array }): Uint8Array[] {
+  return [
+    critical(OID.basicConstraints, sequence(boolean(true), tlv(TAG.integer, Uint8Array.of(1)))),
+    ...signerExtensions(cross),
   ]
 }
 

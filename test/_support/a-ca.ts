@@ -2,6 +2,7 @@ import { type Attest, attestation } from '../../src/attestation/attest.ts'
 import type { Cluster, Pod, TokenReview } from '../../src/attestation/cluster.ts'
 import type { TokenPolicy } from '../../src/attestation/service-account-token.ts'
 import { TokenKeys } from '../../src/attestation/token-keys.ts'
+import { type Evidence, NO_EVIDENCE } from '../../src/authority/gate.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
@@ -22,6 +23,8 @@ export type CaOptions = {
   trustDomain?: string
   source?: RootSource
   store?: MemoryStore
+  /** What is known of live workloads; none by default. */
+  evidence?: () => Evidence
   issuingLifetimeMs?: number
   tokenPolicy?: Partial<TokenPolicy>
   issuancePolicy?: Partial<IssuancePolicy>
@@ -104,6 +107,8 @@ export async function aCa(options: CaOptions = {}) {
     trustDomain,
     source: options.source ?? { kind: 'dev', root: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: 3650 * DAY } },
     issuing: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: options.issuingLifetimeMs ?? 30 * DAY },
+    rotation: { rootDueBeforeMs: 180 * DAY },
+    evidence: options.evidence ?? (() => NO_EVIDENCE),
     ledger,
     events,
     clock,

@@ -1,6 +1,6 @@
 import { attestedCaller } from '../../src/attestation/caller.ts'
 import { type ActiveAuthority, activeAuthority } from '../../src/authority/active-authority.ts'
-import { authorityOf } from '../../src/authority/authority.ts'
+import { authorityOf, emptySet } from '../../src/authority/authority.ts'
 import type { Clock } from '../../src/core/clock.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import type { RandomBytes } from '../../src/core/random.ts'
@@ -89,5 +89,5 @@ function activeWith(root: Parent, issuing: Parent): ActiveAuthority {
     authorityOf(root.certificate, { role: 'root', state: 'active', key: 'file' }, at),
     authorityOf(issuing.certificate, { role: 'issuing', state: 'active', key: 'memory' }, at),
   ] as const
-  return activeAuthority({ trustDomain, origin: 'dev', bundleSequence: 1, authorities }, authorities[1], issuing.signer)
+  return activeAuthority({ ...emptySet(trustDomain, 'dev'), authorities }, authorities[1], issuing.signer)
 }

@@ -1,6 +1,6 @@
 import { attestedCaller } from '../../src/attestation/caller.ts'
 import { activeAuthority } from '../../src/authority/active-authority.ts'
-import { authorityOf } from '../../src/authority/authority.ts'
+import { authorityOf, emptySet } from '../../src/authority/authority.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import { makeIssuing, makeRoot, makeServing } from '../../src/issuance/ca-certificates.ts'
 import { issueSvid, prepareSvid } from '../../src/issuance/svid.ts'
@@ -53,7 +53,7 @@ export async function issuedCertificates(options: IssuedOptions = {}) {
     authorityOf(root, { role: 'root', state: 'active', key: 'file' }, at),
     authorityOf(issuing, { role: 'issuing', state: 'active', key: 'memory' }, at),
   ] as const
-  const set = { trustDomain, origin: 'dev', bundleSequence: 1, authorities } as const
+  const set = { ...emptySet(trustDomain, 'dev'), authorities }
   const active = activeAuthority(set, authorities[1], issuingKey)
   const svid = async (publicKey = workload, lineage?: Lineage): Promise<Uint8Array> => {
     const entitlement = { id: serviceAccountId(trustDomain, account), ttlMs: options.ttlMs ?? 24 * HOUR }

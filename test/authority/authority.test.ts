@@ -9,10 +9,10 @@ import {
   bundledRoots,
   mayVouch,
   publicKeyOf,
-  withActiveIssuing,
   withoutEnded,
   withPluggedRoots,
 } from '../../src/authority/authority.ts'
+import { withActive } from '../../src/authority/transitions.ts'
 import { hex } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY } from '../../src/core/duration.ts'
@@ -91,7 +91,7 @@ describe('activating an issuing authority', () => {
   test('makes the former one old in the same set and leaves all else alone', () => {
     const tainted = issuingOf(underB, { state: 'tainted' })
     const before = aSet([rootOf(a), tainted, issuingOf(underA)])
-    const after = withActiveIssuing(before, issuingOf(underB, { state: 'prepared' }))
+    const after = withActive(before, issuingOf(underB, { state: 'prepared' }))
     expect(states(after.authorities)).toEqual([
       ['root', 'active', a.certificate],
       ['issuing', 'tainted', underB.certificate],
@@ -102,12 +102,12 @@ describe('activating an issuing authority', () => {
 
   test('changes no bundle, and so no sequence', () => {
     const before = aSet([rootOf(a), issuingOf(underA)], { bundleSequence: 7 })
-    expect(withActiveIssuing(before, issuingOf(underB)).bundleSequence).toBe(7)
+    expect(withActive(before, issuingOf(underB)).bundleSequence).toBe(7)
   })
 
   test('leaves the set it was given as it was', () => {
     const before = aSet([rootOf(a), issuingOf(underA)])
-    withActiveIssuing(before, issuingOf(underB))
+    withActive(before, issuingOf(underB))
     expect(states(before.authorities).map(([, state]) => state)).toEqual(['active', 'active'])
   })
 })
