@@ -23,15 +23,18 @@ import { keyAlgorithm } from './keys/algorithms.ts'
 import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
+import { Inventory } from './ledger/inventory.ts'
 import { DevCluster } from './service/dev-cluster.ts'
+import { keepInventory } from './service/inventory-upkeep.ts'
 import { issuingSvids } from './service/issue-svid.ts'
 import { Keeper, type RootSource } from './service/keeper.ts'
+import { listingWorkloads } from './service/list-workloads.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
 import { type Status, statusOf } from './service/status.ts'
 import { AuthorityDirectory } from './storage/authority-directory.ts'
 import { lockDirectory } from './storage/directory-lock.ts'
-import { hasLedger, LedgerDirectory } from './storage/ledger-directory.ts'
+import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
 import { telemetry } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -98,6 +101,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     random,
   })
   const { active } = keeper
+  const inventory = new Inventory()
 
   const dev = config.dev
     ? await DevCluster.start(config.trustDomain, config.attestation.audiences[0] as string, clock)
@@ -160,6 +164,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     active,
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
     ledger,
+    inventory,
     events,
     clock,
     random,
@@ -214,10 +219,17 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     caAddress: `${loopbackOf(ca.host)}:${ca.port}`,
     trustBundle: bundleOf(keeper.set).roots.map(certificatePem).join(''),
   })
+  const listWorkloads = listingWorkloads({
+    inventory,
+    watch: tokens.cluster.watch,
+    bundleSequence: () => keeper.set.bundleSequence,
+    standsOn: () => undefined,
+    clock,
+  })
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
-      routes: localRoutes({ describe, issueToken: dev && ((account) => dev.issueToken(account)) }),
+      routes: localRoutes({ describe, listWorkloads, issueToken: dev && ((account) => dev.issueToken(account)) }),
       inFlight,
       clock,
       random,
@@ -232,6 +244,17 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     listener.sweep(signal),
     grpc.sweep(signal),
     tokens.run(signal),
+    keepInventory(
+      {
+        inventory,
+        authorities: () => keeper.set,
+        readLedger: (since) => readLedger(ledgerPath, since),
+        longestMs: config.svid.maxTtl,
+        events,
+        clock,
+      },
+      signal,
+    ),
     loop(clock, signal, () => TOKEN_KEYS_EVERY_MS, refreshKeys),
     loop(
       clock,

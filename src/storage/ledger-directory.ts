@@ -16,7 +16,7 @@ import { promisify } from 'node:util'
 import { type Cancel, type Clock, nextTurn } from '../core/clock.ts'
 import { DAY, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
-import type { IntentRecord, Ledger, LedgerRecord } from '../ledger/ledger.ts'
+import type { DamagedLine, IntentRecord, Ledger, LedgerRecord } from '../ledger/ledger.ts'
 import { isMissing } from './durable-file.ts'
 
 type Waiting = { readonly line: string; readonly done: () => void; readonly failed: (error: unknown) => void }
@@ -188,9 +188,6 @@ function syncDirectoryNow(path: string): void {
   }
 }
 
-/** A line that is no record: torn by a crash, or damaged. */
-export type DamagedLine = { readonly kind: 'damaged'; readonly file: string; readonly line: number }
-
 /** Every record in the order it was written, from the file of `since` (UTC day) on. */
 export async function* readLedger(
   directory: string,
@@ -204,9 +201,17 @@ export async function* readLedger(
     for await (const text of linesOf(handle)) {
       line++
       if (text === '') continue
-      yield (text && parseLine(text)) || { kind: 'damaged', file: name, line }
+      yield (text && parseLine(text)) || { kind: 'damaged', file: name, line, torn: isTorn(text) }
     }
   }
+}
+
+const BEGINNING = '{"kind":"'
+
+/** Whether a line is a record’s beginning without its end. What ends as a record does may have been whole once. */
+function isTorn(text: string | undefined): boolean {
+  if (text === undefined || text.includes('\0') || text.endsWith('}')) return false
+  return text.startsWith(BEGINNING) || BEGINNING.startsWith(text)
 }
 
 /** No record is nearly as long. */

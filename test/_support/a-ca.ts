@@ -1,10 +1,13 @@
+import { Readable } from 'node:stream'
 import { type Attest, attestation } from '../../src/attestation/attest.ts'
 import type { Cluster, Pod, TokenReview } from '../../src/attestation/cluster.ts'
 import type { TokenPolicy } from '../../src/attestation/service-account-token.ts'
 import { TokenKeys } from '../../src/attestation/token-keys.ts'
+import type { Clock } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
+import { Inventory } from '../../src/ledger/inventory.ts'
 import type { IssuancePolicy } from '../../src/policy/issuance-policy.ts'
 import { issuingSvids } from '../../src/service/issue-svid.ts'
 import { Keeper, type RootSource } from '../../src/service/keeper.ts'
@@ -91,6 +94,13 @@ export class TestCluster {
   }
 }
 
+/** An inventory made from an empty ledger. */
+export async function anInventory(clock: Clock): Promise<Inventory> {
+  const inventory = new Inventory()
+  await inventory.rebuild(Readable.from([]), 0, clock, new AbortController().signal)
+  return inventory
+}
+
 /** A whole CA without network or disk: every default sensible, change one thing. Its clock stands at 2030-01-01. */
 export async function aCa(options: CaOptions = {}) {
   const clock = new FakeClock(options.now)
@@ -109,6 +119,7 @@ export async function aCa(options: CaOptions = {}) {
     clock,
     random,
   })
+  const inventory = await anInventory(clock)
   const signer = options.signer ?? new TokenSigner()
   const cluster = new TestCluster()
   const keys = new TokenKeys(
@@ -148,6 +159,7 @@ export async function aCa(options: CaOptions = {}) {
       active: keeper.active,
       isOurs: (key) => keeper.isOurs(key),
       ledger,
+      inventory,
       events,
       clock,
       random,
@@ -168,6 +180,7 @@ export async function aCa(options: CaOptions = {}) {
     random,
     events,
     ledger,
+    inventory,
     store,
     trustDomain,
     keeper,

@@ -28,6 +28,7 @@ const issuing = (ca: Ca, parts: Partial<Parameters<typeof issuingSvids>[0]>) =>
     active: ca.keeper.active,
     isOurs: (key) => ca.keeper.isOurs(key),
     ledger: ca.ledger,
+    inventory: ca.inventory,
     events: ca.events,
     clock: ca.clock,
     random: ca.random,
@@ -184,7 +185,15 @@ describe('in the ledger', () => {
       },
     ])
     expect(ca.ledger.of('issued')).toEqual([
-      { kind: 'issued', ...common, bundleSequence: 1, sha256: sha256Hex(svid.der) },
+      {
+        kind: 'issued',
+        ...common,
+        bundleSequence: 1,
+        sha256: sha256Hex(svid.der),
+        method: 'service-account-token',
+        pod: 'cart-0',
+        podUid: 'uid-of-cart-0',
+      },
     ])
   })
 
