@@ -1,18 +1,16 @@
-import { Readable } from 'node:stream'
 import { type Attest, attestation } from '../../src/attestation/attest.ts'
 import type { Cluster, Pod, TokenReview } from '../../src/attestation/cluster.ts'
 import type { TokenPolicy } from '../../src/attestation/service-account-token.ts'
 import { TokenKeys } from '../../src/attestation/token-keys.ts'
-import type { Clock } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
-import { Inventory } from '../../src/ledger/inventory.ts'
 import type { IssuancePolicy } from '../../src/policy/issuance-policy.ts'
 import { issuingSvids } from '../../src/service/issue-svid.ts'
 import { Keeper, type RootSource } from '../../src/service/keeper.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { FakeClock } from './fake-clock.ts'
+import { inventoryOf } from './live-svids.ts'
 import { MemoryLedger } from './memory-ledger.ts'
 import { MemoryStore } from './memory-store.ts'
 import { recordedEvents } from './recorded-events.ts'
@@ -94,13 +92,6 @@ export class TestCluster {
   }
 }
 
-/** An inventory made from an empty ledger. */
-export async function anInventory(clock: Clock): Promise<Inventory> {
-  const inventory = new Inventory()
-  await inventory.rebuild(Readable.from([]), 0, clock, new AbortController().signal)
-  return inventory
-}
-
 /** A whole CA without network or disk: every default sensible, change one thing. Its clock stands at 2030-01-01. */
 export async function aCa(options: CaOptions = {}) {
   const clock = new FakeClock(options.now)
@@ -119,7 +110,7 @@ export async function aCa(options: CaOptions = {}) {
     clock,
     random,
   })
-  const inventory = await anInventory(clock)
+  const inventory = await inventoryOf([], clock)
   const signer = options.signer ?? new TokenSigner()
   const cluster = new TestCluster()
   const keys = new TokenKeys(

@@ -347,13 +347,13 @@ describe('after a crash', () => {
     appendFileSync(world.file, JSON.stringify(anIssued('2')).slice(0, 80))
     expect(await all(world.directory)).toMatchObject([
       { requestId: '1' },
-      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2, torn: false },
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2, torn: true },
     ])
     await using restarted = new LedgerDirectory(world.directory, world.clock)
     await restarted.record(anIssued('3'))
     expect(await all(world.directory)).toMatchObject([
       { requestId: '1' },
-      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2, torn: false },
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2, torn: true },
       { requestId: '3' },
     ])
   })
