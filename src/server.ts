@@ -248,7 +248,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
       {
         inventory,
         authorities: () => keeper.set,
-        readLedger: (since) => readLedger(ledgerPath, since),
+        readLedger: (since) => readLedger(ledgerPath, since, 'intent'),
         longestMs: config.svid.maxTtl,
         events,
         clock,

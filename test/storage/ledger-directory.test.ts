@@ -476,6 +476,15 @@ describe('reading', () => {
     expect(found.filter((entry) => entry.kind !== 'damaged' || !entry.torn)).toEqual([])
   })
 
+  test('passes over records of a kind that nobody wants, and counts their lines', async () => {
+    const directory = scratch()
+    const begun = '{"kind":"intent'
+    write(directory, '2030-01-01.jsonl', `${lines(anIntent('1'), anIssued('1'), anIntent('2'))}${begun}\n`)
+    const found: (LedgerRecord | DamagedLine)[] = []
+    for await (const entry of readLedger(directory, undefined, 'intent')) found.push(entry)
+    expect(found).toEqual([anIssued('1'), { kind: 'damaged', file: '2030-01-01.jsonl', line: 4, torn: true }])
+  })
+
   test('does not count empty lines as damage, but as lines', async () => {
     const directory = scratch()
     write(directory, '2030-01-01.jsonl', `\n${lines(anIssued('1'))}\n\nx\n`)
