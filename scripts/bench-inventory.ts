@@ -65,12 +65,14 @@ const before = used()
 await inventory.rebuild(records(), DAY, systemClock, NEVER)
 const bytes = (used() - before) / inventory.size
 
+/** Milliseconds of CPU: the machine may have other work. */
 const times: number[] = []
 for (let round = 0; round < 15; round++) {
-  const began = performance.now()
+  const began = process.cpuUsage()
   let count = 0
   for (const { svids } of inventory.workloads(new Date(), () => true)) count += svids.length
-  times.push(performance.now() - began)
+  const { user, system } = process.cpuUsage(began)
+  times.push((user + system) / 1000)
   if (count !== SVIDS) throw new Error(`${count} SVIDs are alive, not ${SVIDS}`)
 }
 times.sort((a, b) => a - b)

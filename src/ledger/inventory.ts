@@ -2,17 +2,8 @@ import { ATTESTATION_METHODS } from '../attestation/caller.ts'
 import { type Clock, earlier, later, plus } from '../core/clock.ts'
 import { DAY } from '../core/duration.ts'
 import type { DamagedLine, IssuedRecord, LedgerRecord, ShownRecord } from './ledger.ts'
-import { type LiveSvid, workloadName } from './live-svid.ts'
+import { type LiveSvid, type PodExists, type Workload, workloadName } from './live-svid.ts'
 import { LiveTable } from './live-table.ts'
-
-/** The live SVIDs of one pod; of what is in no pod, each is on its own. */
-export type Workload = { readonly name: string; readonly namespace: string; readonly svids: readonly LiveSvid[] }
-
-/**
- * Whether a pod is still there; nothing when nobody can say, which counts as yes.
- * @param heardOf when one of its SVIDs was last asked for or shown (milliseconds since 1970): a watch that lags may not have the pod yet
- */
-export type PodExists = (uid: string, heardOf: number) => boolean | undefined
 
 /** How far the inventory can be trusted. */
 export type InventoryState = {
@@ -59,7 +50,7 @@ export class Inventory {
   /** SVIDs of that workload that were issued before a moment count no more. The ledger does not say so: it must be told again after a rebuild. */
   forget(workload: string, before: Date): void {
     this.#then(() => {
-      const forgotten = [...this.#table.groups(0)]
+      const forgotten = [...this.#table.workloads(0, () => true)]
         .flatMap(({ svids }) => svids)
         .filter((svid) => svid.issuedAt < before && workloadName(svid) === workload)
       for (const { serial } of forgotten) this.#table.remove(this.#table.find(serial) as number)
@@ -93,12 +84,8 @@ export class Inventory {
   }
 
   /** The same by workload. */
-  *workloads(now: Date, podExists: PodExists): Generator<Workload> {
-    for (const { svids, lastSeen } of this.#table.groups(now.getTime())) {
-      const first = svids[0] as LiveSvid
-      if (first.pod && podExists(first.pod.uid, lastSeen) === false) continue
-      yield { name: workloadName(first), namespace: first.namespace, svids }
-    }
+  workloads(now: Date, podExists: PodExists): Generator<Workload> {
+    return this.#table.workloads(now.getTime(), podExists)
   }
 
   /**

@@ -22,6 +22,15 @@ export type LiveSvid = {
   readonly lastSeen: Date
 }
 
+/** The live SVIDs of one pod; of what is in no pod, each is on its own. */
+export type Workload = { readonly name: string; readonly namespace: string; readonly svids: readonly LiveSvid[] }
+
+/**
+ * Whether a pod is still there; nothing when nobody can say, which counts as yes.
+ * @param heardOf when one of its SVIDs was last asked for or shown (milliseconds since 1970): a watch that lags may not have the pod yet
+ */
+export type PodExists = (uid: string, heardOf: number) => boolean | undefined
+
 /** How people name the workload of an SVID: `shop/cart-0` by its pod, `shop/cart#5ee01f2a` by account and serial where it has none. */
 export function workloadName({ namespace, serviceAccount, pod, serial }: LiveSvid): string {
   return pod ? `${namespace}/${pod.name}` : `${namespace}/${serviceAccount}#${serial.slice(0, 8)}`

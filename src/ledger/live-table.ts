@@ -1,6 +1,6 @@
 import { ATTESTATION_METHODS, type AttestationMethod } from '../attestation/caller.ts'
 import type { IssuedRecord } from './ledger.ts'
-import type { LiveSvid } from './live-svid.ts'
+import { type LiveSvid, type PodExists, type Workload, workloadName } from './live-svid.ts'
 import { TextIndex } from './text-index.ts'
 
 /** No row, no group. */
@@ -124,21 +124,25 @@ export class LiveTable {
     this.#lastSeen[row] = Math.max(this.#lastSeen[row] as number, at)
   }
 
-  /** Each group's SVIDs that have not ended, the one added last first. The table must not change meanwhile. */
-  *groups(now: number): Generator<{ readonly svids: readonly LiveSvid[]; readonly lastSeen: number }> {
+  /** Each group's SVIDs that have not ended, the one added last first, where its pod is there. The table must not change meanwhile. */
+  *workloads(now: number, podExists: PodExists): Generator<Workload> {
     for (let group = 0; group < this.#account.length; group++) {
       const account = this.#account[group]
       if (!account) continue
       const [name, uid] = [this.#podName[group], this.#podUid[group]]
       const pod = name === undefined || uid === undefined ? undefined : { name, uid }
-      const svids: LiveSvid[] = []
       let lastSeen = 0
+      let svids: LiveSvid[] | undefined
       for (let row = this.#head[group] as number; row !== NONE; row = this.#next[row] as number) {
         if (now > (this.#notAfter[row] as number)) continue
-        svids.push(this.#read(row, account, pod))
         lastSeen = Math.max(lastSeen, this.#lastSeen[row] as number)
+        const svid = this.#read(row, account, pod)
+        // Mostly there is one, and an array that grows is made for many.
+        if (svids) svids.push(svid)
+        else svids = [svid]
       }
-      if (svids.length > 0) yield { svids, lastSeen }
+      if (!svids || (pod && podExists(pod.uid, lastSeen) === false)) continue
+      yield { name: workloadName(svids[0] as LiveSvid), namespace: account.namespace, svids }
     }
   }
 
