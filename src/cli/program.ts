@@ -11,6 +11,7 @@ import { ledgerList, ledgerShow } from './commands/ledger.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
 import { version } from './commands/version.ts'
+import { workloads } from './commands/workloads.ts'
 import type { CliEnv, Verb } from './env.ts'
 
 /** Every verb, in the order help shows them. */
@@ -19,6 +20,7 @@ export const VERBS: readonly Verb[] = [
   issue,
   token,
   inspect,
+  workloads,
   ledgerList,
   ledgerShow,
   keysReseal,

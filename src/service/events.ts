@@ -58,6 +58,14 @@ export interface Events {
   /** New files were not taken; what was there goes on. */
   pluggedCaRefused(error: CaError): void
   servingCertificateRenewed(names: readonly string[], notAfter: Date): void
+  /** What is alive is known from the ledger; `unknown` damaged lines may have been SVIDs more, all ended by `closedUntil`. */
+  inventoryRebuilt(found: {
+    readonly svids: number
+    readonly unknown: number
+    readonly closedUntil: Date | undefined
+    readonly ms: number
+  }): void
+  inventoryUnread(error: unknown): void
   /** A background loop met a failure and goes on. */
   lookedUp(what: 'token keys' | 'pods' | 'service accounts', outcome: 'ok' | { readonly failed: unknown }): void
 }

@@ -122,6 +122,17 @@ export function telemetry(log: Log, metrics: Metrics): Events {
       metrics.servingExpiry.set(notAfter.getTime() / 1000)
       log.info({ names, notAfter: notAfter.toISOString() }, 'serving certificate renewed')
     },
+    inventoryRebuilt({ svids, unknown, closedUntil, ms }) {
+      if (closedUntil === undefined) log.info({ svids, ms: round(ms) }, 'inventory of live SVIDs made from the ledger')
+      else
+        log.warn(
+          { svids, unknown, closedUntil: closedUntil.toISOString(), ms: round(ms) },
+          'inventory made from a ledger with damaged lines: SVIDs may be missing in it',
+        )
+    },
+    inventoryUnread(error) {
+      log.error({ detail: causesOf(error) }, 'the ledger can’t be read, so what is alive is not known; retried')
+    },
     lookedUp(what, outcome) {
       metrics.lookups.inc({ what, outcome: outcome === 'ok' ? 'ok' : 'failed' })
       if (outcome !== 'ok') log.warn({ what, detail: causesOf(outcome.failed) }, 'lookup failed; what is known goes on')

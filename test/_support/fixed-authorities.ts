@@ -67,6 +67,7 @@ export async function fixedTbs() {
       pod: undefined,
       lineage,
       onBehalfBy: undefined,
+      svid: undefined,
     })
     const entitlement = { id: serviceAccountId(trustDomain, account), ttlMs: 24 * HOUR }
     return prepareSvid(caller, entitlement, key, active, making.clock, making.random).tbs.bytes

@@ -73,6 +73,7 @@ export async function issuedCertificates(options: IssuedOptions = {}) {
       pod: undefined,
       lineage,
       onBehalfBy: undefined,
+      svid: undefined,
     })
     return (await issueSvid(prepareSvid(caller, entitlement, publicKey, active, making.clock, making.random))).der
   }
