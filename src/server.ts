@@ -23,16 +23,20 @@ import { keyAlgorithm } from './keys/algorithms.ts'
 import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
+import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
 import { issuingSvids } from './service/issue-svid.ts'
 import { Keeper, type RootSource } from './service/keeper.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
+import { Schedule } from './service/schedule.ts'
+import { scheduledJobs } from './service/scheduled-jobs.ts'
 import { type Status, statusOf } from './service/status.ts'
 import { AuthorityDirectory } from './storage/authority-directory.ts'
 import { lockDirectory } from './storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory } from './storage/ledger-directory.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
+import { ScheduleFile } from './storage/schedule-file.ts'
 import { telemetry } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
@@ -98,6 +102,15 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     random,
   })
   const { active } = keeper
+  const warnings = new EndWarnings({ set: () => keeper.set, events, clock })
+  warnings.check()
+  const schedule = await Schedule.open({
+    jobs: scheduledJobs({ keeper, warnings }),
+    timetable: config.schedule,
+    store: new ScheduleFile(join(state, 'schedule.json')),
+    events,
+    clock,
+  })
 
   const dev = config.dev
     ? await DevCluster.start(config.trustDomain, config.attestation.audiences[0] as string, clock)
@@ -194,6 +207,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
 
   metrics.observe({
     active: () => active.get(),
+    authorities: () => keeper.set,
+    ledgerWritable: () => ledgerDirectory.failure === undefined,
     ready: async () => (await readiness()).ready,
     watchSilenceMs: dev ? () => undefined : () => tokens.cluster.watch.silence(),
     inFlight: () => inFlight.total,
@@ -217,7 +232,11 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
-      routes: localRoutes({ describe, issueToken: dev && ((account) => dev.issueToken(account)) }),
+      routes: localRoutes({
+        describe,
+        schedule: () => schedule.status,
+        issueToken: dev && ((account) => dev.issueToken(account)),
+      }),
       inFlight,
       clock,
       random,
@@ -228,6 +247,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
 
   const loops = Promise.all([
     keeper.run(signal),
+    schedule.run(signal),
     certificate.run(signal),
     listener.sweep(signal),
     grpc.sweep(signal),

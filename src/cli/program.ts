@@ -7,6 +7,7 @@ import { configCheck, configPrint } from './commands/config.ts'
 import { inspect } from './commands/inspect.ts'
 import { issue } from './commands/issue.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
+import { schedule } from './commands/schedule.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
 import { version } from './commands/version.ts'
@@ -18,6 +19,7 @@ export const VERBS: readonly Verb[] = [
   issue,
   token,
   inspect,
+  schedule,
   ledgerList,
   ledgerShow,
   configCheck,

@@ -28,6 +28,7 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['GET /v1/status', { auth: 'public', load: 'light' }],
   ['GET /v1/openapi.json', { auth: 'public', load: 'light' }],
   ['GET /v1/server', { auth: 'local', load: 'light' }],
+  ['GET /v1/schedule', { auth: 'local', load: 'light' }],
   ['POST /v1/dev/tokens', { auth: 'local', load: 'light' }],
 ])
 

@@ -129,10 +129,26 @@ export class Keeper implements IssuingKeys {
   /** Does what is due now. Failures are told as events and tried again at the next look. */
   async tick(): Promise<void> {
     try {
-      await this.#change(() => this.#rotate())
+      await this.renewIfDue()
     } catch (error) {
       this.#parts.events.rotationFailed(error)
     }
+  }
+
+  /** @throws CaError: why what is due can't be done */
+  renewIfDue(): Promise<void> {
+    return this.#change(() => this.#rotate())
+  }
+
+  /** Takes old issuing authorities that have ended out of the journal; gives how many. @throws CaError: it can't be written */
+  async prune(): Promise<number> {
+    const before = this.#set.authorities.length
+    await this.#change(async () => {
+      const alive = withoutEnded(this.#set, this.#parts.clock.now()).authorities
+      const authorities = this.#set.authorities.filter((one) => one.state === 'active' || alive.includes(one))
+      if (authorities.length < this.#set.authorities.length) await this.#commit({ ...this.#set, authorities })
+    })
+    return before - this.#set.authorities.length
   }
 
   /**

@@ -3,6 +3,7 @@ import { MINUTE } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
 import type { Asked, IssueSvid } from '../../service/issue-svid.ts'
+import type { ScheduleStatus } from '../../service/schedule.ts'
 import type { Status } from '../../service/status.ts'
 import type { TrustBundle } from '../../spiffe/trust-bundle.ts'
 import { certificatePem } from '../../x509/pem.ts'
@@ -82,16 +83,20 @@ export type ServerDescription = {
 
 export type LocalUseCases = {
   readonly describe: () => Promise<ServerDescription>
+  readonly schedule: () => ScheduleStatus
   /** Only in dev mode. */
   readonly issueToken: ((account: { namespace: string; name: string }) => Promise<string>) | undefined
 }
 
 /** The admin's verbs, on the unix socket. */
-export function localRoutes({ describe, issueToken }: LocalUseCases): readonly Route[] {
-  const server: Route = { method: 'GET', path: '/v1/server', handle: async () => json(await describe()) }
-  if (!issueToken) return [server]
+export function localRoutes({ describe, schedule, issueToken }: LocalUseCases): readonly Route[] {
+  const always: readonly Route[] = [
+    { method: 'GET', path: '/v1/server', handle: async () => json(await describe()) },
+    { method: 'GET', path: '/v1/schedule', handle: async () => json(schedule()) },
+  ]
+  if (!issueToken) return always
   return [
-    server,
+    ...always,
     {
       method: 'POST',
       path: '/v1/dev/tokens',
