@@ -71,7 +71,7 @@ describe('the list of metrics', () => {
 describe('labels', () => {
   test('no others than these', () => {
     const labels = new Set(every.filter(isOurs).flatMap((family) => family.labels))
-    expect([...labels].sort()).toEqual([...Object.keys(CLOSED), 'error', 'outcome', 'version'].sort())
+    expect([...labels].sort()).toEqual([...Object.keys(CLOSED), 'authority', 'error', 'outcome', 'version'].sort())
   })
 
   test.each(Object.entries(CLOSED))('%s has every value of its closed list, and no other', (label, values) => {
@@ -87,7 +87,7 @@ describe('labels', () => {
     expect([...values].sort()).toEqual(['CA_NOT_READY', 'CERT_GEN_ERROR', 'CSR_ERROR', 'TTL_ERROR', 'UNKNOWN'])
   })
 
-  test('outcome is one of two, of a request and of a lookup', () => {
+  test('outcome is one of two, of a request, of a lookup and of a job', () => {
     const values = labelled('outcome').map(({ name, samples }) => [
       name,
       [...new Set(samples.map(({ labels }) => labels.outcome))].sort().join(),
@@ -95,6 +95,7 @@ describe('labels', () => {
     expect(Object.fromEntries(values)).toEqual({
       alcazar_svid_duration_seconds: 'issued,refused',
       alcazar_cluster_lookups_total: 'failed,ok',
+      alcazar_scheduled_runs_total: 'failed,ok',
     })
   })
 
