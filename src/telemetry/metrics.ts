@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { ActiveAuthority } from '../authority/active-authority.ts'
 import type { AuthoritySet } from '../authority/authority.ts'
+import { renewalOf } from '../authority/next-action.ts'
 import { shortId } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { authorityEnds, remainingMs } from '../service/authority-ends.ts'
@@ -156,6 +157,14 @@ export class Metrics {
           this.set({ role: end.role, state: end.state, authority: shortId(end.id) }, remainingMs(end, at) / 1000)
       },
     })
+    gauge(
+      'alcazar_issuing_renewal_overdue_seconds',
+      'Seconds since the successor of the issuing authority was due; negative: until it is',
+      () => {
+        const signs = active()?.authority
+        return signs ? now() - renewalOf(signs).getTime() / 1000 : 0
+      },
+    )
     gauge('alcazar_ledger_writable', '1: the ledger can be written', () => (sources.ledgerWritable() ? 1 : 0))
     gauge('alcazar_bundle_sequence', 'Number of the published trust bundle', () => active()?.bundle.sequence ?? 0)
     gauge('alcazar_bundle_roots', 'Roots in the published trust bundle', () => active()?.bundle.roots.length ?? 0)
