@@ -102,6 +102,23 @@ test('where the wall has no midnight, what is due then comes with the first minu
   ])
 })
 
+test('what is due on a day that a country left out comes with the next', () => {
+  // Samoa had no 30 December 2011.
+  expect(dueAfter('15 0 30 12 *', 'Pacific/Apia', '2011-12-30T10:10:00Z', 2)).toEqual([
+    '2011-12-30T10:15',
+    '2012-12-29T10:15',
+  ])
+})
+
+test('where clocks go back over midnight, a midnight that was is not forgotten', () => {
+  // Newfoundland went from 00:01 on 7 November 2010 to 23:01 on the 6th.
+  const midnight = CronExpression.parse('0 0 * * *')
+  expect(midnight.previous(new Date('2010-11-07T02:45:00Z'), 'America/St_Johns')).toEqual(
+    new Date('2010-11-07T02:30:00Z'),
+  )
+  expect(dueAfter('0 0 * * *', 'America/St_Johns', '2010-11-07T02:45:00Z', 1)).toEqual(['2010-11-08T03:30'])
+})
+
 describe('the last moment', () => {
   test.each<[string, string, string, string]>([
     ['*/5 * * * *', 'UTC', '2030-01-01T00:05:00Z', '2030-01-01T00:05'],

@@ -274,6 +274,21 @@ describe('what was missed', () => {
   })
 })
 
+test('a server that ends waits for the job that runs, and records its outcome', async () => {
+  const machine = new Machine()
+  let finish = (_text: string) => {}
+  machine.act = () => new Promise((done) => (finish = done))
+  await machine.start()
+  await machine.clock.advance(17 * MINUTE)
+  let ended = false
+  const stopped = machine.stop().then(() => (ended = true))
+  await settle()
+  expect(ended).toBe(false)
+  finish('just in time')
+  await stopped
+  expect(JSON.parse(machine.store.text ?? '').jobs[0].last.outcome).toMatchObject({ text: 'just in time' })
+})
+
 describe('a clock that is set back', () => {
   test('makes nothing run twice', async () => {
     const machine = await started({ prune: '*/5 * * * *' })
