@@ -28,6 +28,7 @@ import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { Inventory } from './ledger/inventory.ts'
+import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
 import { inventoryEvidence } from './service/inventory-evidence.ts'
 import { keepInventory } from './service/inventory-upkeep.ts'
@@ -36,11 +37,14 @@ import { Keeper, type RootSource } from './service/keeper.ts'
 import { listingWorkloads } from './service/list-workloads.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
+import { Schedule } from './service/schedule.ts'
+import { scheduledJobs } from './service/scheduled-jobs.ts'
 import { type Status, statusOf } from './service/status.ts'
 import { AuthorityDirectory } from './storage/authority-directory.ts'
 import { lockDirectory } from './storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
+import { ScheduleFile } from './storage/schedule-file.ts'
 import { encryptionFrom } from './storage/secret-file.ts'
 import { telemetry } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -115,6 +119,15 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     random,
   })
   const { active } = keeper
+  const warnings = new EndWarnings({ set: () => keeper.set, events, clock })
+  warnings.check()
+  const schedule = await Schedule.open({
+    jobs: scheduledJobs({ keeper, warnings }),
+    timetable: config.schedule,
+    store: new ScheduleFile(join(state, 'schedule.json')),
+    events,
+    clock,
+  })
 
   const dev = config.dev
     ? await DevCluster.start(config.trustDomain, config.attestation.audiences[0] as string, clock)
@@ -213,6 +226,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
 
   metrics.observe({
     active: () => active.get(),
+    authorities: () => keeper.set,
+    ledgerWritable: () => ledgerDirectory.failure === undefined,
     ready: async () => (await readiness()).ready,
     watchSilenceMs: dev ? () => undefined : () => tokens.cluster.watch.silence(),
     inFlight: () => inFlight.total,
@@ -243,7 +258,12 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
-      routes: localRoutes({ describe, listWorkloads, issueToken: dev && ((account) => dev.issueToken(account)) }),
+      routes: localRoutes({
+        describe,
+        listWorkloads,
+        schedule: () => schedule.status,
+        issueToken: dev && ((account) => dev.issueToken(account)),
+      }),
       inFlight,
       clock,
       random,
@@ -254,6 +274,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
 
   const loops = Promise.all([
     keeper.run(signal),
+    schedule.run(signal),
     certificate.run(signal),
     listener.sweep(signal),
     grpc.sweep(signal),

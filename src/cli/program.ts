@@ -8,6 +8,7 @@ import { inspect } from './commands/inspect.ts'
 import { issue } from './commands/issue.ts'
 import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
+import { schedule } from './commands/schedule.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
 import { version } from './commands/version.ts'
@@ -21,6 +22,7 @@ export const VERBS: readonly Verb[] = [
   token,
   inspect,
   workloads,
+  schedule,
   ledgerList,
   ledgerShow,
   keysReseal,

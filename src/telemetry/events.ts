@@ -1,4 +1,5 @@
 import { shortId } from '../core/bytes.ts'
+import { durationInWords } from '../core/duration.ts'
 import { type CaError, type CaErrorCode, causesOf } from '../core/errors.ts'
 import type { Events } from '../service/events.ts'
 import type { Log } from './log.ts'
@@ -98,6 +99,37 @@ export function telemetry(log: Log, metrics: Metrics): Events {
     rotationFailed(error) {
       metrics.rotationFailures.inc()
       log.error({ detail: causesOf(error) }, 'rotation failed; it is tried again in a minute')
+    },
+    authorityEndsSoon({ id, role, state, certificate }, { leftMs, isUrgent }) {
+      const fields = {
+        authority: shortId(id),
+        role,
+        state,
+        notAfter: certificate.tbs.notAfter.toISOString(),
+        left: leftMs > 0 ? durationInWords(leftMs) : 'nothing: it has ended',
+      }
+      if (isUrgent) log.error(fields, 'an authority ends soon; replace it')
+      else log.warn(fields, 'an authority ends soon; replace it')
+    },
+    jobRan(job, due, outcome, ms) {
+      const fields = { job, due: due.toISOString(), ms: round(ms) }
+      const failed = 'failed' in outcome
+      metrics.scheduledRuns.inc({ job, outcome: failed ? 'failed' : 'ok' })
+      if (failed)
+        log.error(
+          { ...fields, detail: causesOf(outcome.failed) },
+          'scheduled job failed; it is tried again when it is next due',
+        )
+      else log.debug({ ...fields, detail: outcome.done }, 'scheduled job ran')
+    },
+    scheduleLost(error) {
+      log.warn(
+        { detail: causesOf(error) },
+        'the record of scheduled runs is lost and begun anew; what was missed is not made up',
+      )
+    },
+    scheduleUnrecorded(error) {
+      log.error({ detail: causesOf(error) }, 'a scheduled run can’t be recorded; one that is due waits until it can')
     },
     keeperStopped(error) {
       log.error(

@@ -4,6 +4,7 @@ import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
 import type { Asked, IssueSvid } from '../../service/issue-svid.ts'
 import type { ListWorkloads, WorkloadQuery } from '../../service/list-workloads.ts'
+import type { ScheduleStatus } from '../../service/schedule.ts'
 import type { Status } from '../../service/status.ts'
 import type { TrustBundle } from '../../spiffe/trust-bundle.ts'
 import { certificatePem } from '../../x509/pem.ts'
@@ -88,15 +89,17 @@ export type ServerDescription = {
 export type LocalUseCases = {
   readonly describe: () => Promise<ServerDescription>
   readonly listWorkloads: ListWorkloads
+  readonly schedule: () => ScheduleStatus
   /** Only in dev mode. */
   readonly issueToken: ((account: { namespace: string; name: string }) => Promise<string>) | undefined
 }
 
 /** The admin's verbs, on the unix socket. */
-export function localRoutes({ describe, listWorkloads, issueToken }: LocalUseCases): readonly Route[] {
+export function localRoutes({ describe, listWorkloads, schedule, issueToken }: LocalUseCases): readonly Route[] {
   const routes: readonly Route[] = [
     { method: 'GET', path: '/v1/server', handle: async () => json(await describe()) },
     { method: 'GET', path: '/v1/workloads', handle: async ({ query }) => json(listWorkloads(workloadQuery(query))) },
+    { method: 'GET', path: '/v1/schedule', handle: async () => json(schedule()) },
   ]
   if (!issueToken) return routes
   return [
