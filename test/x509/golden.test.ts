@@ -9,6 +9,7 @@ describe('what is signed is, as a file shows it,', async () => {
 
   test.each([
     ['a root', 'profile-root.txt', made.root],
+    ['a cross-certificate', 'profile-cross.txt', made.cross],
     ['an issuing authority', 'profile-issuing.txt', made.issuing],
     ['a serving certificate', 'profile-serving.txt', made.serving],
     ['a CRL', 'crl.txt', made.crl],
