@@ -11,6 +11,7 @@ import { MINUTE, SECOND } from './core/duration.ts'
 import { CaError, causesOf } from './core/errors.ts'
 import type { RandomBytes } from './core/random.ts'
 import { httpApplication } from './endpoints/admin/http.ts'
+import { offlineRoutes } from './endpoints/admin/offline-routes.ts'
 import { localRoutes, publicRoutes, type ServerDescription } from './endpoints/admin/routes.ts'
 import { listenOnUnixSocket } from './endpoints/admin/unix-socket.ts'
 import { InFlight, PATIENCE, type Patience } from './endpoints/edge.ts'
@@ -135,7 +136,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const tokens = dev
     ? { cluster: dev.cluster, fetch: dev.tokenIssuer, run: async () => undefined }
     : await kubernetesTokens(config, clock, random, events)
-  evidence = () => inventoryEvidence(inventory, tokens.cluster.watch, keeper.set.forgotten, clock.now())
+  evidence = () => inventoryEvidence(inventory, tokens.cluster.watch, keeper.set, clock.now())
   const keys = new TokenKeys(tokens.fetch, clock, signal)
   const refreshKeys = async () => {
     await keys.refresh()
@@ -258,12 +259,15 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
-      routes: localRoutes({
-        describe,
-        listWorkloads,
-        schedule: () => schedule.status,
-        issueToken: dev && ((account) => dev.issueToken(account)),
-      }),
+      routes: [
+        ...localRoutes({
+          describe,
+          listWorkloads,
+          schedule: () => schedule.status,
+          issueToken: dev && ((account) => dev.issueToken(account)),
+        }),
+        ...offlineRoutes(keeper.offline),
+      ],
       inFlight,
       clock,
       random,

@@ -87,6 +87,8 @@ export type AuthoritySet = {
   readonly authorities: readonly Authority[]
   readonly rotation: Rotation | undefined
   readonly forgotten: readonly Forgotten[]
+  /** Under these roots another CA, or this one before it was imported, issued what may be alive until then. */
+  readonly othersUntil: Date | undefined
   /** No key of a root is ever handed out. Nothing takes that back. */
   readonly exportDisabled: boolean
 }
@@ -103,6 +105,7 @@ export function emptySet(trustDomain: TrustDomain, origin: Origin): AuthoritySet
     authorities: [],
     rotation: undefined,
     forgotten: [],
+    othersUntil: undefined,
     exportDisabled: false,
   }
 }

@@ -79,6 +79,7 @@ export function printJournal(revision: number, set: AuthoritySet): string {
       at: at.toISOString(),
       until: until.toISOString(),
     })),
+    ...(set.othersUntil && { othersUntil: set.othersUntil.toISOString() }),
     ...(set.exportDisabled && { exportDisabled: true }),
   }
   return `${JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body }, null, 2)}\n`
@@ -105,6 +106,7 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
       authorities: list(body.authorities).map((one) => readAuthority(one, number(body.bundleSequence))),
       rotation: body.rotation === undefined ? undefined : readRotation(body.rotation),
       forgotten: body.forgotten === undefined ? [] : list(body.forgotten).map(readForgotten),
+      othersUntil: body.othersUntil === undefined ? undefined : date(body.othersUntil),
       exportDisabled: flag(body.exportDisabled),
     }
     return { revision: number(body.revision), set: body.format === 1 ? withKnownRoots(set) : set }

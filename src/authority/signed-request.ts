@@ -1,10 +1,10 @@
 import { equalBytes } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
-import { type Certificate, isSelfIssued } from '../x509/certificate.ts'
+import type { Certificate } from '../x509/certificate.ts'
 import { type AuthoritySet, publicKeyOf } from './authority.ts'
-import { checkIssued, checkSigner, verifyPath } from './path.ts'
-import { checkTrustDomain } from './trust-domain-of.ts'
+import { checkSigner, verifyPath } from './path.ts'
+import { checkRoot, checkTrustDomain } from './root-certificate.ts'
 
 /** What somebody's own PKI made of a request: a CA for a key of ours, and the root it stands under. */
 export type SignedRequest = {
@@ -31,12 +31,7 @@ export function signedRequest(
       'invalid_argument',
       `there ${chain.length === 1 ? 'is 1 certificate' : 'are 0 certificates'}; expected the signed one, its intermediates from the nearest up, and the root last`,
     )
-  if (!isSelfIssued(root.tbs))
-    throw new CaError(
-      'invalid_argument',
-      'the last certificate is no root: it was issued by another name; put the root last',
-    )
-  checkIssued(root, root, 'the last certificate, which should be the root,')
+  checkRoot(root, 'the last certificate, which should be the root,')
   for (const one of chain) publicKeyOf(one)
   checkSigner(certificate, 0, 'the first certificate')
   verifyPath([certificate, ...above], [root], now)

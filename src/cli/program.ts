@@ -4,10 +4,13 @@ import { OUTCOMES } from '../core/outcomes.ts'
 import { harmlessLines } from '../core/terminal-text.ts'
 import { completionVerb } from './commands/completion.ts'
 import { configCheck, configPrint } from './commands/config.ts'
+import { exportVerb } from './commands/export.ts'
+import { importVerb } from './commands/import.ts'
 import { inspect } from './commands/inspect.ts'
 import { issue } from './commands/issue.ts'
 import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
+import { rootPrepareSigned, rootSignRequest } from './commands/root-offline.ts'
 import { schedule } from './commands/schedule.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
@@ -25,6 +28,10 @@ export const VERBS: readonly Verb[] = [
   schedule,
   ledgerList,
   ledgerShow,
+  rootSignRequest,
+  rootPrepareSigned,
+  importVerb,
+  exportVerb,
   keysReseal,
   configCheck,
   configPrint,
@@ -34,6 +41,7 @@ export const VERBS: readonly Verb[] = [
 
 const GROUPS: Readonly<Record<string, string>> = {
   ledger: 'What was issued and refused',
+  root: 'The roots of trust, and how one replaces another',
   keys: 'What seals the keys of roots',
   config: 'The settings of a server',
 }
