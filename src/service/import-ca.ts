@@ -7,14 +7,16 @@ import {
   emptySet,
   type KeyHome,
   type OnlineCa,
+  signingUnder,
 } from '../authority/authority.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import { checkRoot, checkTrustDomain, isWeaklySigned } from '../authority/root-certificate.ts'
-import { equalBytes, shortId } from '../core/bytes.ts'
+import { equalBytes, hex, shortId } from '../core/bytes.ts'
 import { earlier } from '../core/clock.ts'
 import { DAY, durationInWords } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import type { PrivateKey } from '../keys/private-key.ts'
+import { keyIdOf } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { AuthorityStore } from './ports.ts'
@@ -121,13 +123,20 @@ function converted(
 }
 
 /**
- * Keeps the key, then writes the journal: a crash before that leaves a key that signs for nobody, and doing it again finishes it.
+ * Keeps the key, then writes the journal: a crash before that leaves a key that signs for nobody, and doing it again finishes it. In the end the
+ * key is opened from where it is kept: whoever wipes the copies in the clear relies on that.
  * @throws CaError as the store
  */
-export async function importCa(store: AuthorityStore, key: PrivateKey, { set, replaces }: ImportPlan): Promise<void> {
+export async function importCa(
+  store: AuthorityStore,
+  key: PrivateKey,
+  { set, replaces, root }: ImportPlan,
+): Promise<void> {
   await store.takeRootKey(key)
   if (replaces === undefined) await store.begin(set)
   else await store.write(replaces, set)
+  const { certificate, key: home } = signingUnder(root)
+  await store.rootKey(hex(keyIdOf(certificate.tbs.publicKey)), home)
 }
 
 /** CAs below a root in a chain with a cross-certificate that it signed: that one, and an issuing authority. */

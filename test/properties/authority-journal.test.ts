@@ -25,12 +25,33 @@ const authority = (): fc.Arbitrary<Authority> =>
       intermediates: fc.array(fc.constantFrom(...pool), { maxLength: 3 }),
       root: fc.option(fc.string(), { nil: undefined }),
       cross: fc.array(fc.record({ by: fc.string(), ca: fc.constantFrom(...pool) }), { maxLength: 3 }),
+      bundledSince: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+      online: fc.option(
+        fc.record({
+          by: fc.constantFrom(...pool),
+          above: fc.array(fc.constantFrom(...pool), { maxLength: 3 }),
+          key: fc.constantFrom(...KEY_HOMES),
+        }),
+        { nil: undefined },
+      ),
+      wasInTheClear: fc.boolean(),
     })
-    .map(({ ca, intermediates, cross, ...rest }) =>
+    .map(({ ca, intermediates, root, cross, bundledSince, online, wasInTheClear, ...rest }) =>
       rootOf(ca, {
         ...rest,
         intermediates: intermediates.map(({ certificate }) => certificate),
-        cross: cross.map(({ by, ca: { certificate } }) => ({ by, certificate })),
+        ...(rest.role === 'issuing'
+          ? { root, bundledSince: 0 }
+          : {
+              bundledSince,
+              cross: cross.map(({ by, ca: { certificate } }) => ({ by, certificate })),
+              online: online && {
+                certificate: online.by.certificate,
+                intermediates: online.above.map(({ certificate }) => certificate),
+                key: online.key,
+              },
+              wasInTheClear,
+            }),
       }),
     )
 
@@ -46,6 +67,11 @@ test('whatever set is written is read back, field by field and byte by byte', ()
         bundleSequence: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
         origin: fc.constantFrom(...ORIGINS),
         trustDomain,
+        exportDisabled: fc.boolean(),
+        othersUntil: fc.option(
+          fc.date({ min: new Date('1970-01-01'), max: new Date('9999-12-31'), noInvalidDate: true }),
+          { nil: undefined },
+        ),
         authorities: fc.array(authority(), { maxLength: 5 }),
       }),
       ({ revision, authorities, ...rest }) => {
@@ -55,6 +81,7 @@ test('whatever set is written is read back, field by field and byte by byte', ()
         expect(again.revision).toBe(revision)
         expect(again.set.trustDomain.name).toBe(set.trustDomain.name)
         expect([again.set.origin, again.set.bundleSequence]).toEqual([set.origin, set.bundleSequence])
+        expect([again.set.exportDisabled, again.set.othersUntil]).toEqual([set.exportDisabled, set.othersUntil])
         expect(again.set.authorities.map(plain)).toEqual(authorities.map(plain))
         expect(printJournal(revision, again.set)).toBe(text)
       },
@@ -62,8 +89,13 @@ test('whatever set is written is read back, field by field and byte by byte', ()
   )
 })
 
-const plain = ({ certificate, publicKey, intermediates, cross, ...rest }: Authority) => ({
+const plain = ({ certificate, publicKey, intermediates, cross, online, ...rest }: Authority) => ({
   ...rest,
+  online: online && {
+    certificate: Buffer.from(online.certificate.der).toString('hex'),
+    intermediates: online.intermediates.map(({ der }) => Buffer.from(der).toString('hex')),
+    key: online.key,
+  },
   certificate: Buffer.from(certificate.der).toString('hex'),
   publicKey: Buffer.from(publicKey.spki).toString('hex'),
   intermediates: intermediates.map(({ der }) => Buffer.from(der).toString('hex')),
