@@ -84,7 +84,7 @@ export class OfflineRoots {
         prepared,
         `bundle ${next.bundleSequence}, its key is elsewhere, online CA ${shortId(idOf(certificate))}; by the ${wish.by}: ${wish.because}`,
       )
-      return prepared
+      return next.authorities.find((one) => one.id === prepared.id && one.state === 'prepared') as Authority
     })
   }
 

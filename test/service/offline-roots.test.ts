@@ -69,7 +69,13 @@ describe('a root whose key is elsewhere', () => {
   test('joins the bundle, prepared, with what will sign for it, and without a cross-certificate', async () => {
     const { world, keeper, chain, companyRoot, signed, between } = await company()
     const root = await keeper.offline.prepare(chain, WISH)
-    expect(root).toMatchObject({ state: 'prepared', key: 'elsewhere', cross: [], wasInTheClear: false })
+    expect(root).toMatchObject({
+      state: 'prepared',
+      bundledSince: 2,
+      key: 'elsewhere',
+      cross: [],
+      wasInTheClear: false,
+    })
     expect(rootsOf(world).map(({ certificate }) => certificate.der)).toContainEqual(
       Buffer.from(companyRoot.certificate.der),
     )

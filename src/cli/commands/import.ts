@@ -64,10 +64,10 @@ export const importVerb: Verb = {
     const { files, as } = naming(source.where, () => inCacertsLayout(source.found))
     const ca = await readPluggedCa(files, { where: `${source.where} (${as})`, pathOf: source.pathOf }, now)
     const target = { home: 'sealed' as const, othersUntil: plus(now, unknownFor), now }
-    if (dryRun) {
-      const found = await storeIn(options.stateDirectory as string, options).read()
-      return report(env, options, planImport(found, ca, trustDomain, target), source)
-    }
+    const seen = await storeIn(options.stateDirectory as string, options).read()
+    // What is refused makes no directory, and is refused in a dry run alike.
+    const foreseen = planImport(seen, ca, trustDomain, target)
+    if (dryRun) return report(env, options, foreseen, source)
     await using state = await openStoppedState(env, options)
     const plan = planImport(await state.store.read(), ca, trustDomain, target)
     await importCa(state.store, ca.signer, plan)
