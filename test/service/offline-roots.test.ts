@@ -218,6 +218,20 @@ describe('an online CA that ends', () => {
     await world.check()
   })
 
+  test('that signs leaves itself may get another certificate for the same key', async () => {
+    const { world, keeper, chain, key, between, companyRoot } = await company({ pathLength: 0 })
+    await keeper.offline.prepare(chain, WISH)
+    await keeper.roots.activate(undefined, WISH)
+    const { leaf } = await world.issue(10 * DAY)
+    const longer = await odd('online', between, { key, pathLength: 0, notAfter: new Date('2032-01-01T00:00:00Z') })
+    await keeper.offline.prepare(chainOf(longer, between, companyRoot), WISH)
+    expect(world.active.authority.certificate.der).toEqual(longer.certificate.der)
+    await world.start()
+    expect(world.keeper?.mayVouch(leaf.tbs.issuer, world.clock.now()).length).toBeGreaterThan(0)
+    expect(world.stranded()).toEqual([])
+    await world.check()
+  })
+
   test('is replaced also while its root is only prepared', async () => {
     const { world, keeper, chain, between, companyRoot } = await company()
     await keeper.offline.prepare(chain, WISH)
@@ -391,4 +405,36 @@ test('a root that is prepared by hand is what a begun rotation ends on', async (
   expect(activeRoot(keeper.set)?.id).toBe(root.id)
   expect(rootsOf(world)).toHaveLength(1)
   await world.check()
+})
+
+test('a crash at any write of it leaves a state that the next start and the same verb go on from', async () => {
+  for (const active of [false, true])
+    for (const fault of ['refused', 'in doubt, written', 'in doubt, not written'] as const) {
+      const { world, keeper, chain, between, companyRoot } = await company()
+      let next = chain
+      if (active) {
+        await keeper.offline.prepare(chain, WISH)
+        await keeper.roots.activate(undefined, WISH)
+        await world.issue(DAY)
+        const { id } = await keeper.offline.signRequest()
+        const again = await odd('online again', between, { key: world.store.keys.get(id) as PrivateKey })
+        next = chainOf(again, between, companyRoot)
+      }
+      world.store.faults.set(world.store.writes + 1, fault)
+      await expect(keeper.offline.prepare(next, WISH)).rejects.toThrow()
+      await world.check()
+      world.store.faults.clear()
+      const restarted = await world.start()
+      await world.check()
+      // Where it was written, an active root's CA signs already.
+      await restarted.offline.prepare(next, WISH).catch((error: unknown) => {
+        expect([active, fault, (error as Error).message]).toEqual([
+          true,
+          'in doubt, written',
+          expect.stringContaining('in use'),
+        ])
+      })
+      await world.check()
+      expect(world.stranded()).toEqual([])
+    }
 })
