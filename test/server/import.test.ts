@@ -85,6 +85,23 @@ describe.each([
   })
 })
 
+test('a root that was made here is in the clear from its export on, and status says so', async () => {
+  const [state, wrappingKey] = [scratch(), aWrappingKey()]
+  let id: string
+  {
+    await using server = await ownServer(state, wrappingKey)
+    const status = await server.running.status()
+    expect(status.inTheClear).toEqual([])
+    id = status.authorities.find(({ role }) => role === 'root')?.id as string
+  }
+  const out = join(scratch(), 'out')
+  const args = ['--root', id, '--out', out, '--yes-export', id.slice(0, 8)]
+  const ran = await alcazar(['export', ...args, '--state-directory', state, '--wrapping-key-file', wrappingKey])
+  expect([ran.exit, ran.err]).toEqual([0, ''])
+  await using server = await ownServer(state, wrappingKey)
+  expect((await server.running.status()).inTheClear).toEqual([id])
+})
+
 describe('a company’s own PKI', () => {
   testWithOpenssl('signs a request by the command line, and its root joins the bundle', async () => {
     const state = scratch()
