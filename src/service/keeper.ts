@@ -183,11 +183,9 @@ export class Keeper implements IssuingKeys {
     const before = this.#set.authorities.length
     await this.change(async (change) => {
       const now = this.#parts.clock.now()
-      const alive = withoutEnded(change.set, now).authorities
-      const authorities = change.set.authorities.filter((one) => one.state === 'active' || alive.includes(one))
-      const forgotten = change.set.forgotten.filter(({ until }) => now < until)
-      if (authorities.length < change.set.authorities.length || forgotten.length < change.set.forgotten.length)
-        await change.commit({ ...change.set, authorities, forgotten })
+      const next = withoutEnded(change.set, now)
+      const forgotten = next.forgotten.filter(({ until }) => now < until)
+      if (next !== change.set || forgotten.length < next.forgotten.length) await change.commit({ ...next, forgotten })
     })
     return before - this.#set.authorities.length
   }
