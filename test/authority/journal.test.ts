@@ -111,7 +111,12 @@ describe('calls a journal damaged', () => {
   test.each([
     ['a state that there is not', 'state', 'retired', '"retired" is none of prepared, active, old, tainted, revoked'],
     ['a role that there is not', 'role', 'leaf', '"leaf" is none of root, issuing'],
-    ['a key kept where none is', 'key', 'paper', '"paper" is none of memory, file, plugged-in, elsewhere'],
+    [
+      'a key kept where none is',
+      'key',
+      'paper',
+      '"paper" is none of memory, file, sealed, pkcs11, plugged-in, elsewhere',
+    ],
     ['a time that is none', 'createdAt', 'yesterday', 'a time is missing'],
     ['something else than a certificate', 'certificate', 'bm90IGEgY2VydGlmaWNhdGU=', 'DER'],
     ['an intermediate that is no text', 'intermediates', [1], 'a text is missing'],
