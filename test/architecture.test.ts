@@ -71,6 +71,7 @@ test('each library is imported by the one room that knows it', () => {
     '@bufbuild/protobuf/wire': ['endpoints', 'gen'],
     express: ['endpoints'],
     '@kubernetes/client-node': ['kubernetes'],
+    'node-cron': ['service'],
     zod: ['config'],
     'js-yaml': ['config'],
     commander: ['cli'],

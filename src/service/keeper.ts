@@ -167,11 +167,29 @@ export class Keeper implements IssuingKeys {
   /** Does all that is due now. Failures are told as events and tried again at the next look. */
   async tick(): Promise<void> {
     try {
-      // One action may make the next one due; there are no more kinds of action than this.
-      for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
+      await this.renewIfDue()
     } catch (error) {
       this.#parts.events.rotationFailed(error)
     }
+  }
+
+  /** @throws CaError: why what is due can't be done */
+  renewIfDue(): Promise<void> {
+    return this.#doDue()
+  }
+
+  /** Takes old issuing authorities that have ended out of the journal; gives how many. @throws CaError: it can't be written */
+  async prune(): Promise<number> {
+    const before = this.#set.authorities.length
+    await this.change(async (change) => {
+      const now = this.#parts.clock.now()
+      const alive = withoutEnded(change.set, now).authorities
+      const authorities = change.set.authorities.filter((one) => one.state === 'active' || alive.includes(one))
+      const forgotten = change.set.forgotten.filter(({ until }) => now < until)
+      if (authorities.length < change.set.authorities.length || forgotten.length < change.set.forgotten.length)
+        await change.commit({ ...change.set, authorities, forgotten })
+    })
+    return before - this.#set.authorities.length
   }
 
   /**
@@ -271,6 +289,11 @@ export class Keeper implements IssuingKeys {
     events.authorityActivated(successor.authority, action.because)
     await change.record('issuing authority activated', successor.authority, action.because)
     return true
+  }
+
+  async #doDue(): Promise<void> {
+    // One action may make the next one due; there are no more kinds of action than this.
+    for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
   }
 
   #changing(): Change {

@@ -11,6 +11,7 @@ import { issuingSvids } from '../../src/service/issue-svid.ts'
 import { Keeper, type RootSource } from '../../src/service/keeper.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { FakeClock } from './fake-clock.ts'
+import { inventoryOf } from './live-svids.ts'
 import { MemoryLedger } from './memory-ledger.ts'
 import { MemoryStore } from './memory-store.ts'
 import { recordedEvents } from './recorded-events.ts'
@@ -114,6 +115,7 @@ export async function aCa(options: CaOptions = {}) {
     clock,
     random,
   })
+  const inventory = await inventoryOf([], clock)
   const signer = options.signer ?? new TokenSigner()
   const cluster = new TestCluster()
   const keys = new TokenKeys(
@@ -153,6 +155,7 @@ export async function aCa(options: CaOptions = {}) {
       active: keeper.active,
       isOurs: (key) => keeper.isOurs(key),
       ledger,
+      inventory,
       events,
       clock,
       random,
@@ -173,6 +176,7 @@ export async function aCa(options: CaOptions = {}) {
     random,
     events,
     ledger,
+    inventory,
     store,
     trustDomain,
     keeper,

@@ -13,7 +13,11 @@ beforeAll(async () => {
   const root = await odd('root', 'itself')
   const between = await odd('between', root)
   const issuing = issuingOf(await odd('issuing', between, { pathLength: 0 }), { intermediates: [between.certificate] })
-  text = printJournal(7, aSet([rootOf(root), issuing], { origin: 'plugged-in', bundleSequence: 3 }))
+  const named = { ...issuing, root: rootOf(root).id }
+  const old = await odd('old root', 'itself')
+  const cross = await odd('root', old, { key: root.key, pathLength: 1 })
+  const crossed = rootOf(root, { cross: [{ by: rootOf(old).id, certificate: cross.certificate }] })
+  text = printJournal(7, aSet([crossed, named, rootOf(old)], { origin: 'plugged-in', bundleSequence: 3 }))
 })
 
 /** The journal with its body changed, and a digest that fits. */
@@ -38,6 +42,20 @@ test('reads back what it printed', () => {
   expect(revision).toBe(7)
   expect(set).toMatchObject({ origin: 'plugged-in', bundleSequence: 3, trustDomain: { name: 'cluster.local' } })
   expect(printJournal(7, set)).toBe(text)
+})
+
+test('takes records from before roots were named and crossed', () => {
+  const before = changed((body) => {
+    for (const authority of body.authorities) {
+      delete authority.root
+      delete authority.cross
+    }
+  })
+  expect(readJournal(before).set.authorities.map(({ root, cross }) => [root, cross])).toEqual([
+    [undefined, []],
+    [undefined, []],
+    [undefined, []],
+  ])
 })
 
 test('holds no private key', () => {
@@ -120,6 +138,11 @@ describe('calls a journal damaged', () => {
     ['a time that is none', 'createdAt', 'yesterday', 'a time is missing'],
     ['something else than a certificate', 'certificate', 'bm90IGEgY2VydGlmaWNhdGU=', 'DER'],
     ['an intermediate that is no text', 'intermediates', [1], 'a text is missing'],
+    ['a root that is no text', 'root', 1, 'a text is missing'],
+    ['cross-certificates that are no list', 'cross', {}, 'a list is missing'],
+    ['a cross-certificate that is nothing', 'cross', [null], 'a text is missing'],
+    ['a cross-certificate by nobody', 'cross', [{ certificate: 'bm90IGEgY2VydGlmaWNhdGU=' }], 'a text is missing'],
+    ['a cross-certificate that is none', 'cross', [{ by: 'a', certificate: 'bm90IGEgY2VydGlmaWNhdGU=' }], 'DER'],
   ])('with %s', (_what, field, value, message) => {
     const journal = changed((body) => {
       ;(body.authorities[0] as Record<string, unknown>)[field] = value

@@ -371,3 +371,30 @@ test('flags and variables are named after their setting, and no two alike', () =
   expect(kubeconfig).toMatchObject({ flag: '--attestation-kubeconfig', variable: 'ALCAZAR_ATTESTATION_KUBECONFIG' })
   expect(new Set(SETTINGS.map((setting) => setting.flag)).size).toBe(SETTINGS.length)
 })
+
+test('jobs run by cron expressions, in UTC, and the root is replaced by none', () => {
+  const { schedule } = load({ dev: true }).config
+  expect(JSON.parse(JSON.stringify(schedule))).toEqual({
+    checkAuthorities: '*/5 * * * *',
+    renewIssuing: '*/5 * * * *',
+    prune: '17 * * * *',
+    timeZone: 'UTC',
+  })
+  expect(schedule.rotateRoot).toBeUndefined()
+  const other = load({ dev: true, 'schedule.rotateRoot': '0 3 1 1 *' }, { ALCAZAR_SCHEDULE_TIME_ZONE: 'europe/berlin' })
+  expect(other.config.schedule.rotateRoot?.text).toBe('0 3 1 1 *')
+  expect(other.config.schedule.timeZone).toBe('Europe/Berlin')
+})
+
+test('a cron expression or time zone that can’t be read is told by its setting, with what is allowed and an example', () => {
+  const path = file('dev: true\nschedule:\n  prune: hourly\n  rotateRoot: 0 3 32 1 *\n  timeZone: Mars/Olympus\n')
+  expect(faultsOf(() => load({}, {}, path))).toEqual([
+    expect.stringMatching(
+      /^schedule\.rotateRoot: not a cron expression: "0 3 32 1 \*" \(.*\); write five fields: .*day of month \(1-31\).*; for example .* \(file .*\)$/,
+    ),
+    expect.stringMatching(/^schedule\.prune: not a cron expression: "hourly" \(it has 1 field\); write five fields: /),
+    expect.stringMatching(
+      /^schedule\.timeZone: not a time zone: "Mars\/Olympus"; write an IANA name, for example UTC or /,
+    ),
+  ])
+})

@@ -241,6 +241,18 @@ describe('who can write the file and its digest', () => {
     )
   })
 
+  test('cannot have a passphrase tried on another root’s key', async () => {
+    let reads = 0
+    const encryption = new PassphraseEncryption(async () => {
+      reads++
+      return Buffer.from(PASSPHRASE)
+    }, CHEAP)
+    expect((await refusal(() => openAs(underPassphrase, encryption, 'ab'.repeat(20)))).message).toMatch(
+      /is another root’s; put back the right one$/,
+    )
+    expect(reads).toBe(0)
+  })
+
   test('cannot put the body of one seal under the header of another', async () => {
     const [, body] = linesOf(await sealKey(key, withKey('k')))
     const bytes = forged(underKey, (_, rest) => Object.assign(rest, body))

@@ -27,6 +27,13 @@ describe('a first start', () => {
     await world.check()
   })
 
+  test('writes down which root the issuing authority stands under', async () => {
+    const world = new World()
+    const { set } = await world.start()
+    expect(activeRoot(set)?.id).toMatch(/^[0-9a-f]{40}$/)
+    expect(world.journal.set.authorities.map(({ root }) => root)).toEqual([undefined, activeRoot(set)?.id])
+  })
+
   test('writes the root into the journal before anything stands on it', async () => {
     const world = new World()
     world.store.faults.set(2, 'refused')
