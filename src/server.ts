@@ -21,6 +21,7 @@ import { serveHealth } from './endpoints/health/http.ts'
 import { addIstioCa } from './endpoints/istio-ca/handler.ts'
 import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
+import { Pkcs11Keys } from './keys/pkcs11-keys.ts'
 import { PlainKeys } from './keys/plain-keys.ts'
 import { SealedKeys } from './keys/sealed-keys.ts'
 import type { KeyVaults } from './keys/vaults.ts'
@@ -45,7 +46,7 @@ import { lockDirectory } from './storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
 import { ScheduleFile } from './storage/schedule-file.ts'
-import { encryptionFrom } from './storage/secret-file.ts'
+import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
 import { telemetry } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
@@ -107,7 +108,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   // Nothing is known while nobody watches the cluster yet, so a start takes no step that needs a gate.
   let evidence = (): Evidence => ({ incomplete: 'this server is starting', workloads: () => [] })
   const keeper = await Keeper.open({
-    store: new AuthorityDirectory(state, keyVaults(config), () => hasLedger(ledgerPath)),
+    store: new AuthorityDirectory(state, keyVaults(config, opened), () => hasLedger(ledgerPath)),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
@@ -329,11 +330,11 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   return { ca, health: health.address, adminSocket, status, close }
 }
 
-/** Keys in the clear are dev mode's alone. */
-function keyVaults({ dev, keys }: Config): KeyVaults {
+/** Keys in the clear are dev mode's alone. Where both are set, new keys are made in the token, and sealed ones still opened. */
+function keyVaults({ dev, keys }: Config, opened: AsyncDisposableStack): KeyVaults {
   if (dev) return [new PlainKeys()]
-  const encryption = encryptionFrom(keys)
-  return encryption ? [new SealedKeys(encryption)] : []
+  const [token, encryption] = [tokenFrom(keys), encryptionFrom(keys)]
+  return [...(token ? [new Pkcs11Keys(opened.use(token))] : []), ...(encryption ? [new SealedKeys(encryption)] : [])]
 }
 
 async function openState(path: string): Promise<void> {
