@@ -4,6 +4,7 @@ import { attestation } from './attestation/attest.ts'
 import type { Cluster } from './attestation/cluster.ts'
 import { type FetchTokenIssuer, TokenKeys } from './attestation/token-keys.ts'
 import { bundleOf } from './authority/active-authority.ts'
+import type { Evidence } from './authority/gate.ts'
 import type { Config } from './config/schema.ts'
 import { type Clock, loop } from './core/clock.ts'
 import { MINUTE, SECOND } from './core/duration.ts'
@@ -20,13 +21,20 @@ import { serveHealth } from './endpoints/health/http.ts'
 import { addIstioCa } from './endpoints/istio-ca/handler.ts'
 import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
+import { PlainKeys } from './keys/plain-keys.ts'
+import { SealedKeys } from './keys/sealed-keys.ts'
+import type { KeyVaults } from './keys/vaults.ts'
 import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
+import { Inventory } from './ledger/inventory.ts'
 import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
+import { inventoryEvidence } from './service/inventory-evidence.ts'
+import { keepInventory } from './service/inventory-upkeep.ts'
 import { issuingSvids } from './service/issue-svid.ts'
 import { Keeper, type RootSource } from './service/keeper.ts'
+import { listingWorkloads } from './service/list-workloads.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
 import { Schedule } from './service/schedule.ts'
@@ -34,9 +42,10 @@ import { scheduledJobs } from './service/scheduled-jobs.ts'
 import { type Status, statusOf } from './service/status.ts'
 import { AuthorityDirectory } from './storage/authority-directory.ts'
 import { lockDirectory } from './storage/directory-lock.ts'
-import { hasLedger, LedgerDirectory } from './storage/ledger-directory.ts'
+import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
 import { ScheduleFile } from './storage/schedule-file.ts'
+import { encryptionFrom } from './storage/secret-file.ts'
 import { telemetry } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
@@ -90,12 +99,20 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const plugged = config.pluggedCa === undefined ? undefined : new PluggedCaDirectory(config.pluggedCa, clock)
   const source: RootSource = plugged
     ? { kind: 'plugged-in', ca: await plugged.read(signal) }
-    : { kind: 'dev', root: { algorithm: keyAlgorithm(config.root.algorithm), lifetimeMs: config.root.lifetime } }
+    : {
+        kind: config.dev ? 'dev' : 'own',
+        root: { algorithm: keyAlgorithm(config.root.algorithm), lifetimeMs: config.root.lifetime },
+      }
+  const inventory = new Inventory()
+  // Nothing is known while nobody watches the cluster yet, so a start takes no step that needs a gate.
+  let evidence = (): Evidence => ({ incomplete: 'this server is starting', workloads: () => [] })
   const keeper = await Keeper.open({
-    store: new AuthorityDirectory(state, () => hasLedger(ledgerPath)),
+    store: new AuthorityDirectory(state, keyVaults(config), () => hasLedger(ledgerPath)),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
+    rotation: { rootDueBeforeMs: config.root.rotateBefore },
+    evidence: () => evidence(),
     ledger,
     events,
     clock,
@@ -105,7 +122,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const warnings = new EndWarnings({ set: () => keeper.set, events, clock })
   warnings.check()
   const schedule = await Schedule.open({
-    jobs: scheduledJobs({ keeper, warnings }),
+    jobs: scheduledJobs({ keeper, warnings, clock }),
     timetable: config.schedule,
     store: new ScheduleFile(join(state, 'schedule.json')),
     events,
@@ -118,6 +135,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const tokens = dev
     ? { cluster: dev.cluster, fetch: dev.tokenIssuer, run: async () => undefined }
     : await kubernetesTokens(config, clock, random, events)
+  evidence = () => inventoryEvidence(inventory, tokens.cluster.watch, keeper.set.forgotten, clock.now())
   const keys = new TokenKeys(tokens.fetch, clock, signal)
   const refreshKeys = async () => {
     await keys.refresh()
@@ -173,6 +191,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     active,
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
     ledger,
+    inventory,
     events,
     clock,
     random,
@@ -229,11 +248,19 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     caAddress: `${loopbackOf(ca.host)}:${ca.port}`,
     trustBundle: bundleOf(keeper.set).roots.map(certificatePem).join(''),
   })
+  const listWorkloads = listingWorkloads({
+    inventory,
+    watch: tokens.cluster.watch,
+    bundleSequence: () => keeper.set.bundleSequence,
+    standsOn: (issuer) => keeper.set.authorities.find(({ id, role }) => id === issuer && role === 'issuing')?.root,
+    clock,
+  })
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
       routes: localRoutes({
         describe,
+        listWorkloads,
         schedule: () => schedule.status,
         issueToken: dev && ((account) => dev.issueToken(account)),
       }),
@@ -252,6 +279,17 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     listener.sweep(signal),
     grpc.sweep(signal),
     tokens.run(signal),
+    keepInventory(
+      {
+        inventory,
+        authorities: () => keeper.set,
+        readLedger: (since) => readLedger(ledgerPath, since, 'intent'),
+        longestMs: config.svid.maxTtl,
+        events,
+        clock,
+      },
+      signal,
+    ),
     loop(clock, signal, () => TOKEN_KEYS_EVERY_MS, refreshKeys),
     loop(
       clock,
@@ -289,6 +327,13 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     await running.disposeAsync()
   }
   return { ca, health: health.address, adminSocket, status, close }
+}
+
+/** Keys in the clear are dev mode's alone. */
+function keyVaults({ dev, keys }: Config): KeyVaults {
+  if (dev) return [new PlainKeys()]
+  const encryption = encryptionFrom(keys)
+  return encryption ? [new SealedKeys(encryption)] : []
 }
 
 async function openState(path: string): Promise<void> {

@@ -11,8 +11,11 @@ import type { Certificate } from '../x509/certificate.ts'
 export const AUTHORITY_STATES = ['prepared', 'active', 'old', 'tainted', 'revoked'] as const
 export type AuthorityState = (typeof AUTHORITY_STATES)[number]
 
-/** Where an authority's private key is: in this process only, in a file of the state directory, in the plugged-in CA's files, or not ours. */
-export const KEY_HOMES = ['memory', 'file', 'plugged-in', 'elsewhere'] as const
+/**
+ * Where an authority's private key is: in this process only, in a file of the state directory in the clear or sealed, in a PKCS#11 token, in the
+ * plugged-in CA's files, or not ours.
+ */
+export const KEY_HOMES = ['memory', 'file', 'sealed', 'pkcs11', 'plugged-in', 'elsewhere'] as const
 export type KeyHome = (typeof KEY_HOMES)[number]
 
 /** A signing key with its CA certificate and a state. */
@@ -27,6 +30,39 @@ export type Authority = {
   /** The CA certificates between this one and a root, nearest first; empty for a root and for what a root signed itself. */
   readonly intermediates: readonly Certificate[]
   readonly createdAt: Date
+  /** The id of the root that an issuing authority stands on; nothing for a root. */
+  readonly root: string | undefined
+  /** A root's key certified by other roots, by which those follow who don't know it yet. Never in a bundle. */
+  readonly cross: readonly CrossCertificate[]
+  /** The first bundle that had it: who holds that one or a later one trusts it. Of a root; of an issuing authority 0. */
+  readonly bundledSince: number
+  /** Why and when it was declared compromised, and when it leaves the bundle at the latest. */
+  readonly taint: Taint | undefined
+}
+
+export type CrossCertificate = {
+  /** The id of the root that signed it. */
+  readonly by: string
+  readonly certificate: Certificate
+}
+
+export type Taint = { readonly at: Date; readonly because: string; readonly leavesAt: Date }
+
+/** The wish to replace the root, kept until it is done: whoever resumes it knows no more than this. */
+export type Rotation = {
+  /** The root to end on; nothing while it is not made yet. */
+  readonly to: string | undefined
+  readonly since: Date
+  readonly by: 'admin' | 'clock'
+  readonly because: string
+}
+
+/** A workload that an admin cut off: what was issued to it before then counts and renews no more. */
+export type Forgotten = {
+  readonly workload: string
+  readonly at: Date
+  /** When the last of that has ended, and this may be forgotten in turn. */
+  readonly until: Date
 }
 
 /** All authorities of one trust domain, as the journal holds them. Frozen: a change is another set. */
@@ -37,19 +73,31 @@ export type AuthoritySet = {
   /** Grows by one with every change of what is in the bundle. */
   readonly bundleSequence: number
   readonly authorities: readonly Authority[]
+  readonly rotation: Rotation | undefined
+  readonly forgotten: readonly Forgotten[]
 }
 
-export const ORIGINS = ['dev', 'plugged-in'] as const
+export const ORIGINS = ['dev', 'own', 'plugged-in'] as const
 export type Origin = (typeof ORIGINS)[number]
+
+/** A set as a trust domain begins with it. The first bundle has the number 1. */
+export function emptySet(trustDomain: TrustDomain, origin: Origin): AuthoritySet {
+  return { trustDomain, origin, bundleSequence: 1, authorities: [], rotation: undefined, forgotten: [] }
+}
 
 /** A record for a certificate: id and public key follow from it. */
 export function authorityOf(
   certificate: Certificate,
-  details: Pick<Authority, 'role' | 'state' | 'key'> & { readonly intermediates?: readonly Certificate[] },
+  details: Pick<Authority, 'role' | 'state' | 'key'> &
+    Partial<Pick<Authority, 'intermediates' | 'root' | 'cross' | 'bundledSince'>>,
   createdAt: Date,
 ): Authority {
   return {
     intermediates: [],
+    root: undefined,
+    cross: [],
+    bundledSince: 0,
+    taint: undefined,
     ...details,
     id: hex(keyIdOf(certificate.tbs.publicKey)),
     certificate,
@@ -92,19 +140,6 @@ export function mayVouch(authority: Authority, now: Date): boolean {
   )
 }
 
-/** prepared → active, with the former active becoming old in the same write. */
-export function withActiveIssuing(set: AuthoritySet, issuing: Authority): AuthoritySet {
-  return {
-    ...set,
-    authorities: [
-      ...set.authorities.map((other) =>
-        other.role === 'issuing' && other.state === 'active' ? { ...other, state: 'old' as const } : other,
-      ),
-      { ...issuing, state: 'active' as const },
-    ],
-  }
-}
-
 /** Without the issuing authorities whose certificates have ended: nothing they signed is alive (invariant 3), nothing can be renewed by it. */
 export function withoutEnded(set: AuthoritySet, now: Date): AuthoritySet {
   const authorities = set.authorities.filter(
@@ -127,18 +162,25 @@ export function withPluggedRoots(
   const after = roots.map((root) => root.certificate.der)
   const unchanged =
     before.length === after.length && before.every((der, index) => equalBytes(der, after[index] as Uint8Array))
+  // The first bundle has the number a set begins with.
+  const bundleSequence = unchanged || before.length === 0 ? set.bundleSequence : set.bundleSequence + 1
   const inState = (root: Authority): Authority => {
     const known = set.authorities.find(
       (other) => other.role === 'root' && equalBytes(other.certificate.der, root.certificate.der),
     )
-    const createdAt = known?.createdAt ?? root.createdAt
-    if (equalBytes(root.certificate.der, active.certificate.der)) return { ...root, createdAt, state: 'active' }
-    return { ...root, createdAt, state: known?.state === 'active' || known?.state === 'old' ? 'old' : 'prepared' }
+    const bundledSince = known && known.state !== 'revoked' ? known.bundledSince : bundleSequence
+    const same = {
+      ...root,
+      bundledSince,
+      createdAt: known?.createdAt ?? root.createdAt,
+      cross: known?.cross ?? root.cross,
+    }
+    if (equalBytes(root.certificate.der, active.certificate.der)) return { ...same, state: 'active' }
+    return { ...same, state: known?.state === 'active' || known?.state === 'old' ? 'old' : 'prepared' }
   }
   return {
     ...set,
-    // The first bundle has the number a set begins with.
-    bundleSequence: unchanged || before.length === 0 ? set.bundleSequence : set.bundleSequence + 1,
+    bundleSequence,
     authorities: [
       ...roots.map(inState),
       ...set.authorities

@@ -2,8 +2,20 @@ import { sha256Hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../core/json.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
-import { readCertificate } from '../x509/certificate.ts'
-import { AUTHORITY_STATES, type Authority, type AuthoritySet, KEY_HOMES, ORIGINS, publicKeyOf } from './authority.ts'
+import { type Certificate, readCertificate } from '../x509/certificate.ts'
+import {
+  AUTHORITY_STATES,
+  type Authority,
+  type AuthoritySet,
+  type CrossCertificate,
+  type Forgotten,
+  KEY_HOMES,
+  ORIGINS,
+  publicKeyOf,
+  type Rotation,
+  type Taint,
+} from './authority.ts'
+import { rootAbove } from './root-above.ts'
 
 /** The durable state of all authorities. Whoever changes it says which revision it has seen. */
 export interface Journal {
@@ -26,7 +38,7 @@ export class JournalInDoubt extends Error {
 }
 
 /** The journal's text format. A newer one gets a greater number, and this program then refuses to touch it. */
-const FORMAT = 1
+const FORMAT = 2
 
 /** The journal as text: JSON, with a digest over its body so that damage is noticed and never guessed at. */
 export function printJournal(revision: number, set: AuthoritySet): string {
@@ -44,6 +56,25 @@ export function printJournal(revision: number, set: AuthoritySet): string {
       createdAt: authority.createdAt.toISOString(),
       certificate: base64(authority.certificate.der),
       intermediates: authority.intermediates.map((one) => base64(one.der)),
+      ...(authority.role === 'root'
+        ? {
+            bundledSince: authority.bundledSince,
+            cross: authority.cross.map(({ by, certificate }) => ({ by, certificate: base64(certificate.der) })),
+          }
+        : { root: authority.root }),
+      ...(authority.taint && {
+        taint: {
+          at: authority.taint.at.toISOString(),
+          because: authority.taint.because,
+          leavesAt: authority.taint.leavesAt.toISOString(),
+        },
+      }),
+    })),
+    ...(set.rotation && { rotation: { ...set.rotation, since: set.rotation.since.toISOString() } }),
+    forgotten: set.forgotten.map(({ workload, at, until }) => ({
+      workload,
+      at: at.toISOString(),
+      until: until.toISOString(),
     })),
   }
   return `${JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body }, null, 2)}\n`
@@ -63,35 +94,79 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
         `the journal has format ${body.format}, and this version knows ${FORMAT}: it was written by a newer Alcazar; run that one`,
       )
     if (sha256Hex(JSON.stringify(body)) !== outer.digest) throw damaged('its digest does not fit')
-    return {
-      revision: number(body.revision),
-      set: {
-        trustDomain: TrustDomain.parse(string(body.trustDomain)),
-        origin: oneOf(ORIGINS, body.origin),
-        bundleSequence: number(body.bundleSequence),
-        authorities: list(body.authorities).map(readAuthority),
-      },
+    const set: AuthoritySet = {
+      trustDomain: TrustDomain.parse(string(body.trustDomain)),
+      origin: oneOf(ORIGINS, body.origin),
+      bundleSequence: number(body.bundleSequence),
+      authorities: list(body.authorities).map((one) => readAuthority(one, number(body.bundleSequence))),
+      rotation: body.rotation === undefined ? undefined : readRotation(body.rotation),
+      forgotten: body.forgotten === undefined ? [] : list(body.forgotten).map(readForgotten),
     }
+    return { revision: number(body.revision), set: body.format === 1 ? withKnownRoots(set) : set }
   } catch (error) {
     if (error instanceof CaError && error.code === 'invalid_argument') throw damaged(error.message, error)
     throw error
   }
 }
 
-function readAuthority(json: Json): Authority {
+/** Format 1 did not say under which root an issuing authority was made: its path does. */
+function withKnownRoots(set: AuthoritySet): AuthoritySet {
+  return {
+    ...set,
+    authorities: set.authorities.map((one) =>
+      one.role === 'issuing' && one.root === undefined ? { ...one, root: rootAbove(set, one)?.id } : one,
+    ),
+  }
+}
+
+/** Of format 1 nobody is known to hold a bundle before the last one. */
+function readAuthority(json: Json, bundleSequence: number): Authority {
   const record = asObject(json) ?? {}
-  const certificate = readCertificate(Buffer.from(string(record.certificate), 'base64'))
+  const role = oneOf(['root', 'issuing'], record.role)
+  const certificate = readBase64(record.certificate)
   return {
     id: string(record.id),
-    role: oneOf(['root', 'issuing'], record.role),
+    role,
     state: oneOf(AUTHORITY_STATES, record.state),
     key: oneOf(KEY_HOMES, record.key),
     createdAt: date(record.createdAt),
     certificate,
     publicKey: publicKeyOf(certificate),
-    intermediates: list(record.intermediates).map((one) => readCertificate(Buffer.from(string(one), 'base64'))),
+    intermediates: list(record.intermediates).map(readBase64),
+    root: record.root === undefined ? undefined : string(record.root),
+    cross: record.cross === undefined ? [] : list(record.cross).map(readCross),
+    bundledSince:
+      role === 'issuing' ? 0 : record.bundledSince === undefined ? bundleSequence : number(record.bundledSince),
+    taint: record.taint === undefined ? undefined : readTaint(record.taint),
   }
 }
+
+function readCross(json: Json): CrossCertificate {
+  const { by, certificate } = asObject(json) ?? {}
+  return { by: string(by), certificate: readBase64(certificate) }
+}
+
+function readTaint(json: Json): Taint {
+  const { at, because, leavesAt } = asObject(json) ?? {}
+  return { at: date(at), because: string(because), leavesAt: date(leavesAt) }
+}
+
+function readRotation(json: Json): Rotation {
+  const { to, since, by, because } = asObject(json) ?? {}
+  return {
+    to: to === undefined ? undefined : string(to),
+    since: date(since),
+    by: oneOf(['admin', 'clock'], by),
+    because: string(because),
+  }
+}
+
+function readForgotten(json: Json): Forgotten {
+  const { workload, at, until } = asObject(json) ?? {}
+  return { workload: string(workload), at: date(at), until: date(until) }
+}
+
+const readBase64 = (value: Json | undefined): Certificate => readCertificate(Buffer.from(string(value), 'base64'))
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
 

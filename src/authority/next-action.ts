@@ -1,23 +1,58 @@
+import { shortId } from '../core/bytes.ts'
 import { earlier, later, plus } from '../core/clock.ts'
+import { DAY } from '../core/duration.ts'
 import { type Authority, type AuthoritySet, activeIssuing, activeRoot } from './authority.ts'
+import { type Evidence, type Gate, gate } from './gate.ts'
 
 export type RotationPolicy = {
   /** How long an issuing authority lives, unless its root ends sooner. */
   readonly issuingLifetimeMs: number
+  /** How long before its end a root's replacement begins by itself; at most a sixth of its life. */
+  readonly rootDueBeforeMs: number
 }
 
 /** What the rotator does next; it only obeys. */
 export type Action =
   | { readonly kind: 'renew-issuing'; readonly because: string }
-  | { readonly kind: 'wait'; readonly until: Date }
+  | { readonly kind: 'begin-rotation'; readonly because: string }
+  | { readonly kind: 'prepare-root'; readonly because: string }
+  /** `deadline`: the gate is closed, and waiting longer would be worse. */
+  | { readonly kind: 'activate-root'; readonly root: Authority; readonly because: string; readonly deadline: boolean }
+  /** `gate` names who is cut off, where it is closed and a compromised root leaves all the same. */
+  | { readonly kind: 'revoke-root'; readonly root: Authority; readonly because: string; readonly gate: Gate }
+  | { readonly kind: 'end-rotation' }
+  | { readonly kind: 'wait'; readonly until: Date; readonly for?: Gate }
 
-/** An issuing authority is replaced before a sixth of its life is left. */
+/** What is replaced is replaced before a sixth of its life is left. */
 const RENEW_AT_REMAINING = 1 / 6
+/** A closed gate holds up the clock until a tenth of the old root's life is left, or this. */
+const DEADLINE_AT_REMAINING = 1 / 10
+const DEADLINE_BEFORE_MS = 30 * DAY
 
 /**
+ * What is due, the most urgent first: something that signs, then a compromised root's leaving, then the rotation that was begun.
  * @param holding the id of the issuing authority whose key this process holds, if it does
  */
-export function nextAction(set: AuthoritySet, holding: string | undefined, now: Date, policy: RotationPolicy): Action {
+export function nextAction(
+  set: AuthoritySet,
+  holding: string | undefined,
+  evidence: Evidence,
+  now: Date,
+  policy: RotationPolicy,
+): Action {
+  const issuing = issuingAction(set, holding, now, policy)
+  if (issuing.kind !== 'wait') return issuing
+  const root = set.origin === 'plugged-in' ? undefined : rootAction(set, evidence, now, policy)
+  if (root === undefined) return issuing
+  return root.kind === 'wait' && issuing.until < root.until ? { ...root, until: issuing.until } : root
+}
+
+function issuingAction(
+  set: AuthoritySet,
+  holding: string | undefined,
+  now: Date,
+  policy: RotationPolicy,
+): Extract<Action, { kind: 'renew-issuing' | 'wait' }> {
   const active = activeIssuing(set)
   if (!active) return { kind: 'renew-issuing', because: 'there was no issuing authority' }
   // A key in memory ends with its process.
@@ -36,11 +71,90 @@ export function nextAction(set: AuthoritySet, holding: string | undefined, now: 
   return { kind: 'wait', until: plus(notAfter, 1000) }
 }
 
+function rootAction(set: AuthoritySet, evidence: Evidence, now: Date, policy: RotationPolicy): Action | undefined {
+  const active = activeRoot(set)
+  if (!active) return undefined
+  const leaving = leavingAction(set, evidence, now)
+  if (leaving && leaving.kind !== 'wait') return leaving
+  const { rotation } = set
+  if (rotation) {
+    const { because } = rotation
+    if (rotation.to === undefined) return { kind: 'prepare-root', because }
+    const to = set.authorities.find(({ id, role }) => id === rotation.to && role === 'root')
+    if (to?.state === 'prepared') return activation(set, active, to, because, evidence, now)
+    // Old ones that still stand in the bundle are what is left to do.
+    return leaving ?? { kind: 'end-rotation' }
+  }
+  if (leaving) return leaving
+  const due = rootDueAt(active, policy)
+  // One rotation at a time.
+  const busy = set.authorities.some(({ role, state }) => role === 'root' && (state === 'prepared' || state === 'old'))
+  if (busy) return undefined
+  if (now < due) return { kind: 'wait', until: due }
+  return {
+    kind: 'begin-rotation',
+    because: `root ${shortId(active.id)} ends at ${active.certificate.tbs.notAfter.toISOString()}`,
+  }
+}
+
+/** Tainted roots leave by themselves, and in a rotation the old ones: at the gate, the tainted ones at the latest when it was said. */
+function leavingAction(set: AuthoritySet, evidence: Evidence, now: Date): Action | undefined {
+  let wait: Extract<Action, { kind: 'wait' }> | undefined
+  for (const root of set.authorities) {
+    if (root.role !== 'root') continue
+    const tainted = root.state === 'tainted'
+    // What is old without a rotation is the admin's to take out.
+    if (!tainted && !(root.state === 'old' && set.rotation && set.rotation.to === activeRoot(set)?.id)) continue
+    const found = gate(set, root, 'unused', evidence)
+    if (found.open) return { kind: 'revoke-root', root, because: 'nothing stands on it any more', gate: found }
+    if (root.taint && now >= root.taint.leavesAt)
+      return { kind: 'revoke-root', root, because: `it was declared compromised: ${root.taint.because}`, gate: found }
+    const until = [found.until, root.taint?.leavesAt].filter((one) => one !== undefined).reduce(earlier, plus(now, DAY))
+    wait = { kind: 'wait', until: wait ? earlier(wait.until, until) : until, for: found }
+  }
+  return wait
+}
+
+function activation(
+  set: AuthoritySet,
+  active: Authority,
+  to: Authority,
+  because: string,
+  evidence: Evidence,
+  now: Date,
+): Action {
+  const found = gate(set, to, 'trusted', evidence)
+  if (found.open) return { kind: 'activate-root', root: to, because, deadline: false }
+  const deadline = deadlineOf(active)
+  // Whoever does not know the new root yet follows the cross-certificate; nobody follows a root that has ended.
+  if (now >= deadline && to.cross.some(({ by }) => by === active.id))
+    return { kind: 'activate-root', root: to, because: `root ${shortId(active.id)} is about to end`, deadline: true }
+  return {
+    kind: 'wait',
+    until: [found.until, deadline]
+      .filter((one) => one !== undefined && one > now)
+      .reduce((a, b) => earlier(a as Date, b as Date), plus(now, DAY)) as Date,
+    for: found,
+  }
+}
+
 /** When an authority's successor is due. */
 export function renewalOf(authority: Authority): Date {
   const { notBefore, notAfter } = authority.certificate.tbs
   const life = notAfter.getTime() - notBefore.getTime()
   return new Date(notAfter.getTime() - life * RENEW_AT_REMAINING)
+}
+
+/** When a root's replacement begins by itself. */
+export function rootDueAt(root: Authority, policy: Pick<RotationPolicy, 'rootDueBeforeMs'>): Date {
+  return later(renewalOf(root), plus(root.certificate.tbs.notAfter, -policy.rootDueBeforeMs))
+}
+
+/** From when on a closed gate holds up the clock no longer. */
+export function deadlineOf(root: Authority): Date {
+  const { notBefore, notAfter } = root.certificate.tbs
+  const life = notAfter.getTime() - notBefore.getTime()
+  return new Date(notAfter.getTime() - Math.min(life * DEADLINE_AT_REMAINING, DEADLINE_BEFORE_MS))
 }
 
 /** When all that stands above an issuing authority is valid; nothing if there is no root. */

@@ -2,6 +2,7 @@ import { lstat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { CaError } from '../core/errors.ts'
 import type { ServerDescription } from '../endpoints/admin/routes.ts'
+import type { WorkloadList } from '../service/list-workloads.ts'
 import type { ScheduleStatus } from '../service/schedule.ts'
 import { call, type SocketTarget, unreachable } from './client.ts'
 import type { CliEnv } from './env.ts'
@@ -28,6 +29,12 @@ export async function describeServer(target: SocketTarget): Promise<ServerDescri
 export async function scheduleOf(target: SocketTarget): Promise<ScheduleStatus> {
   await refuseForeign(target)
   return (await call(target, 'GET', '/v1/schedule', undefined, {})) as ScheduleStatus
+}
+
+/** @throws CaError as `describeServer` */
+export async function listWorkloads(target: SocketTarget, query: URLSearchParams): Promise<WorkloadList> {
+  await refuseForeign(target)
+  return (await call(target, 'GET', `/v1/workloads?${query}`, undefined, {})) as WorkloadList
 }
 
 /** A token from the dev server on this machine. @throws CaError `permission_denied`: it is not in dev mode, or another user’s */

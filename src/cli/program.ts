@@ -6,11 +6,13 @@ import { completionVerb } from './commands/completion.ts'
 import { configCheck, configPrint } from './commands/config.ts'
 import { inspect } from './commands/inspect.ts'
 import { issue } from './commands/issue.ts'
+import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
 import { schedule } from './commands/schedule.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
 import { version } from './commands/version.ts'
+import { workloads } from './commands/workloads.ts'
 import type { CliEnv, Verb } from './env.ts'
 
 /** Every verb, in the order help shows them. */
@@ -19,9 +21,11 @@ export const VERBS: readonly Verb[] = [
   issue,
   token,
   inspect,
+  workloads,
   schedule,
   ledgerList,
   ledgerShow,
+  keysReseal,
   configCheck,
   configPrint,
   version,
@@ -30,6 +34,7 @@ export const VERBS: readonly Verb[] = [
 
 const GROUPS: Readonly<Record<string, string>> = {
   ledger: 'What was issued and refused',
+  keys: 'What seals the keys of roots',
   config: 'The settings of a server',
 }
 

@@ -118,7 +118,7 @@ function withoutFaulty(
 
 /** Rules between settings. One that a faulty setting is part of says nothing. */
 function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<string>): string[] {
-  const { dev, pluggedCa, svid, issuing, root, attestation, listen, healthListen } = config
+  const { dev, pluggedCa, keys, svid, issuing, root, attestation, listen, healthListen } = config
   const faults: string[] = []
   const rule = (of: readonly string[], holds: boolean, says: string) => {
     if (!holds && !of.some((key) => faulty.has(key))) faults.push(says)
@@ -148,7 +148,19 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     config.experimental || ![root.algorithm, issuing.algorithm].some((name) => name.startsWith('ml-dsa')),
     'ML-DSA keys need experimental: true',
   )
+  const KEYS = SETTINGS.map(({ key }) => key).filter((key) => key.startsWith('keys.'))
+  const sealing = Object.entries(keys).flatMap(([name, value]) => (value === undefined ? [] : `keys.${name}`))
+  rule(
+    KEYS,
+    keys.passphraseFile === undefined || keys.wrappingKeyFile === undefined,
+    'keys.passphraseFile and keys.wrappingKeyFile exclude each other: a key is sealed with one thing; “alcazar keys reseal” changes it',
+  )
   if (dev) {
+    rule(
+      ['dev', ...KEYS],
+      sealing.length === 0,
+      `dev mode keeps its root’s key in the clear; leave out ${sealing.join(', ')}, or dev`,
+    )
     rule(
       ['dev'],
       !inCluster,
@@ -167,9 +179,14 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
       'attestation.apiServer or attestation.kubeconfig is required outside a cluster: without the API server nobody can be recognised',
     )
     rule(
-      ['dev', 'pluggedCa'],
-      pluggedCa !== undefined,
-      'pluggedCa is required outside dev mode: a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',
+      ['dev', 'pluggedCa', ...KEYS],
+      pluggedCa !== undefined || sealing.length > 0,
+      'where the root of trust comes from is required outside dev mode: keys.passphraseFile or keys.wrappingKeyFile, with which the key of a root made here is sealed, or pluggedCa, a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',
+    )
+    rule(
+      ['pluggedCa', ...KEYS],
+      pluggedCa === undefined || sealing.length === 0,
+      `a plugged-in CA brings its own key, and no root is made here; leave out pluggedCa, or ${sealing.join(', ')}`,
     )
   }
   return faults
@@ -245,7 +262,8 @@ function converted(setting: Setting, value: unknown, fault: (says: string) => vo
 
 function nested(values: ReadonlyMap<string, unknown>): object {
   const root: Record<string, unknown> = {}
-  for (const [key, value] of values) {
+  // A group is there even where nothing of it is set.
+  for (const { key } of SETTINGS) {
     const path = key.split('.')
     const name = path.pop() as string
     let at = root
@@ -253,7 +271,7 @@ function nested(values: ReadonlyMap<string, unknown>): object {
       at[part] ??= {}
       at = at[part] as Record<string, unknown>
     }
-    at[name] = value
+    if (values.has(key)) at[name] = values.get(key)
   }
   return root
 }

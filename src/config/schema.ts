@@ -71,9 +71,23 @@ export const SCHEMA = z.strictObject({
     }),
   pluggedCa: text().optional().meta({
     description:
-      'A directory with a CA in istio’s cacerts layout: ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem. It is watched. Required outside dev mode.',
+      'A directory with a CA in istio’s cacerts layout: ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem. It is watched. Outside dev mode either this or one of keys.*.',
     default: undefined,
     otherwise: 'none',
+  }),
+  keys: z.strictObject({
+    passphraseFile: text().optional().meta({
+      description:
+        'Path of a file with a passphrase (8 characters or more, mode 600) that seals the key of a root made here. Not with pluggedCa or dev.',
+      default: undefined,
+      otherwise: 'none',
+    }),
+    wrappingKeyFile: text().optional().meta({
+      description:
+        'Path of a file with a key of 32 bytes (raw, hex or base64, mode 600) that seals the key of a root made here, instead of a passphrase.',
+      default: undefined,
+      otherwise: 'none',
+    }),
   }),
   experimental: z
     .boolean()
@@ -81,6 +95,11 @@ export const SCHEMA = z.strictObject({
   root: z.strictObject({
     algorithm: algorithm().meta({ description: 'Kind of key of a root made here.', default: 'ecdsa-p256' }),
     lifetime: duration().meta({ description: 'How long a root made here lives.', default: '10y' }),
+    rotateBefore: duration().meta({
+      description:
+        'How long before its end a root made here is replaced by itself, step by step and each only when it is safe; at most a sixth of its life.',
+      default: '180d',
+    }),
   }),
   issuing: z.strictObject({
     algorithm: algorithm().meta({
@@ -213,8 +232,13 @@ export type Config = {
   readonly healthListen: Address
   readonly serverNames: readonly string[]
   readonly pluggedCa: string | undefined
+  readonly keys: { readonly passphraseFile: string | undefined; readonly wrappingKeyFile: string | undefined }
   readonly experimental: boolean
-  readonly root: { readonly algorithm: KeyAlgorithmName; readonly lifetime: number }
+  readonly root: {
+    readonly algorithm: KeyAlgorithmName
+    readonly lifetime: number
+    readonly rotateBefore: number
+  }
   readonly issuing: { readonly algorithm: KeyAlgorithmName; readonly lifetime: number }
   readonly svid: { readonly defaultTtl: number; readonly maxTtl: number }
   readonly attestation: {

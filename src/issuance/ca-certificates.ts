@@ -1,12 +1,14 @@
-import { hex, shortId } from '../core/bytes.ts'
+import { checkSigner } from '../authority/path.ts'
+import { equalBytes, hex, shortId } from '../core/bytes.ts'
 import { type Clock, earlier, later, plus, wholeSecond } from '../core/clock.ts'
+import { CaError } from '../core/errors.ts'
 import type { RandomBytes } from '../core/random.ts'
 import type { Signer } from '../keys/private-key.ts'
 import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
-import type { Certificate } from '../x509/certificate.ts'
+import { type Certificate, isValidAt, urisOf } from '../x509/certificate.ts'
 import { authorityName, EMPTY_NAME } from '../x509/name.ts'
-import { BACKDATE_MS, issuingExtensions, rootExtensions, servingExtensions } from '../x509/profiles.ts'
+import { BACKDATE_MS, crossExtensions, issuingExtensions, rootExtensions, servingExtensions } from '../x509/profiles.ts'
 import { checkedTbs, serialNumber, signVerified } from './checked-signature.ts'
 
 /** Time and chance, as everything that makes a certificate needs them. */
@@ -56,11 +58,68 @@ export async function makeIssuing(
       serial: serialNumber(random),
       subject: authorityName(trustDomain.name, `issuing ${shortId(hex(keyId))}`),
       publicKey: publicKey.spki,
-      extensions: issuingExtensions({ uri: trustDomain.uri, keyId, authorityKeyId: keyIdOfParent(parent) }),
+      extensions: issuingExtensions({ uri: trustDomain.uri, keyId, authorityKeyId: keyIdIn(parent.certificate) }),
     },
     'issuing',
   )
   return signVerified(tbs, parent.signer)
+}
+
+/**
+ * The cross-certificate of a new root: its name, key and SPIFFE ID, signed by an older root, so that who trusts only that one takes what
+ * stands under the new one. Valid while both are.
+ * @param subject the new root
+ * @throws CaError `wrong_state`: these two can't be crossed; the message says why
+ */
+export async function makeCross(subject: Certificate, parent: Parent, { clock, random }: Making): Promise<Certificate> {
+  const now = wholeSecond(clock.now())
+  checkCrossing(subject, parent.certificate, now)
+  const [uri] = urisOf(subject.tbs) as [string]
+  const tbs = checkedTbs(
+    {
+      serial: serialNumber(random),
+      signatureAlgorithm: parent.signer.publicKey.algorithm.signatureAlgorithm,
+      issuer: parent.certificate.tbs.subject,
+      notBefore: [subject, parent.certificate].reduce(
+        (begin, { tbs: { notBefore } }) => later(begin, notBefore),
+        plus(now, -BACKDATE_MS),
+      ),
+      notAfter: earlier(subject.tbs.notAfter, parent.certificate.tbs.notAfter),
+      subject: subject.tbs.subject,
+      publicKey: subject.tbs.publicKey,
+      extensions: crossExtensions({ uri, keyId: keyIdIn(subject), authorityKeyId: keyIdIn(parent.certificate) }),
+    },
+    'cross',
+  )
+  return signVerified(tbs, parent.signer)
+}
+
+/** CAs below an old root in a chain with a cross-certificate: that one, and the issuing authority; below the new root only the latter. */
+const BELOW_OLD_ROOT = 2
+const BELOW_NEW_ROOT = 1
+
+function checkCrossing(subject: Certificate, old: Certificate, now: Date): void {
+  const refused = (why: string, cause?: unknown) =>
+    new CaError('wrong_state', `no cross-certificate can be made: ${why}`, { cause })
+  try {
+    checkSigner(old, BELOW_OLD_ROOT, 'the old root')
+    checkSigner(subject, BELOW_NEW_ROOT, 'the new root')
+  } catch (error) {
+    if (error instanceof CaError) throw refused(error.message, error)
+    throw error
+  }
+  if (equalBytes(subject.tbs.subject, old.tbs.subject))
+    throw refused('both roots have the same name; a new root needs a name of its own')
+  for (const [what, { tbs }] of [
+    ['old', old],
+    ['new', subject],
+  ] as const)
+    if (!isValidAt(tbs, now))
+      throw refused(
+        `the ${what} root is valid from ${tbs.notBefore.toISOString()} to ${tbs.notAfter.toISOString()}, and now is ${now.toISOString()}`,
+      )
+  if (urisOf(subject.tbs).length !== 1)
+    throw refused('the new root does not name its trust domain by exactly one SPIFFE ID')
 }
 
 /**
@@ -82,7 +141,7 @@ export async function makeServing(
       publicKey: publicKey.spki,
       extensions: servingExtensions({
         names,
-        authorityKeyId: keyIdOfParent(parent),
+        authorityKeyId: keyIdIn(parent.certificate),
         rsa: publicKey.algorithm.family === 'rsa',
       }),
     },
@@ -102,6 +161,7 @@ function window({ certificate, signer }: Parent, lifetimeMs: number, clock: Cloc
   }
 }
 
-function keyIdOfParent({ certificate }: Parent): Uint8Array {
-  return certificate.tbs.subjectKeyId ?? keyIdOf(certificate.tbs.publicKey)
+/** A CA's key identifier as its own certificate has it: others may count it in another way than ours. */
+function keyIdIn({ tbs }: Certificate): Uint8Array {
+  return tbs.subjectKeyId ?? keyIdOf(tbs.publicKey)
 }

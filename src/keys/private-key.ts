@@ -42,6 +42,26 @@ export class PrivateKey implements Signer {
       // OpenSSL's reason may quote its input: it is not kept, even as a cause.
       throw new CaError('invalid_argument', 'not an unencrypted private key in PEM')
     }
+    return PrivateKey.#proved(handle)
+  }
+
+  /**
+   * A stored key: PKCS#8, DER. The pair is proved by a signature before it is used.
+   * @throws CaError `invalid_argument`
+   */
+  static fromDer(pkcs8: Uint8Array): PrivateKey {
+    let handle: KeyObject
+    try {
+      // A view of those bytes: a copy would have to be wiped, too.
+      const key = Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.byteLength)
+      handle = createPrivateKey({ key, format: 'der', type: 'pkcs8' })
+    } catch {
+      throw new CaError('invalid_argument', 'not an unencrypted private key in PKCS#8')
+    }
+    return PrivateKey.#proved(handle)
+  }
+
+  static #proved(handle: KeyObject): PrivateKey {
     const key = new PrivateKey(handle, publicKeyOf(handle))
     const proof = Buffer.from('alcazar: this key signs')
     const { digest } = key.publicKey.algorithm
@@ -56,8 +76,8 @@ export class PrivateKey implements Signer {
   }
 
   /**
-   * Hands the key as PKCS#8 PEM to `write`, for the files that hold one by design, and wipes those bytes afterwards. Besides this, only TLS
-   * gets to see the key, and both ways a text of it stays in memory until it is collected.
+   * Hands the key as PKCS#8 PEM to `write`, for the files that hold one by design, and wipes those bytes afterwards. Besides this and `storeDer`, only TLS
+   * gets to see the key, and both these ways a text of it stays in memory until it is collected.
    */
   async store(write: (pem: Uint8Array) => Promise<void>): Promise<void> {
     const pem = Buffer.from(this.#handle.export({ format: 'pem', type: 'pkcs8' }) as string)
@@ -65,6 +85,16 @@ export class PrivateKey implements Signer {
       await write(pem)
     } finally {
       pem.fill(0)
+    }
+  }
+
+  /** Hands the key as PKCS#8 DER to `write`, which seals it, and wipes those bytes afterwards. No text of it comes to be. */
+  async storeDer<T>(write: (pkcs8: Uint8Array) => Promise<T>): Promise<T> {
+    const pkcs8 = this.#handle.export({ format: 'der', type: 'pkcs8' })
+    try {
+      return await write(pkcs8)
+    } finally {
+      pkcs8.fill(0)
     }
   }
 

@@ -46,6 +46,11 @@ export interface Events {
   connectionClosed(why: 'abuse' | 'too many' | 'handshake', peer: string): void
   authorityActivated(authority: Authority, because: string): void
   bundlePublished(bundle: TrustBundle, roots: readonly Authority[]): void
+  authorityTainted(authority: Authority, because: string): void
+  /** Out of the bundle. `cutOff` names the workloads that still stood on it. */
+  authorityRevoked(authority: Authority, because: string, cutOff: readonly string[]): void
+  /** A new root signs although some workloads have not heard of it: the old one is about to end. */
+  deadlineReached(root: Authority): void
   rotationFailed(error: unknown): void
   /** Less is left of it than a threshold says, for the first time since the start. Urgent: the last threshold, or its end. */
   authorityEndsSoon(end: AuthorityEnd, left: { readonly leftMs: number; readonly isUrgent: boolean }): void
@@ -63,6 +68,14 @@ export interface Events {
   /** New files were not taken; what was there goes on. */
   pluggedCaRefused(error: CaError): void
   servingCertificateRenewed(names: readonly string[], notAfter: Date): void
+  /** What is alive is known from the ledger; `unknown` damaged lines may have been SVIDs more, all ended by `closedUntil`. */
+  inventoryRebuilt(found: {
+    readonly svids: number
+    readonly unknown: number
+    readonly closedUntil: Date | undefined
+    readonly ms: number
+  }): void
+  inventoryUnread(error: unknown): void
   /** A background loop met a failure and goes on. */
   lookedUp(what: 'token keys' | 'pods' | 'service accounts', outcome: 'ok' | { readonly failed: unknown }): void
 }

@@ -6,19 +6,19 @@ import {
   activeRoot,
   authorityOf,
   bundledRoots,
+  emptySet,
   mayVouch,
   type Origin,
-  withActiveIssuing,
   withoutEnded,
-  withPluggedRoots,
 } from '../authority/authority.ts'
+import type { Evidence } from '../authority/gate.ts'
 import { JournalInDoubt } from '../authority/journal.ts'
-import { nextAction } from '../authority/next-action.ts'
-import { leadsTo } from '../authority/path.ts'
+import { type Action, nextAction, type RotationPolicy } from '../authority/next-action.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
+import { withActive } from '../authority/transitions.ts'
 import { equalBytes, shortId } from '../core/bytes.ts'
-import { later, loop } from '../core/clock.ts'
-import { MINUTE } from '../core/duration.ts'
+import { loop } from '../core/clock.ts'
+import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { Latest } from '../core/latest.ts'
 import { type Making, makeIssuing, makeRoot, type Parent } from '../issuance/ca-certificates.ts'
@@ -28,13 +28,14 @@ import { PrivateKey, type Signer } from '../keys/private-key.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
-import type { Certificate } from '../x509/certificate.ts'
 import type { Events } from './events.ts'
+import { pluggedParent, takePluggedCa } from './plug-in.ts'
 import type { AuthorityStore } from './ports.ts'
+import { Roots } from './roots.ts'
 
-/** Where the root of trust comes from: made and kept here (dev mode), or plugged in by an admin. */
+/** Where the root of trust comes from: made and kept here (in dev mode in the clear, else sealed), or plugged in by an admin. */
 export type RootSource =
-  | { readonly kind: 'dev'; readonly root: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number } }
+  | { readonly kind: 'dev' | 'own'; readonly root: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number } }
   | { readonly kind: 'plugged-in'; readonly ca: PluggedCa }
 
 export type KeeperParts = Making & {
@@ -42,28 +43,61 @@ export type KeeperParts = Making & {
   readonly trustDomain: TrustDomain
   readonly source: RootSource
   readonly issuing: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number }
+  readonly rotation: Omit<RotationPolicy, 'issuingLifetimeMs'>
+  /** What is known of the live workloads. */
+  readonly evidence: () => Evidence
   readonly ledger: Ledger
   readonly events: Events
 }
 
-type Successor = { readonly authority: Authority; readonly signer: Signer }
+/** An authority whose key this process holds. */
+export type Successor = { readonly authority: Authority; readonly signer: Signer }
+
+/** What signs issuing authorities under a root, with what stands between the two. */
+export type OpenParent = Parent & { readonly intermediates: readonly Authority['certificate'][] }
+
+/** One change of the authorities, while it runs: no other runs beside it. */
+export type Change = {
+  /** The state as the journal holds it. */
+  readonly set: AuthoritySet
+  /** Makes it what the journal holds, then what memory holds; what signs goes on. */
+  readonly commit: (next: AuthoritySet) => Promise<void>
+  /** The same, and `successor`, which `next` has as its active issuing authority, signs from then on. It is proved against all roots of the bundle first. */
+  readonly activate: (next: AuthoritySet, successor: Successor) => Promise<void>
+  /** What signs issuing authorities under a root of the journal. @throws CaError `wrong_state`: its key can't be opened here */
+  readonly parentOf: (root: Authority) => Promise<OpenParent>
+  readonly makeIssuing: (root: Authority, parent: OpenParent) => Promise<Successor>
+  readonly record: (what: AuthorityRecord['what'], authority: Authority, detail: string) => Promise<void>
+}
+
+/** What is said to a server of another kind than the one that made the state, dev mode aside. */
+const ELSEWHERE: Readonly<Record<Origin, string>> = {
+  dev: 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it; choose another with --state-directory',
+  own: 'this state directory has a root of its own; leave out pluggedCa and name by keys.passphraseFile or keys.wrappingKeyFile what its key is sealed with, or choose another with --state-directory',
+  'plugged-in':
+    'this state directory was made with a plugged-in CA and has no root of its own; name that CA by pluggedCa, or choose another with --state-directory',
+}
 
 /** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */
 const LOOK_EVERY_MS = MINUTE
+/** The same while a root is on its way in or out. */
+const LOOK_WHILE_ROTATING_MS = 2 * SECOND
 
 /**
- * Holds the root and the journal, makes issuing authorities and replaces them in time. One at a time: every change goes through `#change`, is
+ * Holds the root and the journal, makes issuing authorities and replaces them in time. One at a time: every change goes through `change`, is
  * durable before it is in memory, and a write whose outcome is unknown ends all changes of this process.
  */
 export class Keeper implements IssuingKeys {
   readonly active = new Latest<ActiveAuthority>()
+  /** The admin's verbs, and what the clock does with roots. */
+  readonly roots: Roots
   readonly #parts: KeeperParts
   #source: RootSource
-  /** What signs issuing authorities; in dev mode the root itself. */
-  #parent: Parent | undefined
+  /** Root keys that were opened, by id. */
+  readonly #opened = new Map<string, Signer>()
   #set: AuthoritySet
   #revision: number
-  #holding: string | undefined
+  #holding: Successor | undefined
   #stopped: unknown
   #queue: Promise<unknown> = Promise.resolve()
 
@@ -72,6 +106,7 @@ export class Keeper implements IssuingKeys {
     this.#source = parts.source
     this.#revision = revision
     this.#set = set
+    this.roots = new Roots(this, parts)
   }
 
   /**
@@ -116,17 +151,20 @@ export class Keeper implements IssuingKeys {
     )
   }
 
-  /** Does what is due, every minute, until the signal. */
+  /** Does what is due, every minute and in a rotation every two seconds, until the signal. */
   run(signal: AbortSignal): Promise<void> {
+    const moving = () =>
+      this.#set.rotation !== undefined ||
+      this.#set.authorities.some(({ role, state }) => role === 'root' && state === 'tainted')
     return loop(
       this.#parts.clock,
       signal,
-      () => LOOK_EVERY_MS,
+      () => (moving() ? LOOK_WHILE_ROTATING_MS : LOOK_EVERY_MS),
       () => this.tick(),
     )
   }
 
-  /** Does what is due now. Failures are told as events and tried again at the next look. */
+  /** Does all that is due now. Failures are told as events and tried again at the next look. */
   async tick(): Promise<void> {
     try {
       await this.renewIfDue()
@@ -136,19 +174,9 @@ export class Keeper implements IssuingKeys {
   }
 
   /** @throws CaError: why what is due can't be done */
-  renewIfDue(): Promise<void> {
-    return this.#change(() => this.#rotate())
-  }
-
-  /** Takes old issuing authorities that have ended out of the journal; gives how many. @throws CaError: it can't be written */
-  async prune(): Promise<number> {
-    const before = this.#set.authorities.length
-    await this.#change(async () => {
-      const alive = withoutEnded(this.#set, this.#parts.clock.now()).authorities
-      const authorities = this.#set.authorities.filter((one) => one.state === 'active' || alive.includes(one))
-      if (authorities.length < this.#set.authorities.length) await this.#commit({ ...this.#set, authorities })
-    })
-    return before - this.#set.authorities.length
+  async renewIfDue(): Promise<void> {
+    // One action may make the next one due; there are no more kinds of action than this.
+    for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
   }
 
   /**
@@ -156,58 +184,49 @@ export class Keeper implements IssuingKeys {
    * @throws CaError `invalid_argument`: it shares no root with the bundle published before, so nobody who trusts that would trust it
    */
   async takePluggedCa(ca: PluggedCa): Promise<void> {
-    await this.#change(async () => {
-      const { clock, events } = this.#parts
-      const before = bundledRoots(this.#set)
-      if (
-        before.length > 0 &&
-        !ca.roots.some((root) => before.some((known) => equalBytes(known.certificate.der, root.der)))
-      )
-        throw new CaError(
-          'invalid_argument',
-          `root-cert.pem shares no certificate with the bundle published so far (${before.map((root) => shortId(root.id)).join(', ')}): whoever trusts that bundle would refuse every new certificate; put the old roots beside the new ones first, and take them out when nothing stands on them`,
-        )
-      const roots = ca.roots.map((certificate) => {
-        const key = equalBytes(certificate.der, ca.certificate.der) ? 'plugged-in' : 'elsewhere'
-        return authorityOf(certificate, { role: 'root', state: 'prepared', key }, clock.now())
-      })
-      const root = roots.find((one) => equalBytes(one.certificate.der, ca.root.der)) as Authority
-      // A clock that was set back takes no root away from what was made before.
-      const next = withPluggedRoots(this.#set, roots, root, ({ certificate, intermediates }) =>
-        leadsTo([certificate, ...intermediates], ca.roots, later(clock.now(), certificate.tbs.notBefore)),
-      )
-      const successor = ca.maySignCas ? await this.#makeIssuing(ca, stepsOf(ca)) : this.#pluggedIssuing(ca)
-      const published = next.bundleSequence !== this.#set.bundleSequence || before.length === 0
-      // All in one write: there is no moment at which what signs doesn't lead to what is published.
-      await this.#activate(next, successor)
+    await this.change(async (change) => {
+      await takePluggedCa(change, ca, this.#parts)
       this.#source = { kind: 'plugged-in', ca }
-      this.#parent = ca
-      if (published) events.bundlePublished(bundleOf(next), bundledRoots(next))
-      events.pluggedCaTaken(root)
-      const because = ca.maySignCas ? 'the plugged-in CA was taken' : 'the plugged-in CA may not sign CAs'
-      events.authorityActivated(successor.authority, because)
-      if (published)
-        for (const one of bundledRoots(next))
-          await this.#record('bundle published', one, `bundle ${next.bundleSequence}, ${one.state}`)
-      await this.#record(
-        'plugged-in CA taken',
-        root,
-        `signs ${ca.maySignCas ? 'issuing authorities' : 'leaves itself'}`,
-      )
-      await this.#record('issuing authority activated', successor.authority, because)
     })
+  }
+
+  /**
+   * Runs one change after the other.
+   * @throws CaError `not_ready`: this process changes no authority any more · what `action` throws
+   */
+  async change<T>(action: (change: Change) => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(async () => {
+      if (this.#stopped !== undefined)
+        throw new CaError('not_ready', 'this process changes no authority any more; restart it', {
+          cause: this.#stopped,
+        })
+      try {
+        return await action(this.#changing())
+      } catch (error) {
+        if (error instanceof JournalInDoubt) {
+          this.#stopped = error
+          this.#parts.events.keeperStopped(error)
+        }
+        throw error
+      }
+    })
+    this.#queue = turn.catch(() => undefined)
+    return turn
   }
 
   static async #begin(parts: KeeperParts): Promise<Keeper> {
     const { store, trustDomain, source, clock } = parts
-    const empty = (origin: Origin): AuthoritySet => ({ trustDomain, origin, bundleSequence: 1, authorities: [] })
-    if (source.kind === 'plugged-in')
-      return new Keeper(parts, await store.begin(empty('plugged-in'), undefined), empty('plugged-in'))
-    const key = await PrivateKey.generate(source.root.algorithm)
+    const empty = emptySet(trustDomain, source.kind)
+    if (source.kind === 'plugged-in') return new Keeper(parts, await store.begin(empty), empty)
+    const key = await store.newRootKey(source.root.algorithm)
     const certificate = await makeRoot(trustDomain, key, source.root.lifetimeMs, parts)
-    const root = authorityOf(certificate, { role: 'root', state: 'active', key: 'file' }, clock.now())
-    const set = { ...empty('dev'), authorities: [root] }
-    const keeper = new Keeper(parts, await store.begin(set, key), set)
+    const root = authorityOf(
+      certificate,
+      { role: 'root', state: 'active', key: store.newKeyHome, bundledSince: empty.bundleSequence },
+      clock.now(),
+    )
+    const set = { ...empty, authorities: [root] }
+    const keeper = new Keeper(parts, await store.begin(set), set)
     await keeper.#record('root made', root, `ends ${certificate.tbs.notAfter.toISOString()}`)
     parts.events.bundlePublished(bundleOf(set), [root])
     return keeper
@@ -220,7 +239,7 @@ export class Keeper implements IssuingKeys {
         'wrong_state',
         source.kind === 'dev'
           ? 'this state directory was not made by dev mode, and dev mode leaves it alone; choose another with --state-directory'
-          : 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it; choose another with --state-directory',
+          : ELSEWHERE[this.#set.origin],
       )
     if (!this.#set.trustDomain.equals(trustDomain))
       throw new CaError(
@@ -229,6 +248,7 @@ export class Keeper implements IssuingKeys {
       )
   }
 
+  /** That the root's key can be used: a start that could not sign says so at once. */
   async #openRoot(): Promise<void> {
     const root = activeRoot(this.#set)
     if (!root)
@@ -236,63 +256,80 @@ export class Keeper implements IssuingKeys {
         'wrong_state',
         'the journal has no active root; put back a copy that has one, or choose another state directory with --state-directory',
       )
-    const signer = await this.#parts.store.rootKey(root.id)
+    await this.#parentOf(root)
+  }
+
+  /** Does the next thing that is due; whether there was one. */
+  async #act(change: Change): Promise<boolean> {
+    const { clock, issuing, rotation, evidence, events } = this.#parts
+    if (this.#source.kind === 'plugged-in' && !this.#source.ca.maySignCas) return false
+    const action: Action = nextAction(change.set, this.#holding?.authority.id, evidence(), clock.now(), {
+      issuingLifetimeMs: issuing.lifetimeMs,
+      ...rotation,
+    })
+    if (action.kind === 'wait') return false
+    if (action.kind !== 'renew-issuing') return this.roots.act(change, action)
+    const root = activeRoot(change.set)
+    if (!root) throw new CaError('not_ready', 'there is no root to sign an issuing authority')
+    const successor = await change.makeIssuing(root, await change.parentOf(root))
+    await change.activate(withActive(change.set, successor.authority), successor)
+    events.authorityActivated(successor.authority, action.because)
+    await change.record('issuing authority activated', successor.authority, action.because)
+    return true
+  }
+
+  #changing(): Change {
+    const keeper = this
+    return {
+      get set() {
+        return keeper.#set
+      },
+      commit: async (next) => {
+        await this.#commit(next)
+        // The bundle that goes out with every answer is the one the journal holds.
+        if (this.#holding) this.active.set(activeAuthority(this.#set, this.#holding.authority, this.#holding.signer))
+      },
+      activate: (next, successor) => this.#activate(next, successor),
+      parentOf: (root) => this.#parentOf(root),
+      makeIssuing: (root, parent) => this.#makeIssuing(root, parent),
+      record: (what, authority, detail) => this.#record(what, authority, detail),
+    }
+  }
+
+  async #parentOf(root: Authority): Promise<OpenParent> {
+    if (this.#source.kind === 'plugged-in') return pluggedParent(this.#source.ca)
+    const signer = this.#opened.get(root.id) ?? (await this.#parts.store.rootKey(root.id, root.key))
     if (!equalBytes(signer.publicKey.spki, root.publicKey.spki))
       throw new CaError(
         'wrong_state',
         `the key found for the root ${shortId(root.id)} is another root’s; put back the right one`,
       )
-    this.#parent = { certificate: root.certificate, signer }
+    this.#opened.set(root.id, signer)
+    return { certificate: root.certificate, signer, intermediates: [] }
   }
 
-  async #rotate(): Promise<void> {
-    const { clock, issuing } = this.#parts
-    if (this.#source.kind === 'plugged-in' && !this.#source.ca.maySignCas) return
-    const action = nextAction(this.#set, this.#holding, clock.now(), { issuingLifetimeMs: issuing.lifetimeMs })
-    if (action.kind === 'wait') return
-    if (!this.#parent) throw new CaError('not_ready', 'there is no root to sign an issuing authority')
-    const steps = this.#source.kind === 'plugged-in' ? stepsOf(this.#source.ca) : []
-    const successor = await this.#makeIssuing(this.#parent, steps)
-    await this.#activate(this.#set, successor)
-    this.#parts.events.authorityActivated(successor.authority, action.because)
-    await this.#record('issuing authority activated', successor.authority, action.because)
-  }
-
-  async #makeIssuing(parent: Parent, intermediates: readonly Certificate[]): Promise<Successor> {
+  async #makeIssuing(root: Authority, parent: OpenParent): Promise<Successor> {
     const { trustDomain, issuing, clock } = this.#parts
     const key = await PrivateKey.generate(issuing.algorithm)
     const certificate = await makeIssuing(trustDomain, key.publicKey, parent, issuing.lifetimeMs, this.#parts)
     const authority = authorityOf(
       certificate,
-      { role: 'issuing', state: 'active', key: 'memory', intermediates },
+      { role: 'issuing', state: 'active', key: 'memory', intermediates: parent.intermediates, root: root.id },
       clock.now(),
     )
     return { authority, signer: key }
   }
 
-  #pluggedIssuing({ certificate, intermediates, signer }: PluggedCa): Successor {
-    const authority = authorityOf(
-      certificate,
-      { role: 'issuing', state: 'active', key: 'plugged-in', intermediates },
-      this.#parts.clock.now(),
-    )
-    return { authority, signer }
-  }
-
   /** A new authority signs something that verifies before anybody gets to see it sign. */
-  async #activate(set: AuthoritySet, { authority, signer }: Successor): Promise<void> {
+  async #activate(next: AuthoritySet, { authority, signer }: Successor): Promise<void> {
     await proveSigning(
       { certificate: authority.certificate, signer },
       authority.intermediates,
-      bundledRoots(set).map((root) => root.certificate),
+      bundledRoots(next).map((root) => root.certificate),
       this.#parts,
     )
-    const others = set.authorities.filter(
-      (other) => other.role === 'root' || !equalBytes(other.certificate.der, authority.certificate.der),
-    )
-    const next = withActiveIssuing({ ...set, authorities: others }, authority)
     await this.#commit(withoutEnded(next, this.#parts.clock.now()))
-    this.#holding = authority.id
+    this.#holding = { authority, signer }
     this.active.set(activeAuthority(this.#set, authority, signer))
   }
 
@@ -300,26 +337,6 @@ export class Keeper implements IssuingKeys {
   async #commit(next: AuthoritySet): Promise<void> {
     this.#revision = await this.#parts.store.write(this.#revision, next)
     this.#set = next
-  }
-
-  async #change(action: () => Promise<void>): Promise<void> {
-    const turn = this.#queue.then(async () => {
-      if (this.#stopped !== undefined)
-        throw new CaError('not_ready', 'this process changes no authority any more; restart it', {
-          cause: this.#stopped,
-        })
-      try {
-        await action()
-      } catch (error) {
-        if (error instanceof JournalInDoubt) {
-          this.#stopped = error
-          this.#parts.events.keeperStopped(error)
-        }
-        throw error
-      }
-    })
-    this.#queue = turn.catch(() => undefined)
-    await turn
   }
 
   /** The journal is the truth; a ledger that can't be written keeps the server from being ready, and changes nothing that was done. */
@@ -337,9 +354,4 @@ export class Keeper implements IssuingKeys {
       events.authorityUnrecorded(error)
     }
   }
-}
-
-/** What stands between an issuing authority that `ca` signs and the root. */
-function stepsOf(ca: PluggedCa): readonly Certificate[] {
-  return [ca.certificate, ...ca.intermediates].filter((one) => !ca.roots.some((root) => equalBytes(root.der, one.der)))
 }

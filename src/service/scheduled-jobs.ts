@@ -1,15 +1,18 @@
+import { withoutEnded } from '../authority/authority.ts'
 import { shortId } from '../core/bytes.ts'
+import type { Clock } from '../core/clock.ts'
 import type { EndWarnings } from './authority-ends.ts'
 import type { Keeper } from './keeper.ts'
 import type { Job } from './schedule.ts'
 
 export type ScheduledJobParts = {
-  readonly keeper: Pick<Keeper, 'active' | 'renewIfDue' | 'prune'>
+  readonly keeper: Pick<Keeper, 'active' | 'renewIfDue' | 'change'>
   readonly warnings: Pick<EndWarnings, 'check'>
+  readonly clock: Clock
 }
 
 /** What a server does by the clock. */
-export function scheduledJobs({ keeper, warnings }: ScheduledJobParts): readonly Job[] {
+export function scheduledJobs({ keeper, warnings, clock }: ScheduledJobParts): readonly Job[] {
   return [
     {
       name: 'checkAuthorities',
@@ -31,9 +34,19 @@ export function scheduledJobs({ keeper, warnings }: ScheduledJobParts): readonly
       name: 'prune',
       what: 'takes issuing authorities that have ended out of the journal',
       run: async () => {
-        const count = await keeper.prune()
+        const count = await prune(keeper, clock)
         return count === 0 ? 'nothing had ended' : `${count} had ended`
       },
     },
   ]
+}
+
+/** Takes issuing authorities that have ended, and sign no longer, out of the journal; gives how many. @throws CaError: it can't be written */
+export function prune(keeper: Pick<Keeper, 'change'>, clock: Clock): Promise<number> {
+  return keeper.change(async ({ set, commit }) => {
+    const alive = withoutEnded(set, clock.now()).authorities
+    const authorities = set.authorities.filter((one) => one.state === 'active' || alive.includes(one))
+    if (authorities.length < set.authorities.length) await commit({ ...set, authorities })
+    return set.authorities.length - authorities.length
+  })
 }

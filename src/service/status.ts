@@ -1,4 +1,5 @@
 import type { ActiveAuthority } from '../authority/active-authority.ts'
+import type { Origin } from '../authority/authority.ts'
 import { renewalOf } from '../authority/next-action.ts'
 import type { Latest } from '../core/latest.ts'
 import type { Keeper } from './keeper.ts'
@@ -19,7 +20,7 @@ export type AuthorityStatus = {
 export type Status = {
   readonly trustDomain: string
   readonly version: string
-  readonly mode: 'dev' | 'plugged-in'
+  readonly mode: Origin
   readonly ready: boolean
   readonly notReadyBecause?: string
   readonly bundleSequence: number

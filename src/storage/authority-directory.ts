@@ -1,30 +1,38 @@
-import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { AuthoritySet } from '../authority/authority.ts'
+import type { AuthoritySet, KeyHome } from '../authority/authority.ts'
 import { JournalInDoubt, printJournal, readJournal } from '../authority/journal.ts'
-import { hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
-import { PrivateKey, type Signer } from '../keys/private-key.ts'
-import { keyIdOf } from '../keys/public-key.ts'
+import type { KeyAlgorithm } from '../keys/algorithms.ts'
+import type { PrivateKey, Signer } from '../keys/private-key.ts'
+import type { KeyFiles, KeyVault, VaultHome } from '../keys/vault.ts'
+import { type KeyVaults, makingVault, vaultOf } from '../keys/vaults.ts'
 import type { AuthorityStore } from '../service/ports.ts'
-import { isMissing, syncDirectory, writeDurably, writeNew } from './durable-file.ts'
+import { exists, isMissing, syncDirectory, unavailable, writeDurably, writeNew } from './durable-file.ts'
+import { KeyDirectory } from './key-directory.ts'
 
 const JOURNAL = 'journal.json'
-const keyFile = (id: string) => `root-${id.slice(0, 16)}.key.pem`
+/** In the state directory. */
+export const AUTHORITY_FOLDER = 'authority'
 
 /**
- * Journal and root key in `<state>/authority`. The folder appears whole, by one rename, when a trust domain begins; from then on its absence
+ * Journal and root keys in `<state>/authority`. The folder appears whole, by one rename, when a trust domain begins; from then on its absence
  * is damage and never a reason to begin again (invariant 5).
  */
 export class AuthorityDirectory implements AuthorityStore {
   readonly #state: string
   readonly #directory: string
+  readonly #staged: string
+  #isStaged = false
+  readonly #vaults: KeyVaults
   /** Whether anything in the state directory shows that a trust domain began here. */
   readonly #traces: () => Promise<boolean>
 
-  constructor(state: string, traces: () => Promise<boolean>) {
+  constructor(state: string, vaults: KeyVaults, traces: () => Promise<boolean>) {
     this.#state = state
-    this.#directory = join(state, 'authority')
+    this.#directory = join(state, AUTHORITY_FOLDER)
+    this.#staged = `${this.#directory}.new`
+    this.#vaults = vaults
     this.#traces = traces
   }
 
@@ -55,19 +63,15 @@ export class AuthorityDirectory implements AuthorityStore {
     }
   }
 
-  async begin(set: AuthoritySet, rootKey: PrivateKey | undefined): Promise<number> {
+  async begin(set: AuthoritySet): Promise<number> {
     const found = await this.read()
     if (found) throw new CaError('conflict', `${this.#directory} exists`)
-    const staged = `${this.#directory}.new`
+    await this.#stage()
     try {
-      // What a crash left half-made was never used.
-      await rm(staged, { recursive: true, force: true })
-      await mkdir(staged, { mode: 0o700 })
-      const [root] = set.authorities.filter((authority) => authority.key === 'file')
-      if (root && rootKey) await rootKey.store((pem) => writeNew(join(staged, keyFile(root.id)), pem, 0o600))
-      await writeNew(join(staged, JOURNAL), printJournal(1, set), 0o600)
-      await syncDirectory(staged)
-      await rename(staged, this.#directory)
+      await writeNew(join(this.#staged, JOURNAL), printJournal(1, set), 0o600)
+      await syncDirectory(this.#staged)
+      await rename(this.#staged, this.#directory)
+      this.#isStaged = false
       await syncDirectory(this.#state)
     } catch (error) {
       throw unavailable(`${this.#directory} can’t be made`, error)
@@ -90,52 +94,52 @@ export class AuthorityDirectory implements AuthorityStore {
     return expected + 1
   }
 
-  async rootKey(id: string): Promise<Signer> {
-    const path = join(this.#directory, keyFile(id))
-    let pem: Buffer
+  get newKeyHome(): VaultHome {
+    return makingVault(this.#vaults).home
+  }
+
+  newRootKey(algorithm: KeyAlgorithm): Promise<Signer> {
+    return this.#keeping((vault, files) => vault.make(algorithm, files))
+  }
+
+  takeRootKey(key: PrivateKey): Promise<Signer> {
+    return this.#keeping((vault, files) => vault.take(key, files))
+  }
+
+  async rootKey(id: string, home: KeyHome): Promise<Signer> {
+    return inFolder(this.#directory, vaultOf(this.#vaults, home), (vault, files) => vault.open(id, files))
+  }
+
+  /** Before a trust domain begins, in the folder that will be its own; afterwards there. */
+  async #keeping(keep: VaultAction): Promise<Signer> {
+    const vault = makingVault(this.#vaults)
+    if (await this.read()) return inFolder(this.#directory, vault, keep)
+    await this.#stage()
+    return inFolder(this.#staged, vault, keep)
+  }
+
+  /** What a crash left half-made was never used; what this process put there is. */
+  async #stage(): Promise<void> {
+    if (this.#isStaged) return
     try {
-      const { mode } = await stat(path)
-      if (mode & 0o077)
-        throw new CaError(
-          'wrong_state',
-          `${path} can be read by others (mode ${(mode & 0o777).toString(8)}); make it 600, and ask who has read it`,
-        )
-      pem = await readFile(path)
+      await rm(this.#staged, { recursive: true, force: true })
+      await mkdir(this.#staged, { mode: 0o700 })
     } catch (error) {
-      if (isMissing(error))
-        throw new CaError(
-          'wrong_state',
-          `the root’s key ${path} is missing; put it back: Alcazar makes no new root while the old one may be alive`,
-        )
-      if (error instanceof CaError) throw error
-      throw unavailable(`the root’s key ${path} can’t be read`, error)
+      throw unavailable(`${this.#directory} can’t be made`, error)
     }
-    let key: PrivateKey
-    try {
-      key = PrivateKey.fromPem(pem)
-    } catch (error) {
-      if (error instanceof CaError)
-        throw new CaError('wrong_state', `the root’s key ${path} is damaged: ${error.message}`, { cause: error })
-      throw error
-    } finally {
-      pem.fill(0)
-    }
-    if (hex(keyIdOf(key.publicKey.spki)) !== id)
-      throw new CaError('wrong_state', `the root’s key ${path} is another root’s; put back the right one`)
-    return key
+    this.#isStaged = true
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    (error) => {
-      if (isMissing(error)) return false
-      throw error
-    },
-  )
-}
+type VaultAction = (vault: KeyVault, files: KeyFiles) => Promise<Signer>
 
-function unavailable(what: string, error: unknown): CaError {
-  return new CaError('dependency_unavailable', `${what}: ${(error as Error).message}`, { cause: error })
+/** What is wrong with a file is told with its folder; a token, and what is wrong with a passphrase, have none. */
+async function inFolder(path: string, vault: KeyVault, act: VaultAction): Promise<Signer> {
+  try {
+    return await act(vault, new KeyDirectory(path))
+  } catch (error) {
+    if (error instanceof CaError && error.code !== 'invalid_argument' && vault.home !== 'pkcs11')
+      throw new CaError(error.code, `${path}: ${error.message}`, { cause: error })
+    throw error
+  }
 }

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
-import { open, rename, unlink } from 'node:fs/promises'
+import { open, rename, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { CaError } from '../core/errors.ts'
 
 /**
  * Replaces a file as a whole: a crash leaves the old one or the new one. When it resolves the new one is durable.
@@ -27,6 +28,10 @@ export async function writeNew(path: string, content: Uint8Array | string, mode:
   try {
     await file.writeFile(content)
     await file.sync()
+  } catch (error) {
+    // Half of it is of no use on a full disk, and may be half a key.
+    await unlink(path).catch(() => undefined)
+    throw error
   } finally {
     await file.close()
   }
@@ -47,4 +52,19 @@ export function ignoreMissing(error: NodeJS.ErrnoException): void {
 
 export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'ENOENT'
+}
+
+export function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    (error) => {
+      if (isMissing(error)) return false
+      throw error
+    },
+  )
+}
+
+/** The disk refuses for now. */
+export function unavailable(what: string, error: unknown): CaError {
+  return new CaError('dependency_unavailable', `${what}: ${(error as Error).message}`, { cause: error })
 }

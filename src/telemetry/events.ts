@@ -78,6 +78,24 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         'bundle published',
       )
     },
+    authorityTainted(authority, because) {
+      log.error({ authority: shortId(authority.id), role: authority.role, because }, 'authority declared compromised')
+    },
+    authorityRevoked(authority, because, cutOff) {
+      const told = { authority: shortId(authority.id), role: authority.role, because }
+      if (cutOff.length === 0) log.info(told, 'authority revoked')
+      else
+        log.error(
+          { ...told, cutOff: cutOff.length, workloads: cutOff.slice(0, 20) },
+          'authority revoked, and workloads that stood on it are cut off',
+        )
+    },
+    deadlineReached(root) {
+      log.error(
+        { authority: shortId(root.id) },
+        'a new root signs before all workloads have heard of it: the old one is about to end, and they follow the cross-certificate',
+      )
+    },
     rotationFailed(error) {
       metrics.rotationFailures.inc()
       log.error({ detail: causesOf(error) }, 'rotation failed; it is tried again in a minute')
@@ -135,6 +153,17 @@ export function telemetry(log: Log, metrics: Metrics): Events {
     servingCertificateRenewed(names, notAfter) {
       metrics.servingExpiry.set(notAfter.getTime() / 1000)
       log.info({ names, notAfter: notAfter.toISOString() }, 'serving certificate renewed')
+    },
+    inventoryRebuilt({ svids, unknown, closedUntil, ms }) {
+      if (closedUntil === undefined) log.info({ svids, ms: round(ms) }, 'inventory of live SVIDs made from the ledger')
+      else
+        log.warn(
+          { svids, unknown, closedUntil: closedUntil.toISOString(), ms: round(ms) },
+          'inventory made from a ledger with damaged lines: SVIDs may be missing in it',
+        )
+    },
+    inventoryUnread(error) {
+      log.error({ detail: causesOf(error) }, 'the ledger can’t be read, so what is alive is not known; retried')
     },
     lookedUp(what, outcome) {
       metrics.lookups.inc({ what, outcome: outcome === 'ok' ? 'ok' : 'failed' })

@@ -12,9 +12,9 @@ type Rule = {
   readonly holds: (tbs: Tbs) => boolean
 }
 
-const ALL: readonly ProfileName[] = ['svid', 'serving', 'issuing', 'root']
+const ALL: readonly ProfileName[] = ['svid', 'serving', 'issuing', 'root', 'cross']
 const LEAVES: readonly ProfileName[] = ['svid', 'serving']
-const SIGNERS: readonly ProfileName[] = ['issuing', 'root']
+const SIGNERS: readonly ProfileName[] = ['issuing', 'root', 'cross']
 
 const KNOWN: ReadonlySet<string> = new Set(Object.values(OID))
 const LATEST = new Date('9999-12-31T23:59:59Z')
@@ -54,6 +54,11 @@ export const RULES: readonly Rule[] = [
     holds: (tbs) => !equalBytes(tbs.subject, tbs.issuer),
   },
   {
+    says: 'a cross-certificate is not self-issued',
+    profiles: ['cross'],
+    holds: (tbs) => !equalBytes(tbs.subject, tbs.issuer),
+  },
+  {
     says: 'no extension is there that nobody here knows',
     profiles: ALL,
     holds: (tbs) => [...tbs.extensions.keys()].every((id) => KNOWN.has(id)),
@@ -65,7 +70,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     says: 'only an SVID has a lineage',
-    profiles: ['serving', 'issuing', 'root'],
+    profiles: ['serving', 'issuing', 'root', 'cross'],
     holds: (tbs) => !tbs.extensions.has(OID.lineage),
   },
   {
@@ -92,6 +97,11 @@ export const RULES: readonly Rule[] = [
     says: 'an issuing authority has pathLen 0',
     profiles: ['issuing'],
     holds: (tbs) => tbs.basicConstraints?.pathLength === 0,
+  },
+  {
+    says: 'a cross-certificate has pathLen 1',
+    profiles: ['cross'],
+    holds: (tbs) => tbs.basicConstraints?.pathLength === 1,
   },
   {
     says: 'key usage is critical (X509-SVID §4.3)',
@@ -187,6 +197,7 @@ const BY_PROFILE = {
   serving: rulesOf('serving'),
   issuing: rulesOf('issuing'),
   root: rulesOf('root'),
+  cross: rulesOf('cross'),
 }
 
 /** What is wrong with a certificate as one of that profile; empty if nothing. */

@@ -5,8 +5,8 @@ import { boolean, contextTag, namedBits, octetString, oid, sequence, TAG, tlv } 
 import { type Lineage, writeLineage } from './lineage.ts'
 import { KEY_USAGE, OID } from './oids.ts'
 
-/** The four shapes of certificate that Alcazar issues. Each has its golden file in test/golden and its rules in lint.ts. */
-export type ProfileName = 'svid' | 'serving' | 'issuing' | 'root'
+/** The five shapes of certificate that Alcazar issues. Each has its golden file in test/golden and its rules in lint.ts. */
+export type ProfileName = 'svid' | 'serving' | 'issuing' | 'root' | 'cross'
 
 /** How far back notBefore lies, for clients whose clocks are behind ours; as istiod. */
 export const BACKDATE_MS = 2 * MINUTE
@@ -61,6 +61,14 @@ export function rootExtensions(root: { uri: string; keyId: Uint8Array }): Uint8A
   ]
 }
 
+/** A root's key certified by another root: below it one issuing authority, and the leaves of that one. */
+export function crossExtensions(cross: { uri: string; keyId: Uint8Array; authorityKeyId: Uint8Array }): Uint8Array[] {
+  return [
+    critical(OID.basicConstraints, sequence(boolean(true), tlv(TAG.integer, Uint8Array.of(1)))),
+    ...signerExtensions(cross),
+  ]
+}
+
 function leafExtensions(authorityKeyId: Uint8Array, rsa: boolean): Uint8Array[] {
   return [
     rsa ? DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT : DIGITAL_SIGNATURE,
@@ -79,7 +87,8 @@ function signerExtensions(signer: { uri: string; keyId: Uint8Array; authorityKey
   ]
 }
 
-function authorityKeyIdentifier(keyId: Uint8Array): Uint8Array {
+/** RFC 5280 §4.2.1.1: by key identifier alone, not critical. */
+export function authorityKeyIdentifier(keyId: Uint8Array): Uint8Array {
   return extension(OID.authorityKeyIdentifier, sequence(tlv(contextTag(0, 'primitive'), keyId)))
 }
 

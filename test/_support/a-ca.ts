@@ -2,6 +2,7 @@ import { type Attest, attestation } from '../../src/attestation/attest.ts'
 import type { Cluster, Pod, TokenReview } from '../../src/attestation/cluster.ts'
 import type { TokenPolicy } from '../../src/attestation/service-account-token.ts'
 import { TokenKeys } from '../../src/attestation/token-keys.ts'
+import { type Evidence, NO_EVIDENCE } from '../../src/authority/gate.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
@@ -10,6 +11,7 @@ import { issuingSvids } from '../../src/service/issue-svid.ts'
 import { Keeper, type RootSource } from '../../src/service/keeper.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { FakeClock } from './fake-clock.ts'
+import { inventoryOf } from './live-svids.ts'
 import { MemoryLedger } from './memory-ledger.ts'
 import { MemoryStore } from './memory-store.ts'
 import { recordedEvents } from './recorded-events.ts'
@@ -22,6 +24,8 @@ export type CaOptions = {
   trustDomain?: string
   source?: RootSource
   store?: MemoryStore
+  /** What is known of live workloads; none by default. */
+  evidence?: () => Evidence
   issuingLifetimeMs?: number
   tokenPolicy?: Partial<TokenPolicy>
   issuancePolicy?: Partial<IssuancePolicy>
@@ -104,11 +108,14 @@ export async function aCa(options: CaOptions = {}) {
     trustDomain,
     source: options.source ?? { kind: 'dev', root: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: 3650 * DAY } },
     issuing: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: options.issuingLifetimeMs ?? 30 * DAY },
+    rotation: { rootDueBeforeMs: 180 * DAY },
+    evidence: options.evidence ?? (() => NO_EVIDENCE),
     ledger,
     events,
     clock,
     random,
   })
+  const inventory = await inventoryOf([], clock)
   const signer = options.signer ?? new TokenSigner()
   const cluster = new TestCluster()
   const keys = new TokenKeys(
@@ -148,6 +155,7 @@ export async function aCa(options: CaOptions = {}) {
       active: keeper.active,
       isOurs: (key) => keeper.isOurs(key),
       ledger,
+      inventory,
       events,
       clock,
       random,
@@ -168,6 +176,7 @@ export async function aCa(options: CaOptions = {}) {
     random,
     events,
     ledger,
+    inventory,
     store,
     trustDomain,
     keeper,

@@ -16,7 +16,7 @@ export type Fields = {
   tail: readonly Tree[] | undefined
 }
 
-export type Kind = 'svid' | 'serving' | 'issuing' | 'root'
+export type Kind = 'svid' | 'serving' | 'issuing' | 'root' | 'cross'
 
 const sequence = (...children: Tree[]) => constructed(0x30, ...children)
 const octets = (inner: Tree) => primitive(0x04, encode(inner))
@@ -97,6 +97,11 @@ const OF_KIND: Readonly<
     issuer: aName('root'),
     subject: aName('root'),
     extensions: { ...signer, basicConstraints: basicConstraints([TRUE]) },
+  },
+  cross: {
+    issuer: aName('old root'),
+    subject: aName('root'),
+    extensions: { ...signer, basicConstraints: basicConstraints([TRUE, primitive(0x02, [1])]) },
   },
 }
 

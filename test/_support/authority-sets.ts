@@ -1,4 +1,4 @@
-import { type Authority, type AuthoritySet, authorityOf } from '../../src/authority/authority.ts'
+import { type Authority, type AuthoritySet, authorityOf, emptySet } from '../../src/authority/authority.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import type { TestCa } from './plugged-ca.ts'
 
@@ -6,7 +6,7 @@ import type { TestCa } from './plugged-ca.ts'
 export const NOW = new Date('2030-01-01T00:00:00Z')
 
 export const rootOf = (ca: TestCa, change: Partial<Authority> = {}): Authority => ({
-  ...authorityOf(ca.certificate, { role: 'root', state: 'active', key: 'file' }, NOW),
+  ...authorityOf(ca.certificate, { role: 'root', state: 'active', key: 'file', bundledSince: 1 }, NOW),
   ...change,
 })
 
@@ -16,9 +16,7 @@ export const issuingOf = (ca: TestCa, change: Partial<Authority> = {}): Authorit
 })
 
 export const aSet = (authorities: readonly Authority[], change: Partial<AuthoritySet> = {}): AuthoritySet => ({
-  trustDomain: TrustDomain.parse('cluster.local'),
-  origin: 'dev',
-  bundleSequence: 1,
+  ...emptySet(TrustDomain.parse('cluster.local'), 'dev'),
   authorities,
   ...change,
 })

@@ -109,6 +109,9 @@ export function tellEverything(events: Events, given: SomeArguments): void {
   events.pluggedCaTaken(roots[0] as Authority)
   events.pluggedCaRefused(new CaError('invalid_argument', '/etc/cacerts/ca-key.pem is missing'))
   events.servingCertificateRenewed(['localhost'], notAfter)
+  events.inventoryRebuilt({ svids: 7, unknown: 0, closedUntil: undefined, ms: 1.5 })
+  events.inventoryRebuilt({ svids: 7, unknown: 2, closedUntil: notAfter, ms: 1.5 })
+  events.inventoryUnread(new Error('EIO'))
   for (const what of CLOSED.what) {
     events.lookedUp(what, 'ok')
     events.lookedUp(what, { failed: new Error('connection refused') })

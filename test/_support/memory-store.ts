@@ -1,7 +1,10 @@
-import type { AuthoritySet } from '../../src/authority/authority.ts'
+import type { AuthoritySet, KeyHome } from '../../src/authority/authority.ts'
 import { JournalInDoubt, printJournal, readJournal } from '../../src/authority/journal.ts'
+import { hex } from '../../src/core/bytes.ts'
 import { CaError } from '../../src/core/errors.ts'
-import type { PrivateKey, Signer } from '../../src/keys/private-key.ts'
+import type { KeyAlgorithm } from '../../src/keys/algorithms.ts'
+import { PrivateKey, type Signer } from '../../src/keys/private-key.ts'
+import { keyIdOf } from '../../src/keys/public-key.ts'
 import type { AuthorityStore } from '../../src/service/ports.ts'
 
 /** What goes wrong at a write: nothing is written, or nobody knows although it was, or although it was not. */
@@ -11,7 +14,14 @@ export type Fault = 'refused' | 'in doubt, written' | 'in doubt, not written'
 export class MemoryStore implements AuthorityStore {
   /** The journal as it would lie on a disk. */
   text: string | undefined
-  key: PrivateKey | undefined
+  /** By the authority's id. As on a disk, one that no journal names lies there all the same. */
+  readonly keys = new Map<string, PrivateKey>()
+  readonly newKeyHome = 'file'
+  /** The one made or taken last. */
+  get key(): PrivateKey | undefined {
+    return [...this.keys.values()].at(-1)
+  }
+
   writes = 0
   /** What happens at write number n, counted from 1, `begin` included. */
   faults = new Map<number, Fault>()
@@ -20,32 +30,40 @@ export class MemoryStore implements AuthorityStore {
     return this.text === undefined ? undefined : readJournal(this.text)
   }
 
-  async begin(set: AuthoritySet, rootKey: PrivateKey | undefined): Promise<number> {
+  async begin(set: AuthoritySet): Promise<number> {
     if (this.text !== undefined) throw new CaError('conflict', 'there is one')
-    await this.#store(1, set, () => {
-      this.key = rootKey
-    })
+    await this.#store(1, set)
     return 1
   }
 
   async write(expected: number, set: AuthoritySet): Promise<number> {
     const found = (await this.read())?.revision ?? 0
     if (found !== expected) throw new CaError('conflict', `the journal has revision ${found}, not ${expected}`)
-    await this.#store(expected + 1, set, () => undefined)
+    await this.#store(expected + 1, set)
     return expected + 1
   }
 
-  async rootKey(_id: string): Promise<Signer> {
-    if (!this.key) throw new CaError('wrong_state', 'the root’s key is missing')
-    return this.key
+  async newRootKey(algorithm: KeyAlgorithm): Promise<Signer> {
+    return this.takeRootKey(await PrivateKey.generate(algorithm))
   }
 
-  async #store(revision: number, set: AuthoritySet, also: () => void): Promise<void> {
+  async takeRootKey(key: PrivateKey): Promise<Signer> {
+    this.keys.set(hex(keyIdOf(key.publicKey.spki)), key)
+    return key
+  }
+
+  async rootKey(id: string, home: KeyHome): Promise<Signer> {
+    if (home !== this.newKeyHome) throw new CaError('wrong_state', `the root’s key is not kept here, but “${home}”`)
+    const key = this.keys.get(id)
+    if (!key) throw new CaError('wrong_state', 'the root’s key is missing')
+    return key
+  }
+
+  async #store(revision: number, set: AuthoritySet): Promise<void> {
     const fault = this.faults.get(++this.writes)
     if (fault === 'refused') throw new CaError('dependency_unavailable', 'the journal can’t be written')
     if (fault !== 'in doubt, not written') {
       this.text = printJournal(revision, set)
-      also()
     }
     if (fault !== undefined) throw new JournalInDoubt('told to fail')
   }

@@ -10,6 +10,7 @@ export function opensslVerify(
   untrusted: readonly Uint8Array[],
   roots: readonly Uint8Array[],
   at: Date,
+  options: readonly string[] = [],
 ): string[] {
   const directory = mkdtempSync(join(tmpdir(), 'alcazar-openssl-'))
   try {
@@ -28,6 +29,7 @@ export function opensslVerify(
         ...(untrusted.length > 0 ? ['-untrusted', file('untrusted.pem', untrusted)] : []),
         '-no-CApath',
         '-no-CAstore',
+        ...options,
         '-attime',
         `${Math.floor(at.getTime() / 1000)}`,
         ...paths,

@@ -1,7 +1,10 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { AuthoritySet } from '../../src/authority/authority.ts'
 import { printJournal } from '../../src/authority/journal.ts'
+import { hex } from '../../src/core/bytes.ts'
+import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { PrivateKey } from '../../src/keys/private-key.ts'
+import { keyIdOf } from '../../src/keys/public-key.ts'
 import type { AuthorityStore } from '../../src/service/ports.ts'
 import { aSet, issuingOf, rootOf } from './authority-sets.ts'
 import { odd } from './odd-certificates.ts'
@@ -32,7 +35,8 @@ export function storeContract(open: () => AuthorityStore): void {
   })
   const begun = async () => {
     const store = open()
-    await store.begin(given.begun, given.rootKey)
+    await store.takeRootKey(given.rootKey)
+    await store.begin(given.begun)
     return store
   }
   const textOf = async (store: AuthorityStore) => {
@@ -47,30 +51,58 @@ export function storeContract(open: () => AuthorityStore): void {
 
     test('begins with revision 1', async () => {
       const store = open()
-      expect(await store.begin(given.begun, given.rootKey)).toBe(1)
+      expect(await store.begin(given.begun)).toBe(1)
       expect(await textOf(store)).toBe(printJournal(1, given.begun))
     })
 
     test('begins once: a second beginning is refused, and changes nothing', async () => {
       const store = await begun()
       const other = await sets()
-      await expect(store.begin(other.begun, other.rootKey)).rejects.toMatchObject({ code: 'conflict' })
+      await expect(store.begin(other.begun)).rejects.toMatchObject({ code: 'conflict' })
       expect(await textOf(store)).toBe(printJournal(1, given.begun))
-      expect((await store.rootKey(given.rootId)).publicKey.spki).toEqual(given.rootKey.publicKey.spki)
+      expect((await store.rootKey(given.rootId, store.newKeyHome)).publicKey.spki).toEqual(given.rootKey.publicKey.spki)
     })
 
     test('gives back the root’s key it was given', async () => {
       const store = await begun()
-      const signer = await store.rootKey(given.rootId)
+      const signer = await store.rootKey(given.rootId, store.newKeyHome)
       expect(signer.publicKey.spki).toEqual(given.rootKey.publicKey.spki)
     })
 
     test('has no root key where the root is plugged in', async () => {
       const store = open()
-      await store.begin(aSet([], { origin: 'plugged-in' }), undefined)
-      await expect(store.rootKey(given.rootId)).rejects.toMatchObject({
+      await store.begin(aSet([], { origin: 'plugged-in' }))
+      await expect(store.rootKey(given.rootId, store.newKeyHome)).rejects.toMatchObject({
         code: 'wrong_state',
         message: expect.stringContaining('missing'),
+      })
+    })
+
+    test('makes a root’s key before it begins, and another afterwards, and gives both back', async () => {
+      const store = open()
+      const keys = [await store.newRootKey(keyAlgorithm('ecdsa-p256'))]
+      await store.begin(given.begun)
+      keys.push(await store.newRootKey(keyAlgorithm('ecdsa-p384')))
+      expect(keys.map(({ publicKey }) => publicKey.algorithm.name)).toEqual(['ecdsa-p256', 'ecdsa-p384'])
+      for (const { publicKey } of keys) {
+        const again = await store.rootKey(hex(keyIdOf(publicKey.spki)), store.newKeyHome)
+        expect(hex(again.publicKey.spki)).toBe(hex(publicKey.spki))
+      }
+    })
+
+    test('takes a key after it began, and the same one twice', async () => {
+      const store = await begun()
+      const other = await sets()
+      for (const _ of [1, 2])
+        expect((await store.takeRootKey(other.rootKey)).publicKey.spki).toEqual(other.rootKey.publicKey.spki)
+      expect((await store.rootKey(other.rootId, store.newKeyHome)).publicKey.spki).toEqual(other.rootKey.publicKey.spki)
+    })
+
+    test.each(['memory', 'elsewhere', 'plugged-in'] as const)('keeps no root’s key that is “%s”', async (home) => {
+      const store = await begun()
+      await expect(store.rootKey(given.rootId, home)).rejects.toMatchObject({
+        code: 'wrong_state',
+        message: `the root’s key is not kept here, but “${home}”`,
       })
     })
 
@@ -104,7 +136,7 @@ export function storeContract(open: () => AuthorityStore): void {
       const store = await begun()
       await store.write(1, given.later)
       await store.write(2, given.begun)
-      expect((await store.rootKey(given.rootId)).publicKey.spki).toEqual(given.rootKey.publicKey.spki)
+      expect((await store.rootKey(given.rootId, store.newKeyHome)).publicKey.spki).toEqual(given.rootKey.publicKey.spki)
     })
   })
 }

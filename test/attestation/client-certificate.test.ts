@@ -75,6 +75,7 @@ describe('a client certificate of ours', () => {
       pod: { name: 'cart-0', uid: 'uid-of-cart-0' },
       lineage: LINEAGE,
       onBehalfBy: undefined,
+      svid: '42'.repeat(16),
     })
     expect(cluster.asked).toEqual([])
   })
@@ -219,7 +220,7 @@ describe('an issuing authority of the journal vouches', () => {
     const before = await world()
     const der = await before.svid()
     const store = new MemoryStore()
-    store.key = before.store.key
+    for (const [id, key] of before.store.keys) store.keys.set(id, key)
     const authorities = before.keeper.set.authorities.map((one) => (one.role === 'issuing' ? { ...one, state } : one))
     store.text = printJournal(7, { ...before.keeper.set, authorities })
     const ca = await world({ store, seed: 2 })

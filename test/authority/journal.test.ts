@@ -13,7 +13,11 @@ beforeAll(async () => {
   const root = await odd('root', 'itself')
   const between = await odd('between', root)
   const issuing = issuingOf(await odd('issuing', between, { pathLength: 0 }), { intermediates: [between.certificate] })
-  text = printJournal(7, aSet([rootOf(root), issuing], { origin: 'plugged-in', bundleSequence: 3 }))
+  const named = { ...issuing, root: rootOf(root).id }
+  const old = await odd('old root', 'itself')
+  const cross = await odd('root', old, { key: root.key, pathLength: 1 })
+  const crossed = rootOf(root, { cross: [{ by: rootOf(old).id, certificate: cross.certificate }] })
+  text = printJournal(7, aSet([crossed, named, rootOf(old)], { origin: 'plugged-in', bundleSequence: 3 }))
 })
 
 /** The journal with its body changed, and a digest that fits. */
@@ -38,6 +42,20 @@ test('reads back what it printed', () => {
   expect(revision).toBe(7)
   expect(set).toMatchObject({ origin: 'plugged-in', bundleSequence: 3, trustDomain: { name: 'cluster.local' } })
   expect(printJournal(7, set)).toBe(text)
+})
+
+test('takes records from before roots were named and crossed', () => {
+  const before = changed((body) => {
+    for (const authority of body.authorities) {
+      delete authority.root
+      delete authority.cross
+    }
+  })
+  expect(readJournal(before).set.authorities.map(({ root, cross }) => [root, cross])).toEqual([
+    [undefined, []],
+    [undefined, []],
+    [undefined, []],
+  ])
 })
 
 test('holds no private key', () => {
@@ -74,12 +92,12 @@ test('leaves a journal of a newer format alone, and says what to run', () => {
   expect(
     refusal(
       changed((body) => {
-        body.format = 2
+        body.format = 3
       }),
     ),
   ).toMatchObject({
     code: 'wrong_state',
-    message: 'the journal has format 2, and this version knows 1: it was written by a newer Alcazar; run that one',
+    message: 'the journal has format 3, and this version knows 2: it was written by a newer Alcazar; run that one',
   })
 })
 
@@ -111,10 +129,20 @@ describe('calls a journal damaged', () => {
   test.each([
     ['a state that there is not', 'state', 'retired', '"retired" is none of prepared, active, old, tainted, revoked'],
     ['a role that there is not', 'role', 'leaf', '"leaf" is none of root, issuing'],
-    ['a key kept where none is', 'key', 'paper', '"paper" is none of memory, file, plugged-in, elsewhere'],
+    [
+      'a key kept where none is',
+      'key',
+      'paper',
+      '"paper" is none of memory, file, sealed, pkcs11, plugged-in, elsewhere',
+    ],
     ['a time that is none', 'createdAt', 'yesterday', 'a time is missing'],
     ['something else than a certificate', 'certificate', 'bm90IGEgY2VydGlmaWNhdGU=', 'DER'],
     ['an intermediate that is no text', 'intermediates', [1], 'a text is missing'],
+    ['a root that is no text', 'root', 1, 'a text is missing'],
+    ['cross-certificates that are no list', 'cross', {}, 'a list is missing'],
+    ['a cross-certificate that is nothing', 'cross', [null], 'a text is missing'],
+    ['a cross-certificate by nobody', 'cross', [{ certificate: 'bm90IGEgY2VydGlmaWNhdGU=' }], 'a text is missing'],
+    ['a cross-certificate that is none', 'cross', [{ by: 'a', certificate: 'bm90IGEgY2VydGlmaWNhdGU=' }], 'DER'],
   ])('with %s', (_what, field, value, message) => {
     const journal = changed((body) => {
       ;(body.authorities[0] as Record<string, unknown>)[field] = value

@@ -24,6 +24,7 @@ const load = (flags: Record<string, unknown> = {}, environment: NodeJS.ProcessEn
   loadConfig({ flags: new Map(Object.entries(flags)), environment, file: path })
 
 /** What a server outside dev mode needs at least. */
+const OWN = { 'keys.passphraseFile': '/etc/alcazar/passphrase', 'attestation.apiServer': 'https://10.0.0.1:6443' }
 const PLUGGED = { pluggedCa: '/etc/cacerts', 'attestation.apiServer': 'https://10.0.0.1:6443' }
 
 function faultsOf(action: () => unknown): string[] {
@@ -213,10 +214,34 @@ const REFUSED: readonly (readonly [
   ],
   ['dev mode with a plugged-in CA', { dev: true, pluggedCa: '/etc/cacerts' }, {}, /dev mode makes its own root/],
   [
-    'no plugged-in CA outside dev mode',
+    'no root of trust outside dev mode',
     { 'attestation.apiServer': 'https://x' },
     {},
-    /pluggedCa is required outside dev mode/,
+    /^where the root of trust comes from is required outside dev mode: keys\.passphraseFile or keys\.wrappingKeyFile, .* or pluggedCa/,
+  ],
+  [
+    'a passphrase in dev mode',
+    { dev: true, 'keys.passphraseFile': '/p' },
+    {},
+    /^dev mode keeps its root’s key in the clear; leave out keys\.passphraseFile, or dev$/,
+  ],
+  [
+    'a wrapping key in dev mode',
+    { dev: true, 'keys.wrappingKeyFile': '/k' },
+    {},
+    /^dev mode keeps its root’s key in the clear; leave out keys\.wrappingKeyFile, or dev$/,
+  ],
+  [
+    'a passphrase and a wrapping key',
+    { ...OWN, 'keys.wrappingKeyFile': '/k' },
+    {},
+    /^keys\.passphraseFile and keys\.wrappingKeyFile exclude each other: .*“alcazar keys reseal”/,
+  ],
+  [
+    'a plugged-in CA with a passphrase',
+    { ...PLUGGED, 'keys.passphraseFile': '/p' },
+    {},
+    /^a plugged-in CA brings its own key, .*; leave out pluggedCa, or keys\.passphraseFile$/,
   ],
   [
     'no API server outside dev mode',
@@ -300,6 +325,12 @@ test('a file that isn’t there is told by name', () => {
   expect(faultsOf(() => load({ dev: true }, {}, '/nowhere/alcazar.yaml')).join()).toMatch(
     /\/nowhere\/alcazar\.yaml can’t be read/,
   )
+})
+
+test('takes a root of its own, sealed, outside dev mode', () => {
+  expect(load(OWN).config).toMatchObject({ dev: false, keys: { passphraseFile: '/etc/alcazar/passphrase' } })
+  const { config } = load({ 'keys.wrappingKeyFile': '/k', 'attestation.apiServer': 'https://x' })
+  expect(config).toMatchObject({ dev: false, keys: { wrappingKeyFile: '/k' } })
 })
 
 test('an empty file changes nothing', () => {

@@ -23,9 +23,15 @@ const authority = (): fc.Arbitrary<Authority> =>
       key: fc.constantFrom(...KEY_HOMES),
       createdAt: fc.date({ min: new Date('1970-01-01'), max: new Date('9999-12-31'), noInvalidDate: true }),
       intermediates: fc.array(fc.constantFrom(...pool), { maxLength: 3 }),
+      root: fc.option(fc.string(), { nil: undefined }),
+      cross: fc.array(fc.record({ by: fc.string(), ca: fc.constantFrom(...pool) }), { maxLength: 3 }),
     })
-    .map(({ ca, intermediates, ...rest }) =>
-      rootOf(ca, { ...rest, intermediates: intermediates.map(({ certificate }) => certificate) }),
+    .map(({ ca, intermediates, cross, ...rest }) =>
+      rootOf(ca, {
+        ...rest,
+        intermediates: intermediates.map(({ certificate }) => certificate),
+        cross: cross.map(({ by, ca: { certificate } }) => ({ by, certificate })),
+      }),
     )
 
 const trustDomain = fc
@@ -56,13 +62,10 @@ test('whatever set is written is read back, field by field and byte by byte', ()
   )
 })
 
-const plain = ({ id, role, state, key, createdAt, certificate, publicKey, intermediates }: Authority) => ({
-  id,
-  role,
-  state,
-  key,
-  createdAt,
+const plain = ({ certificate, publicKey, intermediates, cross, ...rest }: Authority) => ({
+  ...rest,
   certificate: Buffer.from(certificate.der).toString('hex'),
   publicKey: Buffer.from(publicKey.spki).toString('hex'),
   intermediates: intermediates.map(({ der }) => Buffer.from(der).toString('hex')),
+  cross: cross.map(({ by, certificate: { der } }) => [by, Buffer.from(der).toString('hex')]),
 })

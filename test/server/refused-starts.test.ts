@@ -146,8 +146,8 @@ describe('a start is refused in one line, with its exit code, and nothing is ove
     ],
     [
       'a journal of a newer Alcazar',
-      (state) => writeFileSync(journalOf(state), JSON.stringify({ digest: '', body: { format: 2 } })),
-      /journal\.json: the journal has format 2, .* written by a newer Alcazar; run that one/,
+      (state) => writeFileSync(journalOf(state), JSON.stringify({ digest: '', body: { format: 3 } })),
+      /journal\.json: the journal has format 3, .* written by a newer Alcazar; run that one/,
     ],
     [
       'a journal that is zeroes',

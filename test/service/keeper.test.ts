@@ -3,9 +3,10 @@ import { activeIssuing, activeRoot } from '../../src/authority/authority.ts'
 import { printJournal } from '../../src/authority/journal.ts'
 import { equalBytes } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
-import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
+import { DAY, MINUTE } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PrivateKey, type Signer } from '../../src/keys/private-key.ts'
+import type { RootSource } from '../../src/service/keeper.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { DEV, World } from '../_support/a-world.ts'
 import { MemoryStore } from '../_support/memory-store.ts'
@@ -24,6 +25,13 @@ describe('a first start', () => {
       { role: 'issuing', state: 'active', key: 'memory' },
     ])
     await world.check()
+  })
+
+  test('writes down which root the issuing authority stands under', async () => {
+    const world = new World()
+    const { set } = await world.start()
+    expect(activeRoot(set)?.id).toMatch(/^[0-9a-f]{40}$/)
+    expect(world.journal.set.authorities.map(({ root }) => root)).toEqual([undefined, activeRoot(set)?.id])
   })
 
   test('writes the root into the journal before anything stands on it', async () => {
@@ -174,17 +182,6 @@ describe('the rotator', () => {
     expect(world.store.writes).toBe(writes)
   })
 
-  test('stops making issuing authorities when its root leaves them no longer life', async () => {
-    const world = new World({ kind: 'dev', root: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: 30 * DAY } })
-    const keeper = await world.start()
-    const { writes } = world.store
-    for (let hour = 0; hour < 29 * 24; hour += 6) {
-      await world.clock.advance(6 * HOUR)
-      await keeper.tick()
-    }
-    expect(world.store.writes).toBe(writes)
-  })
-
   test('lets what signs now go on when the next authority can’t be made, and tries again', async () => {
     const world = new World()
     const keeper = await world.start()
@@ -223,6 +220,28 @@ describe('one change at a time', () => {
   })
 })
 
+test('a root of its own is begun like dev mode’s, and its key is where the store keeps keys', async () => {
+  const world = new World({ ...DEV, kind: 'own' } as RootSource)
+  const { set } = await world.start()
+  expect(set.origin).toBe('own')
+  expect(activeRoot(set)).toMatchObject({ state: 'active', key: world.store.newKeyHome })
+  await world.issue()
+  expect((await world.start()).set.authorities[0]?.id).toBe(set.authorities[0]?.id)
+  await world.check()
+})
+
+test.each([
+  ['dev', 'own', /made by dev mode: its root’s key lies there in the clear/],
+  ['own', 'dev', /was not made by dev mode, and dev mode leaves it alone/],
+] as const)('a root that %s made is left alone by %s', async (made, by, message) => {
+  const world = new World({ ...DEV, kind: made } as RootSource)
+  await world.start()
+  const { text } = world.store
+  world.source = { ...DEV, kind: by } as RootSource
+  await expect(world.start()).rejects.toMatchObject({ code: 'wrong_state', message: expect.stringMatching(message) })
+  expect(world.store.text).toBe(text)
+})
+
 describe('two keepers on one journal', () => {
   test('the slower one changes nothing', async () => {
     const world = new World()
@@ -246,15 +265,15 @@ describe('a start is refused', () => {
   test('where the root’s key is missing, and no new root is made', async () => {
     const world = new World()
     await world.start()
-    world.store.key = undefined
+    world.store.keys.clear()
     await refused(world, {}, 'wrong_state', /the root’s key is missing/)
     expect(world.ledger.of('authority').filter(({ what }) => what === 'root made')).toHaveLength(1)
   })
 
   test('where the key is another root’s', async () => {
     const world = new World()
-    await world.start()
-    world.store.key = await PrivateKey.generate(keyAlgorithm('ecdsa-p256'))
+    const { set } = await world.start()
+    world.store.keys.set(activeRoot(set)?.id as string, await PrivateKey.generate(keyAlgorithm('ecdsa-p256')))
     await refused(
       world,
       {},

@@ -9,24 +9,33 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { JournalInDoubt } from '../../src/authority/journal.ts'
 import { sha256Hex } from '../../src/core/bytes.ts'
 import { CaError } from '../../src/core/errors.ts'
+import { keyAlgorithm } from '../../src/keys/algorithms.ts'
+import { PlainKeys } from '../../src/keys/plain-keys.ts'
+import { SealedKeys } from '../../src/keys/sealed-keys.ts'
 import { AuthorityDirectory } from '../../src/storage/authority-directory.ts'
 import { aSet } from '../_support/authority-sets.ts'
 import { eachStep, FaultyDisk, LEFTOVERS } from '../_support/faulty-disk.ts'
 import { scratch } from '../_support/scratch.ts'
+import { withKey } from '../_support/secrets.ts'
 import { sets } from '../_support/store-contract.ts'
+import { idOf } from '../_support/vault-contract.ts'
 
 let given: Awaited<ReturnType<typeof sets>>
 beforeAll(async () => {
   given = await sets()
 })
 
-const openIn = (state: string) => new AuthorityDirectory(state, async () => false)
-const begin = (state: string) => openIn(state).begin(given.begun, given.rootKey)
+const openIn = (state: string) => new AuthorityDirectory(state, [new PlainKeys()], async () => false)
+const begin = async (state: string) => {
+  const store = openIn(state)
+  await store.takeRootKey(given.rootKey)
+  return store.begin(given.begun)
+}
 const journalOf = (state: string) => join(state, 'authority', 'journal.json')
 const keyOf = (state: string) => join(state, 'authority', `root-${given.rootId.slice(0, 16)}.key.pem`)
 
@@ -75,7 +84,7 @@ describe('a trust domain begins', () => {
 
   test('with no key at all where the root is plugged in', async () => {
     const state = scratch()
-    await openIn(state).begin(aSet([], { origin: 'plugged-in' }), undefined)
+    await openIn(state).begin(aSet([], { origin: 'plugged-in' }))
     expect(readdirSync(join(state, 'authority'))).toEqual(['journal.json'])
   })
 
@@ -99,7 +108,7 @@ describe('a trust domain begins', () => {
             (await store.read())?.set.authorities.map((one) => one.id),
             at,
           ).toEqual([given.rootId])
-          expect((await store.rootKey(given.rootId)).publicKey.spki, at).toEqual(given.rootKey.publicKey.spki)
+          expect((await store.rootKey(given.rootId, 'file')).publicKey.spki, at).toEqual(given.rootKey.publicKey.spki)
           expect(readdirSync(root), at).toEqual(['authority'])
         },
       )
@@ -113,7 +122,7 @@ describe('a trust domain begins', () => {
     await begin(state)
     disk.restart(leftover)
     expect((await openIn(state).read())?.revision).toBe(1)
-    expect((await openIn(state).rootKey(given.rootId)).publicKey.spki).toEqual(given.rootKey.publicKey.spki)
+    expect((await openIn(state).rootKey(given.rootId, 'file')).publicKey.spki).toEqual(given.rootKey.publicKey.spki)
   })
 
   test('not on a disk that fails: it says so, and the next try begins it', async () => {
@@ -122,16 +131,78 @@ describe('a trust domain begins', () => {
       async () => scratch(),
       begin,
       async ({ root, error, at }) => {
-        expect(error, at).toMatchObject({
-          code: 'dependency_unavailable',
-          message: expect.stringContaining(`${join(root, 'authority')} can’t be made: EIO`),
-        })
+        const { code, message } = error as CaError
+        expect(code, at).toBe('dependency_unavailable')
+        expect(message.startsWith(join(root, 'authority')), message).toBe(true)
+        expect(message, at).toMatch(
+          /authority can’t be made: EIO|authority\.new: the root’s key root-[0-9a-f]{16}\.key\.pem can’t be written: EIO/,
+        )
         const store = openIn(root)
         if (!(await store.read())) await begin(root)
-        expect((await store.rootKey(given.rootId)).publicKey.spki, at).toEqual(given.rootKey.publicKey.spki)
+        expect((await store.rootKey(given.rootId, 'file')).publicKey.spki, at).toEqual(given.rootKey.publicKey.spki)
       },
     )
   })
+})
+
+describe('a root’s key made after the beginning', () => {
+  const later = (state: string) => openIn(state).newRootKey(keyAlgorithm('ecdsa-p256'))
+
+  test.each(LEFTOVERS)(
+    'that a crash ends at any step leaves journal and keys as they were, and another can be made (%s)',
+    async (leftover) => {
+      const steps = await eachStep('dies', begun, later, async ({ disk, root, at }) => {
+        disk.restart(leftover)
+        const store = openIn(root)
+        expect((await store.read())?.revision, at).toBe(1)
+        expect((await store.rootKey(given.rootId, 'file')).publicKey.spki, at).toEqual(given.rootKey.publicKey.spki)
+        const made = await later(root)
+        const again = await openIn(root).rootKey(idOf(made), 'file')
+        expect(Buffer.from(again.publicKey.spki), at).toEqual(Buffer.from(made.publicKey.spki))
+        expect(readdirSync(root), at).toEqual(['authority'])
+      })
+      expect(steps.length).toBeGreaterThanOrEqual(5)
+    },
+  )
+
+  test.each(LEFTOVERS)('is durable when that resolves (%s)', async (leftover) => {
+    const state = await begun()
+    using disk = new FaultyDisk(state)
+    const made = await later(state)
+    disk.restart(leftover)
+    expect(idOf(await openIn(state).rootKey(idOf(made), 'file'))).toBe(idOf(made))
+  })
+
+  test('is not made where the state is damaged', async () => {
+    const state = await begun()
+    rmSync(journalOf(state))
+    const before = picture(state)
+    const { code, message } = await refusal(later(state))
+    expect(code).toBe('wrong_state')
+    expect(message).toMatch(/journal\.json is missing; put it back/)
+    expect(picture(state)).toEqual(before)
+  })
+
+  test('is not made where no place for keys is set, and no folder either', async () => {
+    const state = scratch()
+    const store = new AuthorityDirectory(state, [], async () => false)
+    expect(await refusal(store.newRootKey(keyAlgorithm('ecdsa-p256')))).toMatchObject({
+      code: 'wrong_state',
+      message: 'no place for root keys is set; name one by keys.passphraseFile or keys.wrappingKeyFile',
+    })
+    expect(readdirSync(state)).toEqual([])
+  })
+})
+
+test('each key is opened by the vault that keeps it, and the first vault makes', async () => {
+  const state = await begun()
+  const store = new AuthorityDirectory(state, [new SealedKeys(withKey('k')), new PlainKeys()], async () => false)
+  expect(store.newKeyHome).toBe('sealed')
+  const made = await store.newRootKey(keyAlgorithm('ecdsa-p256'))
+  expect(idOf(await store.rootKey(idOf(made), 'sealed'))).toBe(idOf(made))
+  expect(idOf(await store.rootKey(given.rootId, 'file'))).toBe(given.rootId)
+  expect((await refusal(store.rootKey(given.rootId, 'sealed'))).message).toMatch(/\.key\.sealed is missing/)
+  expect((await refusal(store.rootKey(idOf(made), 'pkcs11'))).message).toMatch(/PKCS#11 token; name the token by/)
 })
 
 describe('a journal write', () => {
@@ -227,10 +298,10 @@ const damages: readonly {
     what: 'a journal of a newer version',
     harm: (state) => {
       const { body } = JSON.parse(readFileSync(journalOf(state), 'utf8')) as { body: object }
-      const newer = { ...body, format: 2 }
+      const newer = { ...body, format: 3 }
       writeFileSync(journalOf(state), JSON.stringify({ digest: sha256Hex(JSON.stringify(newer)), body: newer }))
     },
-    says: /format 2, and this version knows 1: it was written by a newer Alcazar; run that one/,
+    says: /format 3, and this version knows 2: it was written by a newer Alcazar; run that one/,
   },
   {
     what: 'a folder in the journal’s place',
@@ -253,11 +324,7 @@ describe('refuses, naming the file, and overwrites nothing:', () => {
     harm(state)
     const before = picture(state)
     const store = openIn(state)
-    for (const attempt of [
-      () => store.read(),
-      () => store.begin(given.begun, given.rootKey),
-      () => store.write(1, given.later),
-    ]) {
+    for (const attempt of [() => store.read(), () => store.begin(given.begun), () => store.write(1, given.later)]) {
       const { message } = await refusal(attempt())
       expect(message.startsWith(journalOf(state)), message).toBe(true)
       expect(message).toMatch(says)
@@ -268,8 +335,8 @@ describe('refuses, naming the file, and overwrites nothing:', () => {
   test('the whole folder missing from a state directory that has a ledger', async () => {
     const state = await begun()
     renameSync(join(state, 'authority'), join(state, 'elsewhere'))
-    const store = new AuthorityDirectory(state, async () => true)
-    const { code, message } = await refusal(store.begin(given.begun, given.rootKey))
+    const store = new AuthorityDirectory(state, [new PlainKeys()], async () => true)
+    const { code, message } = await refusal(store.begin(given.begun))
     expect([code, message]).toEqual([
       'wrong_state',
       `${join(state, 'authority')} is missing, though ${state} has a ledger; put it back, or start on an empty directory`,
@@ -316,9 +383,10 @@ describe('refuses, naming the file, and overwrites nothing:', () => {
     const state = await begun()
     await harm(state)
     const before = picture(state)
-    const { code, message } = await refusal(openIn(state).rootKey(given.rootId))
+    const { code, message } = await refusal(openIn(state).rootKey(given.rootId, 'file'))
     expect(code).toBe('wrong_state')
-    expect(message).toContain(keyOf(state))
+    expect(message).toContain(`${dirname(keyOf(state))}: `)
+    expect(message).toContain(basename(keyOf(state)))
     expect(message).toMatch(says)
     expect(picture(state)).toEqual(before)
   })
@@ -327,7 +395,7 @@ describe('refuses, naming the file, and overwrites nothing:', () => {
     const state = await begun()
     const pem = readFileSync(keyOf(state), 'utf8')
     writeFileSync(keyOf(state), pem.replace('-----END PRIVATE KEY-----', ''), { mode: 0o600 })
-    const { message } = await refusal(openIn(state).rootKey(given.rootId))
+    const { message } = await refusal(openIn(state).rootKey(given.rootId, 'file'))
     const lines = pem.split('\n').filter((line) => line.length > 20 && !line.startsWith('-----'))
     expect(lines.filter((line) => message.includes(line))).toEqual([])
   })

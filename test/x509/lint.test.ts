@@ -25,7 +25,7 @@ import {
 import { constructed, primitive, treeOf } from '../_support/der-tree.ts'
 import { fixedPublicKey } from '../_support/fixed-keys.ts'
 
-const KINDS: readonly ProfileName[] = ['svid', 'serving', 'issuing', 'root']
+const KINDS: readonly ProfileName[] = ['svid', 'serving', 'issuing', 'root', 'cross']
 const faults = (kind: ProfileName, change: Partial<Fields> = {}) => lint(readTbs(aTbs(kind, change)), kind)
 
 describe('nothing is wrong with', () => {
@@ -74,11 +74,12 @@ const BROKEN: readonly (readonly [sentence: string, what: string, kinds: readonl
     KINDS,
     { validity: window(utcTime('300101000000Z'), generalizedTime('99991231235959Z')) },
   ],
-  ['the issuer is named', 'an empty issuer', ['svid', 'serving', 'issuing'], { issuer: sequence() }],
+  ['the issuer is named', 'an empty issuer', ['svid', 'serving', 'issuing', 'cross'], { issuer: sequence() }],
   ['a leaf has an empty subject', 'a subject', ['svid', 'serving'], { subject: aName('cart') }],
-  ['a signer has a subject', 'no subject', ['issuing'], { subject: sequence() }],
+  ['a signer has a subject', 'no subject', ['issuing', 'cross'], { subject: sequence() }],
   ['a root is self-issued', 'another issuer', ['root'], { issuer: aName('other') }],
   ['an issuing authority is not self-issued', 'its own name as issuer', ['issuing'], { issuer: aName('issuing') }],
+  ['a cross-certificate is not self-issued', 'its own name as issuer', ['cross'], { issuer: aName('root') }],
   [
     'no extension is there that nobody here knows',
     'an unknown extension',
@@ -92,7 +93,12 @@ const BROKEN: readonly (readonly [sentence: string, what: string, kinds: readonl
     { extensions: { policies: extension('551d20', sequence()) } },
   ],
   ['our lineage extension is not critical', 'a critical lineage', ['svid'], { extensions: { lineage: lineage(true) } }],
-  ['only an SVID has a lineage', 'a lineage', ['serving', 'issuing', 'root'], { extensions: { lineage: lineage() } }],
+  [
+    'only an SVID has a lineage',
+    'a lineage',
+    ['serving', 'issuing', 'root', 'cross'],
+    { extensions: { lineage: lineage() } },
+  ],
   [
     'basic constraints are critical',
     'basic constraints that may be ignored',
@@ -131,6 +137,33 @@ const BROKEN: readonly (readonly [sentence: string, what: string, kinds: readonl
     { extensions: { basicConstraints: basicConstraints([TRUE, primitive(0x02, [0])], false) } },
   ],
   [
+    'a signer is a CA',
+    'no CA bit',
+    ['cross'],
+    { extensions: { basicConstraints: basicConstraints([primitive(0x01, [0]), primitive(0x02, [1])]) } },
+  ],
+  [
+    'basic constraints are critical',
+    'basic constraints that may be ignored',
+    ['cross'],
+    { extensions: { basicConstraints: basicConstraints([TRUE, primitive(0x02, [1])], false) } },
+  ],
+  ...(
+    [
+      ['no pathLen', [TRUE]],
+      ['pathLen 0', [TRUE, primitive(0x02, [0])]],
+      ['pathLen 2', [TRUE, primitive(0x02, [2])]],
+    ] as const
+  ).map(
+    ([what, fields]) =>
+      [
+        'a cross-certificate has pathLen 1',
+        what,
+        ['cross'],
+        { extensions: { basicConstraints: basicConstraints(fields) } },
+      ] as const,
+  ),
+  [
     'a root has no pathLen',
     'pathLen 1',
     ['root'],
@@ -157,7 +190,7 @@ const BROKEN: readonly (readonly [sentence: string, what: string, kinds: readonl
   [
     'key usage is critical',
     'key usage that may be ignored',
-    ['issuing', 'root'],
+    ['issuing', 'root', 'cross'],
     { extensions: { keyUsage: keyUsage([1, 0x06], false) } },
   ],
   ...(
@@ -200,7 +233,7 @@ const BROKEN: readonly (readonly [sentence: string, what: string, kinds: readonl
       [
         'a signer’s key signs certificates and CRLs',
         what,
-        ['issuing', 'root'],
+        ['issuing', 'root', 'cross'],
         { extensions: { keyUsage: keyUsage(bits) } },
       ] as const,
   ),
@@ -224,7 +257,7 @@ const BROKEN: readonly (readonly [sentence: string, what: string, kinds: readonl
   [
     'a signer has no extended key usage',
     'purposes',
-    ['issuing', 'root'],
+    ['issuing', 'root', 'cross'],
     { extensions: { extendedKeyUsage: extendedKeyUsage(SERVER_AUTH, CLIENT_AUTH) } },
   ],
   [
@@ -248,19 +281,19 @@ const BROKEN: readonly (readonly [sentence: string, what: string, kinds: readonl
   [
     'a signer’s key is identified, not critically',
     'no subject key identifier',
-    ['issuing', 'root'],
+    ['issuing', 'root', 'cross'],
     { extensions: { subjectKeyId: undefined } },
   ],
   [
     'a signer’s key is identified, not critically',
     'a critical subject key identifier',
-    ['issuing', 'root'],
+    ['issuing', 'root', 'cross'],
     { extensions: { subjectKeyId: subjectKeyId(true) } },
   ],
   [
     'a signer’s key is identified, not critically',
     'an empty subject key identifier',
-    ['issuing', 'root'],
+    ['issuing', 'root', 'cross'],
     { extensions: { subjectKeyId: subjectKeyId(false, new Uint8Array()) } },
   ],
   [
@@ -324,7 +357,7 @@ const BROKEN: readonly (readonly [sentence: string, what: string, kinds: readonl
       [
         'a signer has one URI, the SPIFFE ID of its trust domain without a path',
         what as string,
-        ['issuing', 'root'],
+        ['issuing', 'root', 'cross'],
         { extensions: { names: names(false, ...(all as ReturnType<typeof uri>[])) } },
       ] as const,
   ),
@@ -358,6 +391,7 @@ test('each rule was broken above for every profile that it is for', () => {
     'serving: our lineage extension is not critical',
     'issuing: our lineage extension is not critical',
     'root: our lineage extension is not critical',
+    'cross: our lineage extension is not critical',
   ])
 })
 

@@ -49,7 +49,9 @@ function banner(env: CliEnv, config: Config, server: ServerHandle, status: Statu
     : `./${relative(process.cwd(), config.stateDirectory)}`
   const mode = config.dev
     ? `dev mode: state in ${state}, tokens issued here, do not use in production`
-    : `plugged-in CA from ${config.pluggedCa}`
+    : config.pluggedCa === undefined
+      ? 'its own root, sealed'
+      : `plugged-in CA from ${config.pluggedCa}`
   const lines = [
     `Alcazar ${env.version} · trust domain ${status.trustDomain} · ${mode}`,
     ...status.authorities.filter((one) => one.state === 'active' || one.role === 'root').map((one) => line(one, now)),
@@ -65,11 +67,17 @@ function banner(env: CliEnv, config: Config, server: ServerHandle, status: Statu
   return asText(lines)
 }
 
+const HOMES: Readonly<Record<string, string>> = {
+  memory: 'in memory only',
+  file: 'self-signed',
+  sealed: 'self-signed, its key sealed',
+  pkcs11: 'self-signed, its key in a PKCS#11 token',
+  'plugged-in': 'plugged in',
+  elsewhere: 'its key is elsewhere',
+}
+
 function line(authority: AuthorityStatus, now: Date): string {
-  const where =
-    { memory: 'in memory only', file: 'self-signed', 'plugged-in': 'plugged in', elsewhere: 'its key is elsewhere' }[
-      authority.key
-    ] ?? authority.key
+  const where = HOMES[authority.key] ?? authority.key
   const parts = [
     `${keyAlgorithm(authority.algorithm).label}, ${where}`,
     `ends ${relativeInWords(new Date(authority.notAfter), now)}`,

@@ -1,0 +1,159 @@
+import { shortId } from '../core/bytes.ts'
+import { CaError } from '../core/errors.ts'
+import type { Authority, AuthoritySet, AuthorityState, Taint } from './authority.ts'
+
+/** What can be done to an authority that is in the journal. */
+export const VERBS = ['activate', 'rollback', 'taint', 'revoke'] as const
+export type Verb = (typeof VERBS)[number]
+
+/** What must hold for every live workload before a step: it can verify what the authority signs · nothing of its own stands on it. */
+export type Condition = 'trusted' | 'unused'
+
+export type Transition = {
+  readonly verb: Verb
+  readonly from: AuthorityState
+  readonly to: AuthorityState
+  readonly condition: Condition | undefined
+}
+
+/**
+ * Every transition there is, for all kinds of authority, whoever asks: API, CLI or clock. Whatever becomes active makes the former active one
+ * of its kind old, in the same write. The active one is never tainted as such: a successor is activated, and then it is old.
+ */
+export const TRANSITIONS: readonly Transition[] = [
+  { verb: 'activate', from: 'prepared', to: 'active', condition: 'trusted' },
+  { verb: 'rollback', from: 'old', to: 'active', condition: 'trusted' },
+  { verb: 'taint', from: 'old', to: 'tainted', condition: undefined },
+  // It never signed, so nothing stands on it.
+  { verb: 'revoke', from: 'prepared', to: 'revoked', condition: undefined },
+  { verb: 'revoke', from: 'old', to: 'revoked', condition: 'unused' },
+  { verb: 'revoke', from: 'tainted', to: 'revoked', condition: 'unused' },
+]
+
+/** @throws CaError `wrong_state`: naming the state it is in and the verbs that are possible in it */
+export function transitionFor(authority: Authority, verb: Verb): Transition {
+  const found = TRANSITIONS.find((one) => one.verb === verb && one.from === authority.state)
+  if (found) return found
+  const possible = possibleVerbs(authority)
+  throw new CaError(
+    'wrong_state',
+    `${authority.role} ${shortId(authority.id)} is ${authority.state}, so ${verb} is not possible; possible now: ${possible.join(', ') || 'nothing'}`,
+  )
+}
+
+export function possibleVerbs({ state }: Authority): readonly Verb[] {
+  return TRANSITIONS.filter(({ from }) => from === state).map(({ verb }) => verb)
+}
+
+/** A root as it is put in the bundle: prepared, and first in the next one. */
+export function withPrepared(set: AuthoritySet, root: Authority): AuthoritySet {
+  if (set.authorities.some(({ id, state }) => id === root.id && state !== 'revoked'))
+    throw new CaError('conflict', `root ${shortId(root.id)} is in the bundle already`)
+  const bundleSequence = set.bundleSequence + 1
+  return {
+    ...set,
+    bundleSequence,
+    authorities: [...set.authorities, { ...root, state: 'prepared', bundledSince: bundleSequence }],
+  }
+}
+
+/**
+ * The root signs from now on by way of `issuing`; the former ones become old.
+ * @throws CaError `wrong_state`
+ */
+export function withActiveRoot(
+  set: AuthoritySet,
+  root: Authority,
+  verb: 'activate' | 'rollback',
+  issuing: Authority,
+): AuthoritySet {
+  transitionFor(root, verb)
+  return withActive(
+    {
+      ...set,
+      authorities: set.authorities.map((other) => {
+        if (other.role !== 'root') return other
+        if (isSame(other, root)) return { ...other, state: 'active' as const }
+        return other.state === 'active' ? { ...other, state: 'old' as const } : other
+      }),
+    },
+    issuing,
+  )
+}
+
+/** The issuing authority signs from now on; the former one becomes old. */
+export function withActive(set: AuthoritySet, issuing: Authority): AuthoritySet {
+  return {
+    ...set,
+    authorities: [
+      ...set.authorities.map((other) =>
+        other.role === 'issuing' && other.state === 'active' ? { ...other, state: 'old' as const } : other,
+      ),
+      { ...issuing, state: 'active' as const },
+    ],
+  }
+}
+
+/**
+ * Declared compromised, and with a root all that stands on it: from this moment nothing it signed authenticates anybody.
+ * @throws CaError `wrong_state`
+ */
+export function withTainted(set: AuthoritySet, authority: Authority, taint: Taint): AuthoritySet {
+  transitionFor(authority, 'taint')
+  return changed(set, (other) =>
+    isSame(other, authority) || (standsOn(other, authority) && other.state === 'old')
+      ? { ...other, state: 'tainted', taint }
+      : other,
+  )
+}
+
+/**
+ * Out of the bundle, and with a root all that stands on it and the cross-certificates it signed.
+ * @throws CaError `wrong_state`
+ */
+export function withRevoked(set: AuthoritySet, authority: Authority): AuthoritySet {
+  transitionFor(authority, 'revoke')
+  const { role, id } = authority
+  const after = changed(set, (other) => {
+    if (isSame(other, authority) || standsOn(other, authority)) return { ...other, state: 'revoked' }
+    if (role !== 'root' || !other.cross.some(({ by }) => by === id)) return other
+    return { ...other, cross: other.cross.filter(({ by }) => by !== id) }
+  })
+  return {
+    ...after,
+    bundleSequence: role === 'root' ? set.bundleSequence + 1 : set.bundleSequence,
+    // Who discards the root that a rotation would end on ends the rotation.
+    rotation: set.rotation?.to === id && role === 'root' ? undefined : set.rotation,
+  }
+}
+
+/** A plugged-in root that signs leaves itself has two records of one id. */
+const isSame = (a: Authority, b: Authority): boolean => a.id === b.id && a.role === b.role
+
+const standsOn = (issuing: Authority, root: Authority): boolean => root.role === 'root' && issuing.root === root.id
+
+/**
+ * The one authority whose id begins so; spaces and colons don't count.
+ * @throws CaError `invalid_argument`: fewer than four hex digits, or several begin so · `not_found`
+ */
+export function authorityByPrefix(set: AuthoritySet, given: string, role?: Authority['role']): Authority {
+  const wanted = given.replaceAll(/[\s:]/g, '').toLowerCase()
+  if (!/^[0-9a-f]{4,40}$/.test(wanted))
+    throw new CaError(
+      'invalid_argument',
+      `not an authority’s id: ${JSON.stringify(given.slice(0, 60))}; write at least its first four hex digits`,
+    )
+  const found = set.authorities.filter((one) => one.id.startsWith(wanted) && (role === undefined || one.role === role))
+  const [only, ...more] = found
+  if (!only) throw new CaError('not_found', `no ${role ?? 'authority'} has an id that begins with ${wanted}`)
+  if (more.length > 0)
+    throw new CaError(
+      'invalid_argument',
+      `${found.length} begin with ${wanted}: ${found.map(({ id }) => shortId(id)).join(', ')}; write more digits`,
+    )
+  return only
+}
+
+function changed(set: AuthoritySet, change: (authority: Authority) => Authority): AuthoritySet {
+  return { ...set, authorities: set.authorities.map(change) }
+}

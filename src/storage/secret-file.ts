@@ -1,0 +1,52 @@
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { CaError } from '../core/errors.ts'
+import { KeyFileEncryption, PassphraseEncryption, SCRYPT_COST, type ScryptCost } from '../keys/key-encryption.ts'
+import type { KeyEncryption } from '../keys/vault.ts'
+
+const MAX_BYTES = 4096
+
+/**
+ * The bytes of a file that holds a passphrase, a PIN or a key; the caller wipes them. It is a plain file (behind links, as Kubernetes mounts
+ * a Secret) that its owner may read, and its group: a pod's fsGroup does.
+ * @param what it holds, for what is said of it
+ * @throws CaError `invalid_argument`: missing, over 4 KiB, no file, or open to others
+ */
+export async function readSecretFile(path: string, what: string): Promise<Uint8Array> {
+  const refuse = (why: string, cause?: unknown) =>
+    new CaError('invalid_argument', `the file of ${what} ${path} ${why}`, { cause })
+  const buffer = Buffer.alloc(MAX_BYTES + 1)
+  try {
+    // A pipe with nobody at its other end would keep us waiting.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const stat = await file.stat()
+    if (!stat.isFile()) throw refuse('is no plain file')
+    if (stat.mode & 0o027)
+      throw refuse(`is open to others (mode ${(stat.mode & 0o777).toString(8)}); make it 600, or 640 for a group`)
+    let length = 0
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, length, buffer.length - length)
+      length += bytesRead
+      if (bytesRead === 0 || length === buffer.length) break
+    }
+    if (length > MAX_BYTES) throw refuse(`is larger than ${MAX_BYTES} bytes`)
+    return Uint8Array.from(buffer.subarray(0, length))
+  } catch (error) {
+    if (error instanceof CaError) throw error
+    throw refuse(`can’t be read: ${(error as Error).message}`, error)
+  } finally {
+    buffer.fill(0)
+  }
+}
+
+export type SecretFiles = { readonly passphraseFile: string | undefined; readonly wrappingKeyFile: string | undefined }
+
+/** What seals keys, as at most one of the files says; nothing without one. Their content is read when it is needed. */
+export function encryptionFrom(files: SecretFiles, cost: ScryptCost = SCRYPT_COST): KeyEncryption | undefined {
+  const { passphraseFile, wrappingKeyFile } = files
+  if (passphraseFile !== undefined)
+    return new PassphraseEncryption(() => readSecretFile(passphraseFile, 'the passphrase'), cost)
+  if (wrappingKeyFile !== undefined)
+    return new KeyFileEncryption(() => readSecretFile(wrappingKeyFile, 'the wrapping key'))
+  return undefined
+}

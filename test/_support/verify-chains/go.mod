@@ -1,0 +1,3 @@
+module alcazar.test/verify-chains
+
+go 1.24

@@ -1,0 +1,242 @@
+import { describe, expect, test } from 'vitest'
+import { activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
+import { shortId } from '../../src/core/bytes.ts'
+import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
+import type { Keeper } from '../../src/service/keeper.ts'
+import { World } from '../_support/a-world.ts'
+import { aPluggedCa } from '../_support/plugged-sets.ts'
+
+const ADMIN = { by: 'admin', because: 'yearly' } as const
+
+const states = ({ set }: Keeper) => set.authorities.filter(({ role }) => role === 'root').map(({ state }) => state)
+
+async function started() {
+  const world = new World()
+  const keeper = await world.start()
+  return { world, keeper, first: activeRoot(keeper.set) as NonNullable<ReturnType<typeof activeRoot>> }
+}
+
+const said = (world: World) => world.ledger.of('authority').map(({ what }) => what)
+
+describe('a prepared root', () => {
+  test('is in the bundle with the number after, does not sign, and is crossed by the one that does', async () => {
+    const { world, keeper, first } = await started()
+    const prepared = await keeper.roots.prepare(ADMIN)
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    expect(keeper.set.bundleSequence).toBe(2)
+    expect(keeper.set.authorities.at(-1)).toMatchObject({ id: prepared.id, bundledSince: 2, cross: [{ by: first.id }] })
+    expect(world.active.bundle).toMatchObject({ sequence: 2, roots: [{}, {}] })
+    expect(activeIssuing(keeper.set)?.root).toBe(first.id)
+    await world.check()
+    expect(said(world).slice(-1)).toEqual(['root prepared'])
+  })
+
+  test('stands alone: a second one is refused, saying what to do', async () => {
+    const { keeper } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    await expect(keeper.roots.prepare(ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: `root ${shortId(id)} is prepared and on its way in: one rotation at a time; finish it with alcazar root rotate, or take it back with alcazar root rollback`,
+    })
+  })
+
+  test('waits for a workload that has not been sent it, which is named with its end', async () => {
+    const { world, keeper } = await started()
+    await world.issue(HOUR, 'shop/cart-0')
+    const { id } = await keeper.roots.prepare(ADMIN)
+    await expect(keeper.roots.activate(undefined, ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: [
+        `Not yet: 1 of 1 live workloads are in the way if you activate root ${shortId(id)} now.`,
+        '  shop/cart-0  holds bundle 1, not 2 yet     ends in 60 min',
+        'Safe at the latest in 60 min, when their certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
+      ].join('\n'),
+    })
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    await world.check()
+  })
+
+  test('signs once each live workload has been sent it, and nobody notices', async () => {
+    const { world, keeper, first } = await started()
+    await world.issue(HOUR, 'shop/cart-0')
+    const { id } = await keeper.roots.prepare(ADMIN)
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.roots.activate(undefined, ADMIN)
+    expect(states(keeper)).toEqual(['old', 'active'])
+    expect(activeRoot(keeper.set)?.id).toBe(id)
+    expect(activeIssuing(keeper.set)?.root).toBe(id)
+    await world.issue(HOUR, 'shop/cart-1')
+    expect(world.broken()).toEqual([])
+    await world.check()
+    expect(first.id).not.toBe(id)
+    expect(said(world).slice(-2)).toEqual(['root activated', 'issuing authority activated'])
+  })
+
+  test('is taken back by a rollback, and the bundle is as it was under another number', async () => {
+    const { world, keeper } = await started()
+    const before = bundledRoots(keeper.set).map(({ id }) => id)
+    await keeper.roots.prepare(ADMIN)
+    await keeper.roots.rollback(ADMIN)
+    expect(bundledRoots(keeper.set).map(({ id }) => id)).toEqual(before)
+    expect(keeper.set.bundleSequence).toBe(3)
+    await world.check()
+  })
+})
+
+describe('an old root', () => {
+  async function activated() {
+    const all = await started()
+    await all.world.issue(HOUR, 'shop/cart-0')
+    await all.keeper.roots.prepare(ADMIN)
+    await all.world.issue(HOUR, 'shop/cart-0')
+    await all.keeper.roots.activate(undefined, ADMIN)
+    return all
+  }
+
+  test('stays while a certificate stands on it, and leaves when that has ended', async () => {
+    const { world, keeper, first } = await activated()
+    await expect(keeper.roots.revoke(undefined, ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringContaining(`shop/cart-0  stands on ${shortId(first.id)}`),
+    })
+    await world.clock.advance(HOUR + MINUTE)
+    await keeper.roots.revoke(undefined, ADMIN)
+    expect(states(keeper)).toEqual(['revoked', 'active'])
+    expect(activeRoot(keeper.set)?.cross).toEqual([])
+    expect(world.active.chainPem).toHaveLength(1)
+    await world.check()
+  })
+
+  test('signs again after a rollback, and the new one leaves by itself', async () => {
+    const { world, keeper, first } = await activated()
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.roots.rollback(ADMIN)
+    expect(states(keeper)).toEqual(['active', 'old'])
+    expect(activeIssuing(keeper.set)?.root).toBe(first.id)
+    expect(world.broken()).toEqual([])
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'old'])
+    await world.clock.advance(HOUR + MINUTE)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'revoked'])
+    expect(keeper.set.rotation).toBeUndefined()
+    await world.check()
+  })
+
+  test('leaves at once when the admin says exactly how many workloads that breaks, and the ledger says so', async () => {
+    const { world, keeper } = await activated()
+    await expect(keeper.roots.revoke(undefined, ADMIN, { breaks: 7 })).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(
+        /^1 workloads would break if you take root .{9} out of the bundle now, not 7; nothing was done$/,
+      ),
+    })
+    await keeper.roots.revoke(undefined, ADMIN, { breaks: 1 })
+    expect(states(keeper)).toEqual(['revoked', 'active'])
+    expect(world.ledger.of('authority').at(-1)?.detail).toContain(
+      'by the admin: yearly; FORCED, breaking 1 of 1 live workloads; cut off: shop/cart-0',
+    )
+  })
+})
+
+describe('a rotation', () => {
+  test('goes its whole way by itself, each step when it is safe', async () => {
+    const { world, keeper, first } = await started()
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['old', 'active'])
+    expect(world.broken()).toEqual([])
+    await world.clock.advance(30 * MINUTE)
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['old', 'active'])
+    await world.clock.advance(31 * MINUTE)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'active'])
+    expect(keeper.set.rotation).toBeUndefined()
+    expect(world.broken()).toEqual([])
+    expect(activeRoot(keeper.set)?.id).not.toBe(first.id)
+    await world.check()
+    expect(said(world)).toContain('rotation done')
+  })
+
+  test('is taken up where it was by the next process', async () => {
+    const { world, keeper } = await started()
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    const again = await world.start()
+    expect(states(again)).toEqual(['active', 'prepared'])
+    await world.issue(HOUR, 'shop/cart-0')
+    await again.tick()
+    expect(states(again)).toEqual(['old', 'active'])
+    expect(await again.roots.rotate({ by: 'admin', because: 'another' })).toMatchObject({ because: 'yearly' })
+  })
+
+  test('begins by itself half a year before the root ends', async () => {
+    const { world, keeper, first } = await started()
+    await world.clock.advance(first.certificate.tbs.notAfter.getTime() - world.clock.now().getTime() - 180 * DAY)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'active'])
+    expect(world.ledger.of('authority').find(({ what }) => what === 'rotation begun')?.detail).toMatch(
+      /^by the clock: root .{9} ends at 2039-/,
+    )
+  })
+
+  test('is not for a plugged-in CA, which says how its roots are replaced', async () => {
+    const world = new World({ kind: 'plugged-in', ca: (await aPluggedCa()).a })
+    const keeper = await world.start()
+    for (const verb of [
+      () => keeper.roots.rotate(ADMIN),
+      () => keeper.roots.prepare(ADMIN),
+      () => keeper.roots.rollback(ADMIN),
+      () => keeper.roots.activate(undefined, ADMIN),
+      () => keeper.roots.revoke(undefined, ADMIN),
+      () => keeper.roots.taint('3f9a', ADMIN, HOUR),
+    ])
+      await expect(verb()).rejects.toMatchObject({
+        code: 'wrong_state',
+        message: expect.stringMatching(/^the CA is plugged in, so its roots are replaced by its files/),
+      })
+  })
+})
+
+describe('a compromised root', () => {
+  test('vouches for nobody from that moment, a new one signs, and it leaves when nothing stands on it', async () => {
+    const { world, keeper, first } = await started()
+    const { leaf } = await world.issue(30 * MINUTE, 'shop/cart-0')
+    expect(keeper.mayVouch(leaf.tbs.issuer, world.clock.now())).toHaveLength(1)
+    const tainted = await keeper.roots.taint(first.id.slice(0, 8), { by: 'admin', because: 'laptop stolen' }, HOUR)
+    expect(tainted).toMatchObject({ affected: 1, successor: { state: 'active' }, until: leaf.tbs.notAfter })
+    expect(states(keeper)).toEqual(['tainted', 'active'])
+    expect(keeper.mayVouch(leaf.tbs.issuer, world.clock.now())).toEqual([])
+    expect(world.broken()).toEqual([])
+    await world.issue(HOUR, 'shop/cart-0')
+    expect(world.broken()).toEqual([])
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['tainted', 'active'])
+    await world.clock.advance(31 * MINUTE)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'active'])
+    expect(world.broken()).toEqual([])
+  })
+
+  test('leaves after the time that was given, naming who is cut off', async () => {
+    const { world, keeper, first } = await started()
+    await world.issue(24 * HOUR, 'shop/cart-0')
+    await keeper.roots.taint(first.id, { by: 'admin', because: 'laptop stolen' }, HOUR)
+    await world.clock.advance(HOUR)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'active'])
+    expect(world.events.told.find(({ event }) => event === 'authorityRevoked')?.args.slice(1)).toEqual([
+      'it was declared compromised: laptop stolen',
+      ['shop/cart-0'],
+    ])
+  })
+})
