@@ -123,7 +123,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const warnings = new EndWarnings({ set: () => keeper.set, events, clock })
   warnings.check()
   const schedule = await Schedule.open({
-    jobs: scheduledJobs({ keeper, warnings }),
+    jobs: scheduledJobs({ keeper, warnings, clock }),
     timetable: config.schedule,
     store: new ScheduleFile(join(state, 'schedule.json')),
     events,

@@ -174,20 +174,9 @@ export class Keeper implements IssuingKeys {
   }
 
   /** @throws CaError: why what is due can't be done */
-  renewIfDue(): Promise<void> {
-    return this.#doDue()
-  }
-
-  /** Takes old issuing authorities that have ended out of the journal; gives how many. @throws CaError: it can't be written */
-  async prune(): Promise<number> {
-    const before = this.#set.authorities.length
-    await this.change(async (change) => {
-      const now = this.#parts.clock.now()
-      const next = withoutEnded(change.set, now)
-      const forgotten = next.forgotten.filter(({ until }) => now < until)
-      if (next !== change.set || forgotten.length < next.forgotten.length) await change.commit({ ...next, forgotten })
-    })
-    return before - this.#set.authorities.length
+  async renewIfDue(): Promise<void> {
+    // One action may make the next one due; there are no more kinds of action than this.
+    for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
   }
 
   /**
@@ -287,11 +276,6 @@ export class Keeper implements IssuingKeys {
     events.authorityActivated(successor.authority, action.because)
     await change.record('issuing authority activated', successor.authority, action.because)
     return true
-  }
-
-  async #doDue(): Promise<void> {
-    // One action may make the next one due; there are no more kinds of action than this.
-    for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
   }
 
   #changing(): Change {
