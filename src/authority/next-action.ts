@@ -132,6 +132,13 @@ function activation(
   evidence: Evidence,
   now: Date,
 ): Action {
+  if (hasEnded(to, now))
+    return {
+      kind: 'revoke-root',
+      root: to,
+      because: 'it ended before it signed',
+      gate: gate(set, to, undefined, evidence),
+    }
   const found = gate(set, to, 'trusted', evidence)
   if (found.open) return { kind: 'activate-root', root: to, because, deadline: false }
   const deadline = deadlineOf(active)
