@@ -49,24 +49,20 @@ const number = fc.nat(30)
 const ttl = fc.integer({ min: 1, max: 72 })
 
 const workloads = [
-  fc
-    .tuple(ttl, fc.boolean())
-    .map(([hours, late]) =>
-      step(
-        `a ${late ? 'late ' : ''}workload for ${hours} h`,
-        (fleet) => fleet.join(hours * HOUR, late),
-        (fleet) => signs(fleet) && fleet.holders.length < 6,
-      ),
+  fc.tuple(ttl, fc.boolean()).map(([hours, late]) =>
+    step(
+      `a ${late ? 'late ' : ''}workload for ${hours} h`,
+      (fleet) => fleet.join(hours * HOUR, late),
+      (fleet) => signs(fleet) && fleet.holders.length < 6,
     ),
-  fc
-    .tuple(ttl, number)
-    .map(([hours, index]) =>
-      step(
-        `another process in pod ${index}`,
-        (fleet) => fleet.join(hours * HOUR, false, some(fleet, index)),
-        (fleet) => anybody(fleet) && fleet.holders.length < 6,
-      ),
+  ),
+  fc.tuple(ttl, number).map(([hours, index]) =>
+    step(
+      `another process in pod ${index}`,
+      (fleet) => fleet.join(hours * HOUR, false, some(fleet, index)),
+      (fleet) => anybody(fleet) && fleet.holders.length < 6,
     ),
+  ),
   fc
     .tuple(ttl, number, fc.boolean())
     .map(([hours, index, arrives]) =>
@@ -139,9 +135,7 @@ const clock = [
   fc
     .integer({ min: 1, max: 8 })
     .map((days) => step(`the clock is set ${days} days ahead`, async (fleet) => fleet.clock.jump(days * DAY))),
-  fc
-    .constant(0)
-    .map(() => step('the clock is set a year ahead', async (fleet) => fleet.clock.jump(365 * DAY))),
+  fc.constant(0).map(() => step('the clock is set a year ahead', async (fleet) => fleet.clock.jump(365 * DAY))),
   fc
     .integer({ min: 1, max: 80 })
     .map((hours) => step(`the clock is set ${hours} hours back`, async (fleet) => fleet.clock.jump(-hours * HOUR))),
@@ -191,22 +185,24 @@ const property = (begin: () => Fleet, steps: readonly fc.Arbitrary<Step>[]) =>
     await fleet.prove()
   })
 
-test(
-  'whatever happens in whatever order, no live workload ever refuses another, unless it was named when a compromised root left',
-  async () => {
-    await fc.assert(property(() => new Fleet(), [...workloads, ...verbs, ...clock, ...failures, ...workloads, ...verbs]), {
+test('whatever happens in whatever order, no live workload ever refuses another, unless it was named when a compromised root left', async () => {
+  await fc.assert(
+    property(() => new Fleet(), [...workloads, ...verbs, ...clock, ...failures, ...workloads, ...verbs]),
+    {
       numRuns: Number(process.env.RUNS ?? 120),
-    })
-  },
-  300_000,
-)
+    },
+  )
+}, 300_000)
 
 test('the property notices a gate that stands open', async () => {
-  const found = await fc.check(property(() => new Fleet({ blind: true }), [...workloads, ...verbs, ...clock]), {
-    numRuns: 200,
-    seed: 1,
-    endOnFailure: true,
-  })
+  const found = await fc.check(
+    property(() => new Fleet({ blind: true }), [...workloads, ...verbs, ...clock]),
+    {
+      numRuns: 200,
+      seed: 1,
+      endOnFailure: true,
+    },
+  )
   expect(found.failed).toBe(true)
   expect(String(found.errorInstance)).toContain('invariant 6')
 }, 120_000)
