@@ -85,17 +85,17 @@ describe('what may sign', () => {
 })
 
 describe('what may leave', () => {
-  const after = () => [{ ...a, state: 'old' as const }, { ...crossed, state: 'active' as const }, underA, underB]
+  const activated = () => [{ ...a, state: 'old' as const }, { ...crossed, state: 'active' as const }, underA, underB]
 
   test('has nothing standing on it', () => {
-    expect(why(after(), a, 'unused', one(4))).toBe(`stands on ${shortId(a.id)}`)
-    expect(why(after(), a, 'unused', one(4), one(4, 1, underB))).toBe(`stands on ${shortId(a.id)}`)
-    expect(why(after(), a, 'unused', one(4, 1, underB))).toBeUndefined()
+    expect(why(activated(), a, 'unused', one(4))).toBe(`stands on ${shortId(a.id)}`)
+    expect(why(activated(), a, 'unused', one(4), one(4, 1, underB))).toBe(`stands on ${shortId(a.id)}`)
+    expect(why(activated(), a, 'unused', one(4, 1, underB))).toBeUndefined()
   })
 
   test('is nobody’s way to the root that signs', () => {
-    expect(why(after(), a, 'unused', one(3, 1, underB))).toBe('holds bundle 3, not 4 yet')
-    expect(why(after(), a, 'unused', one(3, 1, underB), one(4, 1, underB))).toBe('holds bundle 3, not 4 yet')
+    expect(why(activated(), a, 'unused', one(3, 1, underB))).toBe('holds bundle 3, not 4 yet')
+    expect(why(activated(), a, 'unused', one(3, 1, underB), one(4, 1, underB))).toBe('holds bundle 3, not 4 yet')
   })
 
   test('is not needed where another that stays certified the one that signs', () => {
@@ -113,8 +113,8 @@ describe('what may leave', () => {
 
   test('may have under it what the journal does not know', () => {
     const gone = { ...one(4), issuer: 'e'.repeat(40) }
-    expect(why(after(), a, 'unused', gone)).toBe(`may stand on ${shortId(a.id)}`)
-    const rootless = after().map((each) => (each.id === underB.id ? { ...each, root: undefined } : each))
+    expect(why(activated(), a, 'unused', gone)).toBe(`may stand on ${shortId(a.id)}`)
+    const rootless = activated().map((each) => (each.id === underB.id ? { ...each, root: undefined } : each))
     expect(why(rootless, a, 'unused', one(4, 1, underB))).toBe(`may stand on ${shortId(a.id)}`)
   })
 
@@ -124,7 +124,7 @@ describe('what may leave', () => {
 
   test('may be a plugged-in root that signed leaves itself', () => {
     const itself = issuingOf({ certificate: a.certificate } as never, { root: a.id, id: a.id })
-    expect(why([...after(), itself], a, 'unused', one(4, 1, itself))).toBe(`stands on ${shortId(a.id)}`)
+    expect(why([...activated(), itself], a, 'unused', one(4, 1, itself))).toBe(`stands on ${shortId(a.id)}`)
   })
 })
 
