@@ -1,4 +1,5 @@
 import { shortId } from '../core/bytes.ts'
+import { earlier } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import { type Authority, type AuthoritySet, type AuthorityState, bundledRoots, type Taint } from './authority.ts'
 
@@ -105,12 +106,14 @@ export function withActive(set: AuthoritySet, issuing: Authority): AuthoritySet 
 export function withTainted(set: AuthoritySet, authority: Authority, taint: Taint): AuthoritySet {
   transitionFor(authority, 'taint')
   const vouching = vouchingFor(set, authority)
+  // One that has to leave sooner for another reason still does.
+  const leavesAt = authority.taint ? earlier(authority.taint.leavesAt, taint.leavesAt) : taint.leavesAt
   return changed(set, (other) => {
     if (isSame(other, authority) || (standsOn(other, authority) && other.state === 'old'))
-      return { ...other, state: 'tainted', taint }
-    // One that has to leave sooner for another reason still does.
-    if (!vouching.includes(other) || (other.taint && other.taint.leavesAt <= taint.leavesAt)) return other
-    return { ...other, taint: { ...taint, because: `it certified root ${shortId(authority.id)}: ${taint.because}` } }
+      return { ...other, state: 'tainted', taint: { ...taint, leavesAt } }
+    if (!vouching.includes(other) || (other.taint && other.taint.leavesAt <= leavesAt)) return other
+    const because = `it certified root ${shortId(authority.id)}: ${taint.because}`
+    return { ...other, taint: { ...taint, leavesAt, because } }
   })
 }
 

@@ -218,7 +218,7 @@ export class Roots {
       return {
         authority: target,
         successor: successor && activeRoot(this.#keeper.set),
-        leavesAt: taint.leavesAt,
+        leavesAt: next.authorities.find(isTarget)?.taint?.leavesAt ?? taint.leavesAt,
         affected: affected.length,
         until: affected.reduce<Date | undefined>((end, { until }) => (end ? later(end, until) : until), undefined),
       }

@@ -190,6 +190,11 @@ describe('a root that is tainted', () => {
       { ...b, state: 'old' },
     ])
     expect(found(withTainted(later, found(later, b), taint), a).taint?.leavesAt).toEqual(taint.leavesAt)
+    // Nor where it is declared compromised itself.
+    expect(found(withTainted(set, found(set, a), taint), a)).toMatchObject({
+      state: 'tainted',
+      taint: { because: 'laptop stolen', leavesAt: sooner.leavesAt },
+    })
   })
 
   test('is vouched for by no root that is out of the bundle', () => {
