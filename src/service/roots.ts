@@ -200,9 +200,8 @@ export class Roots {
         next = withActiveRoot(next, incoming, 'activate', successor.authority)
         next = { ...next, rotation: next.rotation && { ...next.rotation, to: root.id } }
       } else transitionFor(target, 'taint')
-      const compromised = next.authorities.find(
-        ({ role, id: one }) => role === 'root' && one === target.id,
-      ) as Authority
+      const isTarget = ({ role, id: one }: Authority) => role === 'root' && one === target.id
+      const compromised = next.authorities.find(isTarget) as Authority
       const affected = gate(next, compromised, 'unused', evidence()).blockers.filter(({ why }) =>
         why.startsWith('stands on'),
       )
