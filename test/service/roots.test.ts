@@ -190,6 +190,18 @@ describe('a rotation', () => {
     )
   })
 
+  test('replaces a root that ended while nobody ran, at the start, even where nothing is known of who is alive', async () => {
+    const { world, first } = await started()
+    await world.issue(30 * DAY)
+    await world.clock.advance(3651 * DAY)
+    const keeper = await world.start({
+      evidence: () => ({ incomplete: 'this server is starting', workloads: () => [] }),
+    })
+    expect(activeRoot(keeper.set)?.id).not.toBe(first.id)
+    expect(activeIssuing(keeper.set)?.root).toBe(activeRoot(keeper.set)?.id)
+    await world.check()
+  })
+
   test('is not for a plugged-in CA, which says how its roots are replaced', async () => {
     const world = new World({ kind: 'plugged-in', ca: (await aPluggedCa()).a })
     const keeper = await world.start()
