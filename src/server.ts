@@ -1,14 +1,12 @@
-import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { attestation } from './attestation/attest.ts'
-import type { Cluster } from './attestation/cluster.ts'
-import { type FetchTokenIssuer, TokenKeys } from './attestation/token-keys.ts'
+import { TokenKeys } from './attestation/token-keys.ts'
 import { bundleOf } from './authority/active-authority.ts'
 import type { Evidence } from './authority/gate.ts'
 import type { Config } from './config/schema.ts'
 import { type Clock, loop } from './core/clock.ts'
 import { MINUTE, SECOND } from './core/duration.ts'
-import { CaError, causesOf } from './core/errors.ts'
+import { causesOf } from './core/errors.ts'
 import type { RandomBytes } from './core/random.ts'
 import { httpApplication } from './endpoints/admin/http.ts'
 import { localRoutes, publicRoutes, type ServerDescription } from './endpoints/admin/routes.ts'
@@ -21,14 +19,9 @@ import { serveHealth } from './endpoints/health/http.ts'
 import { addIstioCa } from './endpoints/istio-ca/handler.ts'
 import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
-import { Pkcs11Keys } from './keys/pkcs11-keys.ts'
-import { PlainKeys } from './keys/plain-keys.ts'
-import { SealedKeys } from './keys/sealed-keys.ts'
-import type { KeyVaults } from './keys/vaults.ts'
-import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
-import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { Inventory } from './ledger/inventory.ts'
+import { keyVaults, kubernetesTokens, loopbackOf, openState } from './server-parts.ts'
 import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
 import { inventoryEvidence } from './service/inventory-evidence.ts'
@@ -46,7 +39,6 @@ import { lockDirectory } from './storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
 import { ScheduleFile } from './storage/schedule-file.ts'
-import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
 import { telemetry } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
@@ -328,64 +320,4 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     await running.disposeAsync()
   }
   return { ca, health: health.address, adminSocket, status, close }
-}
-
-/** Keys in the clear are dev mode's alone. Where both are set, new keys are made in the token, and sealed ones still opened. */
-function keyVaults({ dev, keys }: Config, opened: AsyncDisposableStack): KeyVaults {
-  if (dev) return [new PlainKeys()]
-  const [token, encryption] = [tokenFrom(keys), encryptionFrom(keys)]
-  return [...(token ? [new Pkcs11Keys(opened.use(token))] : []), ...(encryption ? [new SealedKeys(encryption)] : [])]
-}
-
-async function openState(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
-  } catch (cause) {
-    throw new CaError(
-      'invalid_argument',
-      `the state directory ${path} can’t be made: ${(cause as Error).message}; choose another with --state-directory`,
-      { cause },
-    )
-  }
-}
-
-type Tokens = {
-  readonly cluster: Cluster
-  readonly fetch: FetchTokenIssuer
-  readonly run: (signal: AbortSignal) => Promise<unknown>
-}
-
-async function kubernetesTokens(
-  config: Config,
-  clock: Clock,
-  random: RandomBytes,
-  events: ReturnType<typeof telemetry>,
-): Promise<Tokens> {
-  const {
-    kubeconfig,
-    apiServer: server = '',
-    apiServerCa: caFile,
-    apiServerToken: tokenFile,
-    jwksFile,
-    issuer,
-  } = config.attestation
-  const api =
-    kubeconfig === undefined
-      ? connectMounted({ server, caFile, tokenFile }, clock)
-      : await connectKubeconfig(kubeconfig, clock)
-  const cluster = new KubernetesCluster({ api, clock, random, events })
-  const discover = discoverTokenIssuer(api)
-  const fetch: FetchTokenIssuer = async (signal) => {
-    if (jwksFile !== undefined && issuer !== undefined) return { issuer, jwks: await readFile(jwksFile, 'utf8') }
-    const found = await discover(signal)
-    return { issuer: issuer ?? found.issuer, jwks: found.jwks }
-  }
-  return { cluster: cluster.cluster, fetch, run: (signal) => cluster.run(signal) }
-}
-
-/** Where this machine reaches a server that listens on every address. */
-function loopbackOf(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1'
-  if (host === '::') return '[::1]'
-  return host.includes(':') ? `[${host}]` : host
 }
