@@ -27,6 +27,7 @@ import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { DevCluster } from './service/dev-cluster.ts'
+import { IssuancesUnderWay } from './service/issuances-under-way.ts'
 import { issuingSvids } from './service/issue-svid.ts'
 import { Keeper, type RootSource } from './service/keeper.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
@@ -94,13 +95,15 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
         kind: config.dev ? 'dev' : 'own',
         root: { algorithm: keyAlgorithm(config.root.algorithm), lifetimeMs: config.root.lifetime },
       }
+  const underWay = new IssuancesUnderWay()
   const keeper = await Keeper.open({
     store: new AuthorityDirectory(state, keyVaults(config), () => hasLedger(ledgerPath)),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
     rotation: { rootDueBeforeMs: config.root.rotateBefore },
-    evidence: () => ({ incomplete: 'the inventory of live workloads is not read yet', workloads: () => [] }),
+    evidence: () =>
+      underWay.among({ incomplete: 'the inventory of live workloads is not read yet', workloads: () => [] }),
     ledger,
     events,
     clock,
@@ -168,6 +171,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     },
     active,
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
+    vouches: (issuer) => keeper.mayVouch(issuer.certificate.tbs.subject, clock.now()).length > 0,
+    underWay,
     ledger,
     events,
     clock,

@@ -400,6 +400,16 @@ describe('a workload that was forgotten', () => {
     })
   })
 
+  test('stays forgotten when it is forgotten again by a clock that was set back', async () => {
+    const { world, keeper } = await started()
+    const at = world.clock.now()
+    const until = new Date(at.getTime() + HOUR)
+    await keeper.roots.forget('shop/cart-0', until, ADMIN)
+    world.clock.jump(-DAY)
+    await keeper.roots.forget('shop/cart-0', world.clock.now(), ADMIN)
+    expect(keeper.set.forgotten).toEqual([{ workload: 'shop/cart-0', at, until }])
+  })
+
   test('is not forgotten for a reason that is too long', async () => {
     const { world, keeper } = await started()
     await expect(
