@@ -4,6 +4,7 @@ import { attestation } from './attestation/attest.ts'
 import type { Cluster } from './attestation/cluster.ts'
 import { type FetchTokenIssuer, TokenKeys } from './attestation/token-keys.ts'
 import { bundleOf } from './authority/active-authority.ts'
+import type { Evidence } from './authority/gate.ts'
 import type { Config } from './config/schema.ts'
 import { type Clock, loop } from './core/clock.ts'
 import { MINUTE, SECOND } from './core/duration.ts'
@@ -20,24 +21,33 @@ import { serveHealth } from './endpoints/health/http.ts'
 import { addIstioCa } from './endpoints/istio-ca/handler.ts'
 import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
+import { Pkcs11Keys } from './keys/pkcs11-keys.ts'
 import { PlainKeys } from './keys/plain-keys.ts'
 import { SealedKeys } from './keys/sealed-keys.ts'
 import type { KeyVaults } from './keys/vaults.ts'
 import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
+import { Inventory } from './ledger/inventory.ts'
+import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
+import { inventoryEvidence } from './service/inventory-evidence.ts'
+import { keepInventory } from './service/inventory-upkeep.ts'
 import { IssuancesUnderWay } from './service/issuances-under-way.ts'
 import { issuingSvids } from './service/issue-svid.ts'
 import { Keeper, type RootSource } from './service/keeper.ts'
+import { listingWorkloads } from './service/list-workloads.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
+import { Schedule } from './service/schedule.ts'
+import { scheduledJobs } from './service/scheduled-jobs.ts'
 import { type Status, statusOf } from './service/status.ts'
 import { AuthorityDirectory } from './storage/authority-directory.ts'
 import { lockDirectory } from './storage/directory-lock.ts'
-import { hasLedger, LedgerDirectory } from './storage/ledger-directory.ts'
+import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
-import { encryptionFrom } from './storage/secret-file.ts'
+import { ScheduleFile } from './storage/schedule-file.ts'
+import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
 import { telemetry } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
@@ -96,20 +106,31 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
         root: { algorithm: keyAlgorithm(config.root.algorithm), lifetimeMs: config.root.lifetime },
       }
   const underWay = new IssuancesUnderWay()
+  const inventory = new Inventory()
+  // Nothing is known while nobody watches the cluster yet, so a start takes no step that needs a gate.
+  let evidence = (): Evidence => ({ incomplete: 'this server is starting', workloads: () => [] })
   const keeper = await Keeper.open({
-    store: new AuthorityDirectory(state, keyVaults(config), () => hasLedger(ledgerPath)),
+    store: new AuthorityDirectory(state, keyVaults(config, opened), () => hasLedger(ledgerPath)),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
     rotation: { rootDueBeforeMs: config.root.rotateBefore },
-    evidence: () =>
-      underWay.among({ incomplete: 'the inventory of live workloads is not read yet', workloads: () => [] }),
+    evidence: () => underWay.among(evidence()),
     ledger,
     events,
     clock,
     random,
   })
   const { active } = keeper
+  const warnings = new EndWarnings({ set: () => keeper.set, events, clock })
+  warnings.check()
+  const schedule = await Schedule.open({
+    jobs: scheduledJobs({ keeper, warnings, clock }),
+    timetable: config.schedule,
+    store: new ScheduleFile(join(state, 'schedule.json')),
+    events,
+    clock,
+  })
 
   const dev = config.dev
     ? await DevCluster.start(config.trustDomain, config.attestation.audiences[0] as string, clock)
@@ -117,6 +138,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const tokens = dev
     ? { cluster: dev.cluster, fetch: dev.tokenIssuer, run: async () => undefined }
     : await kubernetesTokens(config, clock, random, events)
+  evidence = () => inventoryEvidence(inventory, tokens.cluster.watch, keeper.set.forgotten, clock.now())
   const keys = new TokenKeys(tokens.fetch, clock, signal)
   const refreshKeys = async () => {
     await keys.refresh()
@@ -174,6 +196,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     vouches: (issuer) => keeper.mayVouch(issuer.certificate.tbs.subject, clock.now()).length > 0,
     underWay,
     ledger,
+    inventory,
     events,
     clock,
     random,
@@ -208,6 +231,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
 
   metrics.observe({
     active: () => active.get(),
+    authorities: () => keeper.set,
+    ledgerWritable: () => ledgerDirectory.failure === undefined,
     ready: async () => (await readiness()).ready,
     watchSilenceMs: dev ? () => undefined : () => tokens.cluster.watch.silence(),
     inFlight: () => inFlight.total,
@@ -228,10 +253,22 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     caAddress: `${loopbackOf(ca.host)}:${ca.port}`,
     trustBundle: bundleOf(keeper.set).roots.map(certificatePem).join(''),
   })
+  const listWorkloads = listingWorkloads({
+    inventory,
+    watch: tokens.cluster.watch,
+    bundleSequence: () => keeper.set.bundleSequence,
+    standsOn: (issuer) => keeper.set.authorities.find(({ id, role }) => id === issuer && role === 'issuing')?.root,
+    clock,
+  })
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
-      routes: localRoutes({ describe, issueToken: dev && ((account) => dev.issueToken(account)) }),
+      routes: localRoutes({
+        describe,
+        listWorkloads,
+        schedule: () => schedule.status,
+        issueToken: dev && ((account) => dev.issueToken(account)),
+      }),
       inFlight,
       clock,
       random,
@@ -242,10 +279,22 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
 
   const loops = Promise.all([
     keeper.run(signal),
+    schedule.run(signal),
     certificate.run(signal),
     listener.sweep(signal),
     grpc.sweep(signal),
     tokens.run(signal),
+    keepInventory(
+      {
+        inventory,
+        authorities: () => keeper.set,
+        readLedger: (since) => readLedger(ledgerPath, since, 'intent'),
+        longestMs: config.svid.maxTtl,
+        events,
+        clock,
+      },
+      signal,
+    ),
     loop(clock, signal, () => TOKEN_KEYS_EVERY_MS, refreshKeys),
     loop(
       clock,
@@ -285,11 +334,11 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   return { ca, health: health.address, adminSocket, status, close }
 }
 
-/** Keys in the clear are dev mode's alone. */
-function keyVaults({ dev, keys }: Config): KeyVaults {
+/** Keys in the clear are dev mode's alone. Where both are set, new keys are made in the token, and sealed ones still opened. */
+function keyVaults({ dev, keys }: Config, opened: AsyncDisposableStack): KeyVaults {
   if (dev) return [new PlainKeys()]
-  const encryption = encryptionFrom(keys)
-  return encryption ? [new SealedKeys(encryption)] : []
+  const [token, encryption] = [tokenFrom(keys), encryptionFrom(keys)]
+  return [...(token ? [new Pkcs11Keys(opened.use(token))] : []), ...(encryption ? [new SealedKeys(encryption)] : [])]
 }
 
 async function openState(path: string): Promise<void> {

@@ -71,11 +71,13 @@ test('each library is imported by the one room that knows it', () => {
     '@bufbuild/protobuf/wire': ['endpoints', 'gen'],
     express: ['endpoints'],
     '@kubernetes/client-node': ['kubernetes'],
+    'node-cron': ['service'],
     zod: ['config'],
     'js-yaml': ['config'],
     commander: ['cli'],
     pino: ['telemetry'],
     'prom-client': ['telemetry'],
+    pkcs11js: ['keys'],
   }
   const strays = files.flatMap(({ path, room, text }) =>
     importsOf(text)

@@ -3,7 +3,8 @@ import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import type { Lineage } from '../x509/lineage.ts'
 
 /** By what a caller proved who it is. A closed list: it is a metric label. */
-export type AttestationMethod = 'service-account-token' | 'client-certificate' | 'impersonation'
+export const ATTESTATION_METHODS = ['service-account-token', 'client-certificate', 'impersonation'] as const
+export type AttestationMethod = (typeof ATTESTATION_METHODS)[number]
 
 declare const attested: unique symbol
 
@@ -18,6 +19,8 @@ export type Caller = {
   readonly lineage: Lineage | undefined
   /** Who asked on its behalf: a node's proxy. */
   readonly onBehalfBy: ServiceAccount | undefined
+  /** Serial of the SVID that it showed, lower-case hex, where that is its credential. */
+  readonly svid: string | undefined
 }
 
 export function attestedCaller(caller: Omit<Caller, typeof attested>): Caller {

@@ -88,7 +88,7 @@ export async function attestClientCertificate(
         )
     },
   )
-  return attestedCaller({ ...claim, lineage })
+  return attestedCaller({ ...claim, lineage, svid: tbs.serial })
 }
 
 function parsed(der: Uint8Array): Certificate {

@@ -54,6 +54,7 @@ export async function attestImpersonation(
     pod: undefined,
     lineage: undefined,
     onBehalfBy: account,
+    svid: undefined,
   })
 }
 

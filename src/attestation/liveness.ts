@@ -78,3 +78,14 @@ export function isStanding(pod: Pod | undefined, account: ServiceAccount, now: D
     (pod.deletion === undefined || now <= plus(pod.deletion, AFTER_DELETION_MS))
   )
 }
+
+/**
+ * Whether a pod of that UID is still there, as far as the watch can say: no only where it is fresh and has been heard since the pod was known to
+ * exist, for it may lag behind what made the pod.
+ */
+export function stillThere(watch: ClusterWatch, now: Date): (uid: string, heardOf: number) => boolean | undefined {
+  const silence = watch.silence()
+  if (silence > SYNCED_WITHIN_MS) return () => undefined
+  const settled = now.getTime() - silence - SYNCED_WITHIN_MS
+  return (uid, heardOf) => (watch.pod(uid) !== undefined ? true : heardOf < settled ? false : undefined)
+}

@@ -52,7 +52,7 @@ export async function attestToken(
   checkClaims(claims, keys.issuer, policy, clock.now())
   const review = () => reviewToken(text, claims, cluster, policy, signal)
 
-  const caller = (lineage: Lineage | undefined) => attestedCaller({ ...claim, lineage })
+  const caller = (lineage: Lineage | undefined) => attestedCaller({ ...claim, lineage, svid: undefined })
   if (subject.boundTo === 'nothing' && policy.unboundTokens === 'deny')
     throw refused('unbound_token', 'the token is bound to no pod, and unbound tokens are not taken')
   // A token bound to a Node or a Secret is beyond what the watch sees.

@@ -2,6 +2,8 @@ import { lstat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { CaError } from '../core/errors.ts'
 import type { ServerDescription } from '../endpoints/admin/routes.ts'
+import type { WorkloadList } from '../service/list-workloads.ts'
+import type { ScheduleStatus } from '../service/schedule.ts'
 import { call, type SocketTarget, unreachable } from './client.ts'
 import type { CliEnv } from './env.ts'
 
@@ -21,6 +23,18 @@ export function localServer(env: CliEnv, options: Readonly<Record<string, unknow
 export async function describeServer(target: SocketTarget): Promise<ServerDescription> {
   await refuseForeign(target)
   return (await call(target, 'GET', '/v1/server', undefined, {})) as ServerDescription
+}
+
+/** @throws CaError as `describeServer` */
+export async function listWorkloads(target: SocketTarget, query: URLSearchParams): Promise<WorkloadList> {
+  await refuseForeign(target)
+  return (await call(target, 'GET', `/v1/workloads?${query}`, undefined, {})) as WorkloadList
+}
+
+/** What the server on this machine runs by the clock. @throws CaError as `describeServer` */
+export async function scheduleOf(target: SocketTarget): Promise<ScheduleStatus> {
+  await refuseForeign(target)
+  return (await call(target, 'GET', '/v1/schedule', undefined, {})) as ScheduleStatus
 }
 
 /** A token from the dev server on this machine. @throws CaError `permission_denied`: it is not in dev mode, or another user’s */

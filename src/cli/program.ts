@@ -8,9 +8,11 @@ import { inspect } from './commands/inspect.ts'
 import { issue } from './commands/issue.ts'
 import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
+import { schedule } from './commands/schedule.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
 import { version } from './commands/version.ts'
+import { workloads } from './commands/workloads.ts'
 import type { CliEnv, Verb } from './env.ts'
 
 /** Every verb, in the order help shows them. */
@@ -19,6 +21,8 @@ export const VERBS: readonly Verb[] = [
   issue,
   token,
   inspect,
+  workloads,
+  schedule,
   ledgerList,
   ledgerShow,
   keysReseal,

@@ -3,6 +3,8 @@ import { z } from 'zod'
 import { parseDuration } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { KEY_ALGORITHM_NAMES, type KeyAlgorithmName } from '../keys/algorithms.ts'
+import { CronExpression, parseTimeZone } from '../service/cron-expression.ts'
+import type { Timetable } from '../service/schedule.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
 import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
@@ -21,6 +23,7 @@ function parsed<T>(parse: (text: string) => T) {
 }
 
 const duration = () => parsed(parseDuration)
+const cron = () => parsed(CronExpression.parse)
 const algorithm = () => z.enum(KEY_ALGORITHM_NAMES)
 const text = () => z.string().min(1)
 
@@ -82,6 +85,18 @@ export const SCHEMA = z.strictObject({
     wrappingKeyFile: text().optional().meta({
       description:
         'Path of a file with a key of 32 bytes (raw, hex or base64, mode 600) that seals the key of a root made here, instead of a passphrase.',
+      default: undefined,
+      otherwise: 'none',
+    }),
+    pkcs11Module: text().optional().meta({
+      description:
+        'Absolute path of a PKCS#11 module: roots’ keys are made in its token and never leave it (docs/pkcs11.md). Together with the next two. Not with pluggedCa or dev.',
+      default: undefined,
+      otherwise: 'none',
+    }),
+    pkcs11Token: text().optional().meta({ description: 'Label of the token.', default: undefined, otherwise: 'none' }),
+    pkcs11PinFile: text().optional().meta({
+      description: 'Path of a file with the token’s user PIN (mode 600). A wrong one is tried once a start.',
       default: undefined,
       otherwise: 'none',
     }),
@@ -177,6 +192,28 @@ export const SCHEMA = z.strictObject({
       default: [],
     }),
   }),
+  schedule: z.strictObject({
+    checkAuthorities: cron().meta({
+      description:
+        'When to look how much is left of every authority, and to warn: a cron expression of five fields (docs/schedule.md).',
+      default: '*/5 * * * *',
+    }),
+    rotateRoot: cron().optional().meta({
+      description: 'When to replace the root, for example 0 3 1 1 * for every 1 January at 03:00.',
+      default: undefined,
+      otherwise: 'none: only an admin does',
+    }),
+    renewIssuing: cron().meta({
+      description:
+        'When to look whether the issuing authority is due to be replaced. That is also looked at every minute.',
+      default: '*/5 * * * *',
+    }),
+    prune: cron().meta({ description: 'When to forget what has ended.', default: '17 * * * *' }),
+    timeZone: parsed(parseTimeZone).meta({
+      description: 'The IANA time zone of these expressions, for example Europe/Berlin.',
+      default: 'UTC',
+    }),
+  }),
   limits: z.strictObject({
     connections: z
       .int()
@@ -207,7 +244,9 @@ export type Config = {
   readonly healthListen: Address
   readonly serverNames: readonly string[]
   readonly pluggedCa: string | undefined
-  readonly keys: { readonly passphraseFile: string | undefined; readonly wrappingKeyFile: string | undefined }
+  readonly keys: Readonly<
+    Record<'passphraseFile' | 'wrappingKeyFile' | `pkcs11${'Module' | 'Token' | 'PinFile'}`, string | undefined>
+  >
   readonly experimental: boolean
   readonly root: {
     readonly algorithm: KeyAlgorithmName
@@ -230,6 +269,7 @@ export type Config = {
     readonly maxStaleness: number
     readonly trustedNodeAccounts: readonly ServiceAccount[]
   }
+  readonly schedule: Timetable
   readonly limits: { readonly connections: number; readonly requests: number }
   readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'text' }
 }

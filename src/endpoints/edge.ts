@@ -27,7 +27,11 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['GET /v1/bundle', { auth: 'public', load: 'light' }],
   ['GET /v1/status', { auth: 'public', load: 'light' }],
   ['GET /v1/openapi.json', { auth: 'public', load: 'light' }],
+  ['GET /crl', { auth: 'public', load: 'light' }],
+  ['GET /crl/:id', { auth: 'public', load: 'light' }],
   ['GET /v1/server', { auth: 'local', load: 'light' }],
+  ['GET /v1/workloads', { auth: 'local', load: 'light' }],
+  ['GET /v1/schedule', { auth: 'local', load: 'light' }],
   ['POST /v1/dev/tokens', { auth: 'local', load: 'light' }],
 ])
 

@@ -38,8 +38,8 @@ export class SealedKeys implements KeyVault {
 }
 
 /**
- * Seals the key in the file `name` anew, with a fresh data key under `to`; what `to` opens already stays as it is, so that who was
- * interrupted does it again. `change: false` only proves that it could.
+ * Seals the key in the file `name` anew, with a fresh data key under `to`; what `from` doesn't open and `to` does stays as it is, so that who
+ * was interrupted does it again. `change: false` only proves that it could.
  * @throws CaError `wrong_state`: neither opens it, or it is damaged; the file is as it was
  */
 export async function resealKey(
@@ -49,16 +49,19 @@ export async function resealKey(
 ): Promise<'resealed' | 'was already'> {
   const seal = readSeal(name, await readKeyFile(name, files))
   if (fileOf(seal.authority) !== name) throw otherKey(name)
-  const opened = (encryption: KeyEncryption) => openSeal(name, seal.authority, seal, encryption)
-  const already = await opened(to).then(
-    () => true,
-    (error: unknown) => {
-      if (error instanceof CaError && error.code === 'wrong_state') return false
-      throw error
-    },
-  )
-  if (already) return 'was already'
-  const key = await opened(from)
+  let key: PrivateKey
+  try {
+    key = await openSeal(name, seal.authority, seal, from)
+  } catch (error) {
+    if (!isWrongState(error)) throw error
+    await openSeal(name, seal.authority, seal, to).catch((other: unknown) => {
+      // Who named the wrong old secret wants to hear of that one.
+      throw isWrongState(other) ? error : other
+    })
+    return 'was already'
+  }
   if (change) await files.replace(name, await sealKey(key, to))
   return 'resealed'
 }
+
+const isWrongState = (error: unknown): boolean => error instanceof CaError && error.code === 'wrong_state'

@@ -1,3 +1,5 @@
+import type { AttestationMethod } from '../attestation/caller.ts'
+
 /**
  * What was issued and what was refused, in the order it happened. An intent stands there before the key is used, its outcome before
  * the answer leaves; an intent without an outcome means that the process died in between and nobody got an answer.
@@ -22,7 +24,7 @@ type Common = {
 export type CallerRecord = {
   readonly namespace: string
   readonly serviceAccount: string
-  readonly method: string
+  readonly method: AttestationMethod
   readonly pod?: string
   readonly podUid?: string
   readonly onBehalfBy?: string
@@ -51,6 +53,20 @@ export type IssuedRecord = Common & {
   readonly bundleSequence: number
   /** SHA-256 of the certificate. */
   readonly sha256: string
+  /** By what its holder proved who it is. With what follows, so that the inventory of what is live needs no other record. */
+  readonly method: AttestationMethod
+  readonly pod?: string
+  readonly podUid?: string
+  /** Serial of the SVID that made the call; it is replaced once this one is shown. */
+  readonly predecessor?: string
+}
+
+/** An SVID made a call for the first time: it arrived, and so did the bundle of its answer. */
+export type ShownRecord = {
+  readonly kind: 'shown'
+  readonly at: string
+  readonly requestId: string
+  readonly serial: string
 }
 
 export type RefusedRecord = Common & {
@@ -91,5 +107,13 @@ export type AuthorityRecord = {
   readonly detail: string
 }
 
-export type OutcomeRecord = IssuedRecord | RefusedRecord | AuthorityRecord
+export type OutcomeRecord = IssuedRecord | RefusedRecord | ShownRecord | AuthorityRecord
 export type LedgerRecord = IntentRecord | OutcomeRecord | RefusalsRecord
+
+/** A line that is no record. `torn` is the beginning of one, as a crash or a full disk leaves it: it was never durable, and nobody got an answer. */
+export type DamagedLine = {
+  readonly kind: 'damaged'
+  readonly file: string
+  readonly line: number
+  readonly torn: boolean
+}

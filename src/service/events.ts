@@ -5,6 +5,8 @@ import type { IssuedSvid } from '../issuance/svid.ts'
 import type { KeyAlgorithmName } from '../keys/algorithms.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import type { TrustBundle } from '../spiffe/trust-bundle.ts'
+import type { AuthorityEnd } from './authority-ends.ts'
+import type { JobName } from './schedule.ts'
 
 /** By which endpoint a request came. A closed list: it is a metric label. */
 export type EndpointName = 'istio-ca' | 'admin'
@@ -50,6 +52,14 @@ export interface Events {
   /** A new root signs although some workloads have not heard of it: the old one is about to end. */
   deadlineReached(root: Authority): void
   rotationFailed(error: unknown): void
+  /** Less is left of it than a threshold says, for the first time since the start. Urgent: the last threshold, or its end. */
+  authorityEndsSoon(end: AuthorityEnd, left: { readonly leftMs: number; readonly isUrgent: boolean }): void
+  /** A scheduled job that was due then has ended. */
+  jobRan(job: JobName, due: Date, outcome: { readonly done: string } | { readonly failed: unknown }, ms: number): void
+  /** The record of past runs can't be read: it begins anew, and nothing that was missed is made up. */
+  scheduleLost(error: unknown): void
+  /** A run could not be recorded. Before a run: it waits; after it: the next process may run it again. */
+  scheduleUnrecorded(error: unknown): void
   /** The journal may or may not hold what was last written: this process changes no authority any more. */
   keeperStopped(error: unknown): void
   pluggedCaTaken(authority: Authority): void
@@ -58,6 +68,14 @@ export interface Events {
   /** New files were not taken; what was there goes on. */
   pluggedCaRefused(error: CaError): void
   servingCertificateRenewed(names: readonly string[], notAfter: Date): void
+  /** What is alive is known from the ledger; `unknown` damaged lines may have been SVIDs more, all ended by `closedUntil`. */
+  inventoryRebuilt(found: {
+    readonly svids: number
+    readonly unknown: number
+    readonly closedUntil: Date | undefined
+    readonly ms: number
+  }): void
+  inventoryUnread(error: unknown): void
   /** A background loop met a failure and goes on. */
   lookedUp(what: 'token keys' | 'pods' | 'service accounts', outcome: 'ok' | { readonly failed: unknown }): void
 }

@@ -1,5 +1,5 @@
 import type { Attest, Credentials } from '../attestation/attest.ts'
-import { type Claim, refusalOf } from '../attestation/caller.ts'
+import { type Caller, type Claim, refusalOf } from '../attestation/caller.ts'
 import type { ActiveAuthority } from '../authority/active-authority.ts'
 import type { Authority } from '../authority/authority.ts'
 import { sha256Hex } from '../core/bytes.ts'
@@ -10,7 +10,8 @@ import type { RandomBytes } from '../core/random.ts'
 import { provenKey } from '../issuance/csr-key.ts'
 import { type IssuedSvid, issueSvid, type PreparedSvid, prepareSvid } from '../issuance/svid.ts'
 import type { PublicKey } from '../keys/public-key.ts'
-import type { CallerRecord, Ledger } from '../ledger/ledger.ts'
+import type { Inventory } from '../ledger/inventory.ts'
+import type { CallerRecord, IssuedRecord, Ledger } from '../ledger/ledger.ts'
 import { checkKeyAllowed, entitlementOf, type IssuancePolicy } from '../policy/issuance-policy.ts'
 import { readCsrPem } from '../x509/csr.ts'
 import type { Events, RequestContext } from './events.ts'
@@ -55,13 +56,14 @@ export type IssueSvidParts = {
   readonly vouches: (issuer: Authority) => boolean
   readonly underWay: IssuancesUnderWay
   readonly ledger: Ledger
+  readonly inventory: Inventory
   readonly events: Events
   readonly clock: Clock
   readonly random: RandomBytes
 }
 
 export function issuingSvids(parts: IssueSvidParts): IssueSvid {
-  const { attest, policy, active, isOurs, vouches, underWay, ledger, events, clock, random } = parts
+  const { attest, policy, active, isOurs, vouches, underWay, ledger, inventory, events, clock, random } = parts
   return async ({ context, credentials, asked }, signal) => {
     const began = clock.elapsed()
     events.svidRequested(context)
@@ -73,6 +75,16 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
         claim = claimed
       })
       claim = caller
+      if (caller.svid !== undefined && inventory.isUnproven(caller.svid)) {
+        const at = clock.now()
+        await ledger.record({
+          kind: 'shown',
+          at: at.toISOString(),
+          requestId: context.requestId,
+          serial: caller.svid,
+        })
+        inventory.shown(caller.svid, at)
+      }
       const { csrPem, ttlSeconds } = asked()
       const entitlement = entitlementOf(caller, ttlSeconds * 1000, policy)
       const key = provenKey(readCsrPem(csrPem))
@@ -89,7 +101,9 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
       const svid = await issueSvid(prepared)
       if (!vouches(authority.authority))
         throw new CaError('not_ready', 'the authority that signed was taken back meanwhile; ask again')
-      await ledger.record(outcome(context, svid, clock))
+      const record = outcome(context, caller, svid, clock)
+      await ledger.record(record)
+      inventory.issued(record)
 
       events.svidIssued(context, { svid, method: caller.method, key: name, ms: clock.elapsed() - began })
       return {
@@ -153,10 +167,10 @@ function intent(context: RequestContext, caller: Claim, prepared: PreparedSvid, 
   }
 }
 
-function outcome(context: RequestContext, svid: IssuedSvid, clock: Clock) {
+function outcome(context: RequestContext, caller: Caller, svid: IssuedSvid, clock: Clock): IssuedRecord {
   const { tbs, entitlement, authority } = svid.prepared
   return {
-    kind: 'issued' as const,
+    kind: 'issued',
     at: clock.now().toISOString(),
     requestId: context.requestId,
     peer: context.peer,
@@ -166,6 +180,9 @@ function outcome(context: RequestContext, svid: IssuedSvid, clock: Clock) {
     notAfter: tbs.notAfter.toISOString(),
     bundleSequence: authority.bundle.sequence,
     sha256: sha256Hex(svid.der),
+    method: caller.method,
+    ...(caller.pod && { pod: caller.pod.name, podUid: caller.pod.uid }),
+    ...(caller.svid !== undefined && { predecessor: caller.svid }),
   }
 }
 

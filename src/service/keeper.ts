@@ -167,11 +167,16 @@ export class Keeper implements IssuingKeys {
   /** Does all that is due now. Failures are told as events and tried again at the next look. */
   async tick(): Promise<void> {
     try {
-      // One action may make the next one due; there are no more kinds of action than this.
-      for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
+      await this.renewIfDue()
     } catch (error) {
       this.#parts.events.rotationFailed(error)
     }
+  }
+
+  /** @throws CaError: why what is due can't be done */
+  async renewIfDue(): Promise<void> {
+    // One action may make the next one due; there are no more kinds of action than this.
+    for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
   }
 
   /**

@@ -1,4 +1,5 @@
 import { shortId } from '../core/bytes.ts'
+import { durationInWords } from '../core/duration.ts'
 import { type CaError, type CaErrorCode, causesOf } from '../core/errors.ts'
 import type { Events } from '../service/events.ts'
 import type { Log } from './log.ts'
@@ -99,6 +100,37 @@ export function telemetry(log: Log, metrics: Metrics): Events {
       metrics.rotationFailures.inc()
       log.error({ detail: causesOf(error) }, 'rotation failed; it is tried again in a minute')
     },
+    authorityEndsSoon({ id, role, state, certificate }, { leftMs, isUrgent }) {
+      const fields = {
+        authority: shortId(id),
+        role,
+        state,
+        notAfter: certificate.tbs.notAfter.toISOString(),
+        left: leftMs > 0 ? durationInWords(leftMs) : 'nothing: it has ended',
+      }
+      if (isUrgent) log.error(fields, 'an authority ends soon; replace it')
+      else log.warn(fields, 'an authority ends soon; replace it')
+    },
+    jobRan(job, due, outcome, ms) {
+      const fields = { job, due: due.toISOString(), ms: round(ms) }
+      const failed = 'failed' in outcome
+      metrics.scheduledRuns.inc({ job, outcome: failed ? 'failed' : 'ok' })
+      if (failed)
+        log.error(
+          { ...fields, detail: causesOf(outcome.failed) },
+          'scheduled job failed; it is tried again when it is next due',
+        )
+      else log.debug({ ...fields, detail: outcome.done }, 'scheduled job ran')
+    },
+    scheduleLost(error) {
+      log.warn(
+        { detail: causesOf(error) },
+        'the record of scheduled runs is lost and begun anew; what was missed is not made up',
+      )
+    },
+    scheduleUnrecorded(error) {
+      log.error({ detail: causesOf(error) }, 'a scheduled run can’t be recorded; one that is due waits until it can')
+    },
     keeperStopped(error) {
       log.error(
         { detail: causesOf(error) },
@@ -121,6 +153,17 @@ export function telemetry(log: Log, metrics: Metrics): Events {
     servingCertificateRenewed(names, notAfter) {
       metrics.servingExpiry.set(notAfter.getTime() / 1000)
       log.info({ names, notAfter: notAfter.toISOString() }, 'serving certificate renewed')
+    },
+    inventoryRebuilt({ svids, unknown, closedUntil, ms }) {
+      if (closedUntil === undefined) log.info({ svids, ms: round(ms) }, 'inventory of live SVIDs made from the ledger')
+      else
+        log.warn(
+          { svids, unknown, closedUntil: closedUntil.toISOString(), ms: round(ms) },
+          'inventory made from a ledger with damaged lines: SVIDs may be missing in it',
+        )
+    },
+    inventoryUnread(error) {
+      log.error({ detail: causesOf(error) }, 'the ledger can’t be read, so what is alive is not known; retried')
     },
     lookedUp(what, outcome) {
       metrics.lookups.inc({ what, outcome: outcome === 'ok' ? 'ok' : 'failed' })

@@ -1,11 +1,18 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { ActiveAuthority } from '../authority/active-authority.ts'
+import type { AuthoritySet } from '../authority/authority.ts'
+import { renewalOf } from '../authority/next-action.ts'
+import { shortId } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
+import { authorityEnds, remainingMs } from '../service/authority-ends.ts'
+import { JOB_NAMES } from '../service/schedule.ts'
 import { readCertificate } from '../x509/certificate.ts'
 
 /** What the gauges show, asked at each scrape. */
 export type GaugeSources = {
   readonly active: () => ActiveAuthority | undefined
+  readonly authorities: () => AuthoritySet
+  readonly ledgerWritable: () => boolean
   readonly ready: () => Promise<boolean>
   readonly watchSilenceMs: () => number | undefined
   readonly inFlight: () => number
@@ -70,6 +77,10 @@ export class Metrics {
     'alcazar_rotation_failures_total',
     'Renewals of an authority or of our own certificate that failed',
   )
+  readonly scheduledRuns = this.#counter('alcazar_scheduled_runs_total', 'Runs of scheduled jobs that ended', [
+    'job',
+    'outcome',
+  ])
   readonly pluggedCaRefusals = this.#counter(
     'alcazar_plugged_ca_refused_total',
     'Changes of the plugged-in CA that were not taken',
@@ -87,6 +98,8 @@ export class Metrics {
 
   constructor(clock: Clock) {
     this.#clock = clock
+    // There from the start, so that the first failure is an increase.
+    for (const job of JOB_NAMES) for (const outcome of ['ok', 'failed']) this.scheduledRuns.inc({ job, outcome }, 0)
   }
 
   /** Adds what is asked at each scrape. Called once, when there is something to ask. */
@@ -127,6 +140,32 @@ export class Metrics {
       'Seconds until then; negative: past, or there is none',
       () => chainEnd() - now(),
     )
+    const clock = this.#clock
+    new Gauge({
+      name: 'alcazar_authority_remaining_seconds',
+      help: 'Seconds until an authority that is not revoked ends; negative: past',
+      labelNames: ['role', 'state', 'authority'],
+      registers,
+      collect() {
+        this.reset()
+        const at = clock.now()
+        // One key with two certificates has one line: what is set last stays, and that is the first to end.
+        const soonestLast = [...authorityEnds(sources.authorities())].sort(
+          (a, b) => remainingMs(b, at) - remainingMs(a, at),
+        )
+        for (const end of soonestLast)
+          this.set({ role: end.role, state: end.state, authority: shortId(end.id) }, remainingMs(end, at) / 1000)
+      },
+    })
+    gauge(
+      'alcazar_issuing_renewal_overdue_seconds',
+      'Seconds since the successor of the issuing authority was due; negative: until it is',
+      () => {
+        const signs = active()?.authority
+        return signs ? now() - renewalOf(signs).getTime() / 1000 : 0
+      },
+    )
+    gauge('alcazar_ledger_writable', '1: the ledger can be written', () => (sources.ledgerWritable() ? 1 : 0))
     gauge('alcazar_bundle_sequence', 'Number of the published trust bundle', () => active()?.bundle.sequence ?? 0)
     gauge('alcazar_bundle_roots', 'Roots in the published trust bundle', () => active()?.bundle.roots.length ?? 0)
     gauge('alcazar_ready', '1: can sign now, and the result verifies in the published bundle', async () =>

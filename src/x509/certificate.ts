@@ -148,20 +148,27 @@ function onlyChildOf(value: Der): Der | undefined {
   return child
 }
 
-function tooMany(what: string): CaError {
-  return new CaError('invalid_argument', `a certificate with more ${what} than RFC 5280 has`)
+function tooMany(what: string, whole = 'certificate'): CaError {
+  return new CaError('invalid_argument', `a ${whole} with more ${what} than RFC 5280 has`)
 }
 
-function readExtensions(field: Der | undefined): ReadonlyMap<string, Extension> {
+const readExtensions = (field: Der | undefined): ReadonlyMap<string, Extension> =>
+  field ? extensionsIn(onlyChildOf(field), 'certificate') : new Map()
+
+/**
+ * Extensions (RFC 5280 §4.1), by their identifiers.
+ * @param whole what they are about, for messages
+ * @throws CaError `invalid_argument`
+ */
+export function extensionsIn(list: Der | undefined, whole: string): ReadonlyMap<string, Extension> {
   const extensions = new Map<string, Extension>()
-  if (!field) return extensions
-  for (const extension of childrenOf(expectTag(onlyChildOf(field), TAG.sequence))) {
+  for (const extension of childrenOf(expectTag(list, TAG.sequence))) {
     const [type, second, third, ...more] = childrenOf(expectTag(extension, TAG.sequence))
-    if (more.length > 0) throw tooMany('fields in an extension')
+    if (more.length > 0) throw tooMany('fields in an extension', whole)
     const critical = third !== undefined && booleanOf(second)
     const id = oidOf(type)
-    // RFC 5280 §4.2: a certificate must not include more than one instance of an extension.
-    if (extensions.has(id)) throw new CaError('invalid_argument', `a certificate with the extension ${id} twice`)
+    // RFC 5280 §4.2: no more than one instance of an extension.
+    if (extensions.has(id)) throw new CaError('invalid_argument', `a ${whole} with the extension ${id} twice`)
     extensions.set(id, { critical, value: expectTag(third ?? second, TAG.octetString).content })
   }
   return extensions

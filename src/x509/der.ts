@@ -219,6 +219,16 @@ export function tlv(tag: number, ...parts: readonly Uint8Array[]): Uint8Array {
   return bytes
 }
 
+/** A SEQUENCE of any number of parts, for lists that may reach the 64 KiB at which `tlv` ends; below 16 MiB. */
+export function longSequence(parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0
+  for (const part of parts) length += part.length
+  if (length <= 0xffff) return tlv(TAG.sequence, Buffer.concat(parts, length))
+  if (length > 0xffffff) throw new CaError('internal', 'a DER value of 16 MiB or more')
+  // Each element keeps the low eight bits of what it is given.
+  return Buffer.concat([Uint8Array.of(TAG.sequence, 0x83, length >> 16, length >> 8, length), ...parts])
+}
+
 export const sequence = (...parts: readonly Uint8Array[]): Uint8Array => tlv(TAG.sequence, ...parts)
 export const set = (...parts: readonly Uint8Array[]): Uint8Array => tlv(TAG.set, ...parts)
 export const octetString = (...parts: readonly Uint8Array[]): Uint8Array => tlv(TAG.octetString, ...parts)

@@ -17,5 +17,8 @@ export const OID = {
   lineage: '1.3.6.1.4.1.32473.1.1',
 } as const
 
+/** Extensions that only CRLs and their entries have; a certificate that carries one is none of ours. */
+export const CRL_OID = { cRLNumber: '2.5.29.20', reasonCode: '2.5.29.21' } as const
+
 /** Bits of KeyUsage (RFC 5280 §4.2.1.3). */
 export const KEY_USAGE = { digitalSignature: 0, keyEncipherment: 2, keyCertSign: 5, cRLSign: 6 } as const

@@ -17,6 +17,10 @@ export function pem(label: string, der: Uint8Array): string {
 
 export const certificatePem = (der: Uint8Array): string => pem('CERTIFICATE', der)
 
+/** RFC 7468 §6. */
+export const CRL_LABEL = 'X509 CRL'
+export const crlPem = (der: Uint8Array): string => pem(CRL_LABEL, der)
+
 /**
  * The one block of a text that holds nothing else but white space around it.
  * @throws CaError `invalid_argument`

@@ -87,7 +87,8 @@ function signerExtensions(signer: { uri: string; keyId: Uint8Array; authorityKey
   ]
 }
 
-function authorityKeyIdentifier(keyId: Uint8Array): Uint8Array {
+/** RFC 5280 §4.2.1.1: by key identifier alone, not critical. */
+export function authorityKeyIdentifier(keyId: Uint8Array): Uint8Array {
   return extension(OID.authorityKeyIdentifier, sequence(tlv(contextTag(0, 'primitive'), keyId)))
 }
 

@@ -1,6 +1,7 @@
 import 'reflect-metadata'
 import {
   BasicConstraintsExtension,
+  Name,
   Pkcs10CertificateRequest,
   SubjectAlternativeNameExtension,
   X509Certificate,
@@ -83,6 +84,9 @@ export function readCsrAgain(der: Uint8Array): {
     return { subject, names: names.map(({ type, value }) => `${type}:${value}`), ca }
   })
 }
+
+/** A Name (DER) as people write it. @throws CaError `invalid_argument` */
+export const nameInWords = (name: Uint8Array): string => orRefuse(() => new Name(Buffer.from(name)).toString())
 
 function urisAmong(extension: SubjectAlternativeNameExtension | null): string[] {
   return (extension?.names.items ?? []).filter(({ type }) => type === 'url').map(({ value }) => value)

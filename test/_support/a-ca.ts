@@ -12,6 +12,7 @@ import { issuingSvids } from '../../src/service/issue-svid.ts'
 import { Keeper, type RootSource } from '../../src/service/keeper.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { FakeClock } from './fake-clock.ts'
+import { inventoryOf } from './live-svids.ts'
 import { MemoryLedger } from './memory-ledger.ts'
 import { MemoryStore } from './memory-store.ts'
 import { recordedEvents } from './recorded-events.ts'
@@ -115,6 +116,7 @@ export async function aCa(options: CaOptions = {}) {
     clock,
     random,
   })
+  const inventory = await inventoryOf([], clock)
   const signer = options.signer ?? new TokenSigner()
   const cluster = new TestCluster()
   const keys = new TokenKeys(
@@ -156,6 +158,7 @@ export async function aCa(options: CaOptions = {}) {
       vouches: ({ certificate }) => keeper.mayVouch(certificate.tbs.subject, clock.now()).length > 0,
       underWay: new IssuancesUnderWay(),
       ledger,
+      inventory,
       events,
       clock,
       random,
@@ -176,6 +179,7 @@ export async function aCa(options: CaOptions = {}) {
     random,
     events,
     ledger,
+    inventory,
     store,
     trustDomain,
     keeper,

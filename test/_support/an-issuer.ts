@@ -59,6 +59,7 @@ export const aCaller = (change: Partial<Caller> = {}): Caller =>
     pod: { name: 'cart-0', uid: 'uid-of-cart-0' },
     lineage,
     onBehalfBy: undefined,
+    svid: undefined,
     ...change,
   })
 

@@ -15,6 +15,7 @@ const UNIVERSAL: Readonly<Record<number, string>> = {
   4: 'OCTET STRING',
   5: 'NULL',
   6: 'OBJECT IDENTIFIER',
+  10: 'ENUMERATED',
   12: 'UTF8String',
   16: 'SEQUENCE',
   17: 'SET',
@@ -39,6 +40,8 @@ const KNOWN: Readonly<Record<string, string>> = {
   '2.5.29.15': 'keyUsage',
   '2.5.29.17': 'subjectAltName',
   '2.5.29.19': 'basicConstraints',
+  '2.5.29.20': 'cRLNumber',
+  '2.5.29.21': 'reasonCode',
   '2.5.29.35': 'authorityKeyIdentifier',
   '2.5.29.37': 'extendedKeyUsage',
 }

@@ -1,11 +1,14 @@
 import { type RefusalReason, refused } from '../../src/attestation/caller.ts'
-import type { Authority } from '../../src/authority/authority.ts'
+import { AUTHORITY_STATES, type Authority } from '../../src/authority/authority.ts'
 import { CaError, type CaErrorCode } from '../../src/core/errors.ts'
 import { OUTCOMES } from '../../src/core/outcomes.ts'
 import { KEY_ALGORITHMS } from '../../src/keys/algorithms.ts'
+import { type AuthorityEnd, authorityEnds } from '../../src/service/authority-ends.ts'
 import type { EndpointName, Events } from '../../src/service/events.ts'
+import type { JobName } from '../../src/service/schedule.ts'
 import { aCa } from './a-ca.ts'
 import { NEVER, withToken } from './attested.ts'
+import { aSet } from './authority-sets.ts'
 import { aRequest } from './requests.ts'
 
 type Closed<T extends string> = { readonly [value in T]: true }
@@ -47,6 +50,9 @@ export const CLOSED = {
   code: (Object.keys(OUTCOMES) as CaErrorCode[]).sort(),
   reason: [...REASONS, 'none'].sort(),
   why: valuesOf<Parameters<Events['connectionClosed']>[0]>({ abuse: true, 'too many': true, handshake: true }),
+  job: valuesOf<JobName>({ checkAuthorities: true, rotateRoot: true, renewIssuing: true, prune: true }),
+  role: valuesOf<AuthorityEnd['role']>({ root: true, issuing: true, intermediate: true }),
+  state: valuesOf<AuthorityEnd['state']>({ prepared: true, active: true, old: true, tainted: true }),
   what: valuesOf<Parameters<Events['lookedUp']>[0]>({ 'token keys': true, pods: true, 'service accounts': true }),
 } as const
 
@@ -59,12 +65,20 @@ export async function someArguments() {
   const [context, issued] = argsOf('svidIssued')
   const [authority] = argsOf('authorityActivated')
   const [bundle, roots] = argsOf('bundlePublished')
-  return { clock: ca.clock, active: ca.keeper.active, context, issued, authority, bundle, roots }
+  // Each role in each state, by the certificates that there are.
+  const authorities = aSet(
+    AUTHORITY_STATES.flatMap((state) => [
+      { ...(roots[0] as Authority), state },
+      { ...authority, state, intermediates: [(roots[0] as Authority).certificate] },
+    ]),
+  )
+  return { clock: ca.clock, active: ca.keeper.active, context, issued, authority, authorities, bundle, roots }
 }
 export type SomeArguments = Awaited<ReturnType<typeof someArguments>>
 
 /** Tells every event with every value of its closed lists. */
-export function tellEverything(events: Events, { context, issued, authority, bundle, roots }: SomeArguments): void {
+export function tellEverything(events: Events, given: SomeArguments): void {
+  const { context, issued, authority, authorities, bundle, roots } = given
   const notAfter = new Date('2030-01-02T00:00:00Z')
   for (const endpoint of CLOSED.endpoint) {
     const here = { ...context, endpoint }
@@ -81,12 +95,23 @@ export function tellEverything(events: Events, { context, issued, authority, bun
   for (const why of CLOSED.why) events.connectionClosed(why, context.peer)
   events.authorityActivated(authority as Authority, 'there was none')
   events.bundlePublished(bundle, roots)
+  for (const isUrgent of [true, false])
+    events.authorityEndsSoon(authorityEnds(authorities)[0] as AuthorityEnd, { leftMs: 1, isUrgent })
+  for (const job of CLOSED.job) {
+    events.jobRan(job, notAfter, { done: 'well' }, 1.5)
+    events.jobRan(job, notAfter, { failed: new Error('no room') }, 1.5)
+  }
+  events.scheduleLost(new Error('not JSON'))
+  events.scheduleUnrecorded(new Error('ENOSPC'))
   events.rotationFailed(new Error('no room'))
   events.keeperStopped(new Error('EIO'))
   events.authorityUnrecorded(new Error('ENOSPC'))
   events.pluggedCaTaken(roots[0] as Authority)
   events.pluggedCaRefused(new CaError('invalid_argument', '/etc/cacerts/ca-key.pem is missing'))
   events.servingCertificateRenewed(['localhost'], notAfter)
+  events.inventoryRebuilt({ svids: 7, unknown: 0, closedUntil: undefined, ms: 1.5 })
+  events.inventoryRebuilt({ svids: 7, unknown: 2, closedUntil: notAfter, ms: 1.5 })
+  events.inventoryUnread(new Error('EIO'))
   for (const what of CLOSED.what) {
     events.lookedUp(what, 'ok')
     events.lookedUp(what, { failed: new Error('connection refused') })

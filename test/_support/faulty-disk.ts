@@ -34,13 +34,13 @@ export class FaultyDisk implements Disposable {
       open: async (path: string, flags?: string | number, mode?: number) => this.#open(path, flags, mode),
       rename: async (from: string, to: string) => {
         if (!this.#mine(to)) return real.rename(from, to)
-        const replaced = existsSync(to) ? readFileSync(to) : undefined
+        const replaced = existsSync(to) ? { content: readFileSync(to), mode: statSync(to).mode & 0o777 } : undefined
         await this.#step(`rename ${this.#name(from)} ${this.#name(to)}`, () => real.rename(from, to))
         this.#moved(from, to)
         this.#unsynced(to, () => {
           renameSync(to, from)
           this.#moved(to, from)
-          if (replaced) writeFileSync(to, replaced)
+          if (replaced) writeFileSync(to, replaced.content, { mode: replaced.mode })
         })
       },
       unlink: async (path: string) => {

@@ -4,7 +4,8 @@ import { authorityOf, emptySet } from '../../src/authority/authority.ts'
 import type { Clock } from '../../src/core/clock.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import type { RandomBytes } from '../../src/core/random.ts'
-import { makeIssuing, makeRoot, makeServing, type Parent } from '../../src/issuance/ca-certificates.ts'
+import { makeCross, makeIssuing, makeRoot, makeServing, type Parent } from '../../src/issuance/ca-certificates.ts'
+import { makeCrl } from '../../src/issuance/crl.ts'
 import { prepareSvid } from '../../src/issuance/svid.ts'
 import type { PublicKey } from '../../src/keys/public-key.ts'
 import { serviceAccountId } from '../../src/spiffe/spiffe-id.ts'
@@ -39,6 +40,25 @@ export async function fixedTbs() {
       making,
     ),
   )
+  const crl = await asked(issuingSigner, () =>
+    makeCrl(
+      underIssuing,
+      {
+        number: 3n,
+        nextUpdate: 'with its authority',
+        entries: [
+          { serial: '00f3a1', revokedAt: new Date('2029-12-31T12:00:00Z'), reason: undefined },
+          { serial: '41'.repeat(16), revokedAt: new Date('2029-12-31T13:00:00Z'), reason: 'keyCompromise' },
+        ],
+      },
+      making,
+    ),
+  )
+  // An older root, of another key and with chance of its own.
+  const oldSigner = new RecordingSigner(workload)
+  const before = { ...making, random: seededRandom(2) }
+  const oldRoot = await asked(oldSigner, () => makeRoot(trustDomain, oldSigner, 1000 * DAY, before))
+  const cross = await asked(oldSigner, () => makeCross(underRoot.certificate, parent(oldRoot, oldSigner), before))
   const active = activeWith(underRoot, underIssuing)
   const svid = (key: PublicKey, lineage?: Lineage): Uint8Array => {
     const caller = attestedCaller({
@@ -47,6 +67,7 @@ export async function fixedTbs() {
       pod: undefined,
       lineage,
       onBehalfBy: undefined,
+      svid: undefined,
     })
     const entitlement = { id: serviceAccountId(trustDomain, account), ttlMs: 24 * HOUR }
     return prepareSvid(caller, entitlement, key, active, making.clock, making.random).tbs.bytes
@@ -55,8 +76,10 @@ export async function fixedTbs() {
     root,
     issuing,
     serving,
+    crl,
     svid: svid(workload),
     svidWithRsaKey: svid(fixedPublicKey('rsaWorkload')),
+    cross,
     svidWithLineage: svid(workload, {
       podName: 'cart-6d4cf56db6-x2x7z',
       podUid: '8f14e45f-ceea-467f-a8d0-5b0f9e6c2d11',

@@ -2,7 +2,7 @@ import { attestedCaller } from '../../src/attestation/caller.ts'
 import { activeAuthority } from '../../src/authority/active-authority.ts'
 import { authorityOf, emptySet } from '../../src/authority/authority.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
-import { makeIssuing, makeRoot, makeServing } from '../../src/issuance/ca-certificates.ts'
+import { makeCross, makeIssuing, makeRoot, makeServing } from '../../src/issuance/ca-certificates.ts'
 import { issueSvid, prepareSvid } from '../../src/issuance/svid.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PrivateKey } from '../../src/keys/private-key.ts'
@@ -13,7 +13,14 @@ import { FakeClock } from './fake-clock.ts'
 import { fixedPublicKey } from './fixed-keys.ts'
 import { seededRandom } from './seeded-random.ts'
 
-export type IssuedKind = 'root' | 'issuing' | 'serving' | 'svid' | 'svid for an RSA key' | 'svid with a lineage'
+export type IssuedKind =
+  | 'root'
+  | 'cross'
+  | 'issuing'
+  | 'serving'
+  | 'svid'
+  | 'svid for an RSA key'
+  | 'svid with a lineage'
 
 export type IssuedOptions = {
   now?: string
@@ -36,6 +43,9 @@ export async function issuedCertificates(options: IssuedOptions = {}) {
 
   const rootKey = await key(options.algorithms?.root)
   const root = await makeRoot(trustDomain, rootKey, options.rootLifetimeMs ?? 3650 * DAY, making)
+  const oldRootKey = await key(options.algorithms?.root)
+  const oldRoot = await makeRoot(trustDomain, oldRootKey, options.rootLifetimeMs ?? 3650 * DAY, making)
+  const cross = await makeCross(root, { certificate: oldRoot, signer: oldRootKey }, making)
   const issuingKey = await key(options.algorithms?.issuing)
   const underRoot = { certificate: root, signer: rootKey }
   const issuing = await makeIssuing(trustDomain, issuingKey.publicKey, underRoot, 30 * DAY, making)
@@ -63,6 +73,7 @@ export async function issuedCertificates(options: IssuedOptions = {}) {
       pod: undefined,
       lineage,
       onBehalfBy: undefined,
+      svid: undefined,
     })
     return (await issueSvid(prepareSvid(caller, entitlement, publicKey, active, making.clock, making.random))).der
   }
@@ -74,11 +85,12 @@ export async function issuedCertificates(options: IssuedOptions = {}) {
   }
   const ders: Readonly<Record<IssuedKind, Uint8Array>> = {
     root: root.der,
+    cross: cross.der,
     issuing: issuing.der,
     serving: serving.der,
     svid: await svid(),
     'svid for an RSA key': await svid(fixedPublicKey('rsaWorkload')),
     'svid with a lineage': await svid(workload, lineage),
   }
-  return { ders, keys: { root: rootKey.publicKey, issuing: issuingKey.publicKey, workload } }
+  return { ders, oldRoot: oldRoot.der, keys: { root: rootKey.publicKey, issuing: issuingKey.publicKey, workload } }
 }

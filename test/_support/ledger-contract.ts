@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { IntentRecord, Ledger, LedgerRecord, OutcomeRecord } from '../../src/ledger/ledger.ts'
-import { anAuthorityRecord, anIntent, anIssued, aRefused } from './ledger-records.ts'
+import { anAuthorityRecord, anIntent, anIssued, aRefused, aShown } from './ledger-records.ts'
 
 /** A ledger together with what a test needs to see and to break of it. */
 export type LedgerUnderTest = {
@@ -24,7 +24,12 @@ export function ledgerContract(open: () => LedgerUnderTest): void {
 
     test('gives back every kind of record as it was given, in the order it happened', async () => {
       const { ledger, records } = open()
-      const outcomes: readonly OutcomeRecord[] = [anIssued('1'), aRefused('2'), anAuthorityRecord('ends 2040')]
+      const outcomes: readonly OutcomeRecord[] = [
+        anIssued('1'),
+        aRefused('2'),
+        aShown('3'),
+        anAuthorityRecord('ends 2040'),
+      ]
       await ledger.intend(anIntent('1'))
       for (const outcome of outcomes) await ledger.record(outcome)
       expect(await records()).toEqual([anIntent('1'), ...outcomes])

@@ -1,4 +1,10 @@
-import type { AuthorityRecord, IntentRecord, IssuedRecord, RefusedRecord } from '../../src/ledger/ledger.ts'
+import type {
+  AuthorityRecord,
+  IntentRecord,
+  IssuedRecord,
+  RefusedRecord,
+  ShownRecord,
+} from '../../src/ledger/ledger.ts'
 
 const common = (requestId: string) => ({ at: '2030-01-01T00:00:00.000Z', requestId, peer: '127.0.0.1:40000' })
 
@@ -24,6 +30,17 @@ export const anIssued = (requestId: string): IssuedRecord => ({
   notAfter: '2030-01-02T00:00:00.000Z',
   bundleSequence: 1,
   sha256: 'c'.repeat(64),
+  method: 'client-certificate',
+  pod: 'cart-0',
+  podUid: 'uid-of-cart-0',
+  predecessor: '5edf',
+})
+
+export const aShown = (requestId: string): ShownRecord => ({
+  kind: 'shown',
+  at: '2030-01-01T00:00:00.000Z',
+  requestId,
+  serial: '5ee0',
 })
 
 export const aRefused = (requestId: string, reason = 'expired'): RefusedRecord => ({

@@ -48,6 +48,8 @@ export function someMetrics(
   const metrics = new Metrics(given.clock)
   metrics.observe({
     active,
+    authorities: () => given.authorities,
+    ledgerWritable: () => true,
     ready: async () => true,
     watchSilenceMs: () => 1500,
     inFlight: () => 3,

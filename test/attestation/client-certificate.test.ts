@@ -75,6 +75,7 @@ describe('a client certificate of ours', () => {
       pod: { name: 'cart-0', uid: 'uid-of-cart-0' },
       lineage: LINEAGE,
       onBehalfBy: undefined,
+      svid: '42'.repeat(16),
     })
     expect(cluster.asked).toEqual([])
   })

@@ -12,6 +12,7 @@ import {
   withoutEnded,
   withPluggedRoots,
 } from '../../src/authority/authority.ts'
+import { rootAbove } from '../../src/authority/root-above.ts'
 import { withActive } from '../../src/authority/transitions.ts'
 import { hex } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
@@ -128,8 +129,16 @@ describe('dropping what has ended', () => {
     expect(withoutEnded(set, plus(a.certificate.tbs.notAfter, DAY)).authorities).toHaveLength(1)
   })
 
+  test('forgets a cross-certificate only after its last second, and no other', () => {
+    const [ending, lasting] = [underA, underB].map(({ certificate }) => ({ by: 'an older root', certificate }))
+    const set = aSet([rootOf(a, { cross: [ending, lasting] as Authority['cross'] })])
+    const end = underA.certificate.tbs.notAfter
+    expect(withoutEnded(set, end)).toBe(set)
+    expect(withoutEnded(set, plus(end, 1000)).authorities[0]?.cross).toEqual([lasting])
+  })
+
   test('is the very same set where nothing has ended', () => {
-    const set = aSet([rootOf(a), issuingOf(underA)])
+    const set = aSet([rootOf(a, { cross: [{ by: 'an older root', certificate: b.certificate }] }), issuingOf(underA)])
     expect(withoutEnded(set, NOW)).toBe(set)
   })
 })
@@ -219,6 +228,14 @@ describe('roots of a plugged-in CA', () => {
     expect(after.authorities[0]?.createdAt).toEqual(plus(NOW, DAY))
   })
 
+  test('keeps the cross-certificates of a root that was known', () => {
+    const cross = [{ by: 'an older root', certificate: underA.certificate }]
+    const [first, ...others] = both().authorities as [Authority, ...Authority[]]
+    const set = { ...both(), authorities: [{ ...first, cross }, ...others] }
+    const after = withPluggedRoots(set, [prepared(a), prepared(b)], prepared(b), all)
+    expect(after.authorities.map((one) => one.cross)).toEqual([cross, []])
+  })
+
   test('the same roots again are the same bundle', () => {
     expect(withPluggedRoots(both(), [prepared(a), prepared(b)], prepared(a), all).bundleSequence).toBe(2)
   })
@@ -232,6 +249,45 @@ describe('roots of a plugged-in CA', () => {
     const after = withPluggedRoots(begun(), [prepared(a), prepared(renewed)], prepared(renewed), all)
     expect(after.bundleSequence).toBe(2)
     expect(after.authorities.map(({ state }) => state)).toEqual(['old', 'active'])
+  })
+})
+
+describe('the root above an issuing authority', () => {
+  test('is the one that its record names', () => {
+    const set = aSet([rootOf(a), rootOf(b)])
+    expect(rootAbove(set, issuingOf(underA, { root: rootOf(b).id }))?.certificate).toBe(b.certificate)
+    expect(rootAbove(set, issuingOf(underA, { root: 'none of these' }))).toBeUndefined()
+  })
+
+  test('is the one that its path leads to, where the record names none', async () => {
+    const between = await odd('between', b)
+    const signer = await odd('signer', between)
+    const set = aSet([rootOf(a), rootOf(b)])
+    expect(rootAbove(set, issuingOf(underA))?.certificate).toBe(a.certificate)
+    const issuing = issuingOf(signer, { intermediates: [between.certificate] })
+    expect(rootAbove(set, issuing)?.certificate).toBe(b.certificate)
+    expect(rootAbove(aSet([rootOf(a)]), issuing)).toBeUndefined()
+  })
+
+  test('is itself where a plugged-in root signs leaves', () => {
+    expect(rootAbove(aSet([rootOf(b), rootOf(a)]), issuingOf(a))?.certificate).toBe(a.certificate)
+  })
+
+  test('is found also where some of the path begins late or has ended', async () => {
+    const root = await odd('root', 'itself', { notBefore: plus(NOW, DAY) })
+    const early = await odd('early', root, { notBefore: plus(NOW, -DAY), notAfter: plus(NOW, 2 * DAY) })
+    expect(rootAbove(aSet([rootOf(root)]), issuingOf(early))?.certificate).toBe(root.certificate)
+  })
+
+  test('is the one in the bundle where a revoked one has the same key', async () => {
+    const again = await odd('root a', 'itself', { key: a.key })
+    const set = aSet([rootOf(a, { state: 'revoked' }), rootOf(again)])
+    for (const root of [rootOf(a).id, undefined])
+      expect(rootAbove(set, issuingOf(underA, { root }))?.certificate).toBe(again.certificate)
+  })
+
+  test('may be one that was revoked', () => {
+    expect(rootAbove(aSet([rootOf(a, { state: 'revoked' })]), issuingOf(underA))?.state).toBe('revoked')
   })
 })
 
@@ -249,6 +305,73 @@ describe('the active authority', () => {
     const active = activeAuthority(aSet([rootOf(a), issuingOf(a)]), issuingOf(a), a.key)
     expect(active.chainPem).toEqual([])
     expect(active.rootsPem).toBe(certificatePem(a.certificate.der))
+  })
+
+  describe('between root b and the older root a', () => {
+    const names = (chainPem: readonly string[], all: Readonly<Record<string, TestCa>>) =>
+      chainPem.map((one) =>
+        Object.keys(all).find((name) => certificatePem(all[name]?.certificate.der as Uint8Array) === one),
+      )
+    const crossed = async (by: TestCa, name = 'root b') => {
+      const certificate = await odd(name, by, { key: b.key, pathLength: 1 })
+      return { ca: certificate, record: { by: rootOf(by).id, certificate: certificate.certificate } }
+    }
+
+    test('hands out the cross-certificate last, after what stands between', async () => {
+      const cross = await crossed(a)
+      const between = await odd('between', b)
+      const signer = await odd('signer', between, { pathLength: 0 })
+      const issuing = issuingOf(signer, { intermediates: [between.certificate], root: rootOf(b).id })
+      const set = aSet([rootOf(a, { state: 'old' }), rootOf(b, { cross: [cross.record] }), issuing])
+      const { chainPem, bundle } = activeAuthority(set, issuing, signer.key)
+      expect(names(chainPem, { signer, between, cross: cross.ca })).toEqual(['signer', 'between', 'cross'])
+      expect(bundle.roots).toEqual([a.certificate.der, b.certificate.der])
+    })
+
+    test.each([
+      ['prepared', 1],
+      ['active', 1],
+      ['old', 1],
+      ['tainted', 1],
+      ['revoked', 0],
+    ] as const)('hands it out while the older root is in the bundle: %s, %d', async (state, count) => {
+      const { record } = await crossed(a)
+      const issuing = issuingOf(underB, { root: rootOf(b).id })
+      const set = aSet([rootOf(a, { state }), rootOf(b, { cross: [record] }), issuing])
+      expect(activeAuthority(set, issuing, underB.key).chainPem.length - 1).toBe(count)
+    })
+
+    test('hands none out for an issuing authority under the older root', async () => {
+      const { record } = await crossed(a)
+      const issuing = issuingOf(underA, { root: rootOf(a).id })
+      const set = aSet([rootOf(a, { state: 'old' }), rootOf(b, { cross: [record] }), issuing])
+      expect(activeAuthority(set, issuing, underA.key).chainPem).toEqual([certificatePem(underA.certificate.der)])
+    })
+
+    test('finds it also where the record of the issuing authority does not name its root', async () => {
+      const { ca, record } = await crossed(a)
+      const set = aSet([rootOf(a, { state: 'old' }), rootOf(b, { cross: [record] }), issuingOf(underB)])
+      const { chainPem } = activeAuthority(set, issuingOf(underB), underB.key)
+      expect(names(chainPem, { underB, cross: ca })).toEqual(['underB', 'cross'])
+    })
+
+    test('puts the one by the oldest root first, in whatever order they were made and stand in the bundle', async () => {
+      const c = await odd('root c', 'itself')
+      const [byA, byC] = [await crossed(a), await crossed(c)]
+      const issuing = issuingOf(underB, { root: rootOf(b).id })
+      const [older, younger] = [{ createdAt: plus(NOW, -2 * DAY) }, { createdAt: plus(NOW, -DAY) }]
+      const set = aSet([rootOf(c, younger), rootOf(b, { cross: [byC.record, byA.record] }), rootOf(a, older), issuing])
+      const { chainPem } = activeAuthority(set, issuing, underB.key)
+      expect(names(chainPem, { underB, byA: byA.ca, byC: byC.ca })).toEqual(['underB', 'byA', 'byC'])
+    })
+
+    test('hands it out once where two certificates of the older root are in the bundle', async () => {
+      const { record } = await crossed(a)
+      const again = await odd('root a', 'itself', { key: a.key })
+      const issuing = issuingOf(underB, { root: rootOf(b).id })
+      const set = aSet([rootOf(a), rootOf(again), rootOf(b, { cross: [record] }), issuing])
+      expect(activeAuthority(set, issuing, underB.key).chainPem).toHaveLength(2)
+    })
   })
 
   test('gives all roots of the bundle as one text', () => {

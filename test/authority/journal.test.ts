@@ -15,17 +15,21 @@ beforeAll(async () => {
   const root = await odd('root', 'itself')
   const between = await odd('between', root)
   const issuing = issuingOf(await odd('issuing', between, { pathLength: 0 }), { intermediates: [between.certificate] })
-  text = printJournal(7, aSet([rootOf(root), issuing], { origin: 'plugged-in', bundleSequence: 3 }))
+  const named = { ...issuing, root: rootOf(root).id }
+  const old = await odd('old root', 'itself')
+  const cross = await odd('root', old, { key: root.key, pathLength: 1 })
+  const crossed = rootOf(root, { cross: [{ by: rootOf(old).id, certificate: cross.certificate }] })
+  text = printJournal(7, aSet([crossed, named, rootOf(old)], { origin: 'plugged-in', bundleSequence: 3 }))
   const at = new Date('2030-01-01T00:00:00Z')
   const taint = { at, because: 'laptop stolen', leavesAt: new Date('2030-01-01T01:00:00Z') }
   const other = await odd('other', 'itself')
-  const cross = [{ by: rootOf(root).id, certificate: (await odd('other', root, { key: other.key })).certificate }]
+  const crosses = [{ by: rootOf(root).id, certificate: (await odd('other', root, { key: other.key })).certificate }]
   rotating = printJournal(
     8,
     aSet(
       [
         rootOf(root, { state: 'tainted', taint }),
-        rootOf(other, { cross, bundledSince: 2 }),
+        rootOf(other, { cross: crosses, bundledSince: 2 }),
         issuingOf(await odd('under other', other, { pathLength: 0 }), { root: rootOf(other).id }),
       ],
       {
@@ -59,6 +63,20 @@ test('reads back what it printed', () => {
   expect(revision).toBe(7)
   expect(set).toMatchObject({ origin: 'plugged-in', bundleSequence: 3, trustDomain: { name: 'cluster.local' } })
   expect(printJournal(7, set)).toBe(text)
+})
+
+test('takes records from before roots were named and crossed', () => {
+  const before = changed((body) => {
+    for (const authority of body.authorities) {
+      delete authority.root
+      delete authority.cross
+    }
+  })
+  expect(readJournal(before).set.authorities.map(({ root, cross }) => [root, cross])).toEqual([
+    [undefined, []],
+    [undefined, []],
+    [undefined, []],
+  ])
 })
 
 test('holds no private key', () => {
@@ -141,6 +159,11 @@ describe('calls a journal damaged', () => {
     ['a time that is none', 'createdAt', 'yesterday', 'a time is missing'],
     ['something else than a certificate', 'certificate', 'bm90IGEgY2VydGlmaWNhdGU=', 'DER'],
     ['an intermediate that is no text', 'intermediates', [1], 'a text is missing'],
+    ['a root that is no text', 'root', 1, 'a text is missing'],
+    ['cross-certificates that are no list', 'cross', {}, 'a list is missing'],
+    ['a cross-certificate that is nothing', 'cross', [null], 'a text is missing'],
+    ['a cross-certificate by nobody', 'cross', [{ certificate: 'bm90IGEgY2VydGlmaWNhdGU=' }], 'a text is missing'],
+    ['a cross-certificate that is none', 'cross', [{ by: 'a', certificate: 'bm90IGEgY2VydGlmaWNhdGU=' }], 'DER'],
   ])('with %s', (_what, field, value, message) => {
     const journal = changed((body) => {
       ;(body.authorities[0] as Record<string, unknown>)[field] = value

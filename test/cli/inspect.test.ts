@@ -2,11 +2,15 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { call } from '../../src/cli/client.ts'
+import { colonHex, hex } from '../../src/core/bytes.ts'
 import { DAY } from '../../src/core/duration.ts'
-import { certificatePem } from '../../src/x509/pem.ts'
+import { makeCrl } from '../../src/issuance/crl.ts'
+import { type CrlEntry, writeCrl, writeTbsCrl } from '../../src/x509/crl.ts'
+import { certificatePem, crlPem } from '../../src/x509/pem.ts'
 import { alcazar } from '../_support/a-terminal.ts'
+import { anIssuer } from '../_support/an-issuer.ts'
 import { aDevServer } from '../_support/dev-server.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
 import { anIntermediate, aRoot } from '../_support/plugged-ca.ts'
@@ -215,6 +219,92 @@ test('reads DER, and a public key', async () => {
   expect((await alcazar(['inspect', '-'], { stdin: der })).out).toMatch(/ns\/shop\/sa\/cart {2}\(certificate\)/)
   const spki = execFileSync('openssl', ['x509', '-pubkey', '-noout'], { input: chain })
   expect((await alcazar(['inspect', '-'], { stdin: spki })).out).toBe('public key, ECDSA P-256\n')
+})
+
+describe('explains a CRL:', async () => {
+  const { issuing, making } = await anIssuer()
+  const revoked = (count: number): CrlEntry[] =>
+    Array.from({ length: count }, (_, n) => ({
+      serial: `4a${n.toString(16).padStart(2, '0')}`,
+      revokedAt: new Date('2029-12-31T12:00:00Z'),
+      reason: n === 1 ? 'keyCompromise' : undefined,
+    }))
+  const crl = async (count: number) => {
+    const content = { entries: revoked(count), number: 7n, nextUpdate: 'with its authority' } as const
+    return makeCrl({ certificate: issuing.certificate, signer: issuing.key }, content, making)
+  }
+  const at = (moment: string) => ({ clock: new FakeClock(moment) })
+
+  test('whose, when, and what it revokes, from PEM and from DER', async () => {
+    const { der } = await crl(2)
+    const keyId = colonHex(hex(issuing.certificate.tbs.subjectKeyId as Uint8Array))
+    for (const stdin of [crlPem(der), der]) {
+      const { exit, out } = await alcazar(['inspect', '-'], { stdin, ...at('2030-01-01T00:00:00Z') })
+      expect(exit).toBe(0)
+      const name = /O=cluster\.local, CN=issuing [0-9a-f]{4} [0-9a-f]{4}/.exec(out)?.[0]
+      expect(out).toBe(
+        [
+          `CRL 7 of ${name}`,
+          `  issuer      ${name}`,
+          `  issuer key  ${keyId}`,
+          '  number      7',
+          '  signed with ECDSA with SHA-256 (the signature is not checked here)',
+          '  valid       from 2029-12-31 23:58 UTC until 2030-01-31 00:00 UTC (ends in 30 days)',
+          '  revokes     2 certificates',
+          '  revoked 1   4a:00 2029-12-31 12:00 UTC',
+          '  revoked 2   4a:01 2029-12-31 12:00 UTC (keyCompromise)',
+          '',
+        ].join('\n'),
+      )
+    }
+  })
+
+  test('one by one up to ten, and how many more', async () => {
+    const told = async (count: number) => {
+      const { der } = await crl(count)
+      return (await alcazar(['inspect', '-'], { stdin: der, ...at('2030-01-01T00:00:00Z') })).out
+    }
+    expect(await told(0)).toMatch(/revokes {5}no certificates\n$/)
+    expect(await told(1)).toMatch(/revokes {5}1 certificate\n {2}revoked 1 {3}4a:00 [^\n]*\n$/)
+    expect(await told(10)).toMatch(/revoked 10 {2}4a:09 [^\n]*\n$/)
+    expect(await told(12)).toMatch(/revoked 10 {2}4a:09 [^\n]*\n {2}and {9}2 more\n$/)
+  })
+
+  test('that it has ended, or has not begun', async () => {
+    const { der } = await crl(1)
+    const over = await alcazar(['inspect', '-'], { stdin: der, ...at('2030-02-01T00:00:00Z') })
+    expect(over.exit).toBe(6)
+    expect(over.out).toMatch(/✘ it ended 24 h ago: verifiers that check revocation refuse all that this CA signed\n/)
+    const early = await alcazar(['inspect', '-'], { stdin: der, ...at('2029-12-31T22:58:00Z') })
+    expect(early.exit).toBe(6)
+    expect(early.out).toMatch(/✘ it is not valid yet: it begins in 60 min\n/)
+  })
+
+  test('the largest there can be', async () => {
+    const entries = Array.from({ length: 100_000 }, (_, n) => ({
+      serial: `7f${n.toString(16).padStart(38, '0')}`,
+      revokedAt: new Date('2050-01-01T00:00:00Z'),
+      reason: 'privilegeWithdrawn' as const,
+    }))
+    const content = { entries, number: 7n, nextUpdate: 'with its authority' } as const
+    const { der } = await makeCrl({ certificate: issuing.certificate, signer: issuing.key }, content, making)
+    const { exit, out } = await alcazar(['inspect', '-'], { stdin: crlPem(der), ...at('2030-01-01T00:00:00Z') })
+    expect([exit, /revokes.*/.exec(out)?.[0]]).toEqual([0, 'revokes     100000 certificates'])
+  })
+
+  test('an algorithm that is not accepted, and what is no CRL', async () => {
+    const { tbs } = await crl(1)
+    const md5 = Buffer.from('300d06092a864886f70d0101040500', 'hex')
+    const der = writeCrl(writeTbsCrl({ ...tbs, signatureAlgorithm: md5 }), md5, Uint8Array.of(1))
+    const { exit, out } = await alcazar(['inspect', '-'], { stdin: crlPem(der), ...at('2030-01-01T00:00:00Z') })
+    expect(exit).toBe(6)
+    expect(out).toMatch(/✘ it is signed with an algorithm that is not accepted here\n/)
+    const stdin = crlPem(issuing.certificate.der)
+    expect(await alcazar(['inspect', '-'], { stdin })).toMatchObject({
+      exit: 2,
+      err: 'alcazar: -: a CRL of another version than 2\n',
+    })
+  })
 })
 
 test('the same as JSON, and never a private key in it', async () => {

@@ -41,11 +41,13 @@ test('list tells of a damaged line, and of the records around it', async () => {
   mkdirSync(join(state, 'ledger'))
   writeFileSync(
     join(state, 'ledger/2030-01-01.jsonl'),
-    `${JSON.stringify(aRefused('1'))}\ndamage\n${JSON.stringify(aRefused('2'))}\n`,
+    `${JSON.stringify(aRefused('1'))}\ndamage\n${JSON.stringify(aRefused('2'))}\n{"kind":"is\n`,
   )
   const { out, err } = await alcazar(['ledger', 'list', '--state-directory', state])
   expect(out.match(/request \d/g)).toEqual(['request 1', 'request 2'])
-  expect(err).toBe('alcazar: 2030-01-01.jsonl line 2 is no record: torn by a crash, or damaged\n')
+  expect(err).toBe(
+    'alcazar: 2030-01-01.jsonl line 2 is no record: damaged\nalcazar: 2030-01-01.jsonl line 4 is no record: torn by a crash before it counted\n',
+  )
 })
 
 test('times are in UTC and say so', async () => {

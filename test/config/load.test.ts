@@ -23,6 +23,7 @@ function file(content: string): string {
 const load = (flags: Record<string, unknown> = {}, environment: NodeJS.ProcessEnv = {}, path?: string) =>
   loadConfig({ flags: new Map(Object.entries(flags)), environment, file: path })
 
+const TOKEN = { 'keys.pkcs11Module': '/m.so', 'keys.pkcs11Token': 'root', 'keys.pkcs11PinFile': '/pin' }
 /** What a server outside dev mode needs at least. */
 const OWN = { 'keys.passphraseFile': '/etc/alcazar/passphrase', 'attestation.apiServer': 'https://10.0.0.1:6443' }
 const PLUGGED = { pluggedCa: '/etc/cacerts', 'attestation.apiServer': 'https://10.0.0.1:6443' }
@@ -237,6 +238,20 @@ const REFUSED: readonly (readonly [
     {},
     /^keys\.passphraseFile and keys\.wrappingKeyFile exclude each other: .*“alcazar keys reseal”/,
   ],
+  ...['pkcs11Module', 'pkcs11Token', 'pkcs11PinFile'].map(
+    (left): [string, Record<string, unknown>, NodeJS.ProcessEnv, RegExp] => [
+      `a token without keys.${left}`,
+      { ...OWN, ...TOKEN, [`keys.${left}`]: undefined },
+      {},
+      /^keys\.pkcs11Module, keys\.pkcs11Token and keys\.pkcs11PinFile belong together: set all three, or none$/,
+    ],
+  ),
+  [
+    'a token in dev mode',
+    { ...TOKEN, dev: true },
+    {},
+    /^dev mode keeps its root’s key in the clear; leave out keys\.pkcs11Module, keys\.pkcs11Token, keys\.pkcs11PinFile, or dev$/,
+  ],
   [
     'a plugged-in CA with a passphrase',
     { ...PLUGGED, 'keys.passphraseFile': '/p' },
@@ -333,6 +348,12 @@ test('takes a root of its own, sealed, outside dev mode', () => {
   expect(config).toMatchObject({ dev: false, keys: { wrappingKeyFile: '/k' } })
 })
 
+test('takes a root in a token, alone or while a sealed one is still there', () => {
+  const keys = { pkcs11Module: '/m.so', pkcs11Token: 'root', pkcs11PinFile: '/pin' }
+  expect(load({ ...TOKEN, 'attestation.apiServer': 'https://x' }).config).toMatchObject({ dev: false, keys })
+  expect(load({ ...OWN, ...TOKEN }).config.keys).toMatchObject({ ...keys, passphraseFile: '/etc/alcazar/passphrase' })
+})
+
 test('an empty file changes nothing', () => {
   expect(load({ dev: true }, {}, file('')).config.dev).toBe(true)
 })
@@ -349,4 +370,31 @@ test('flags and variables are named after their setting, and no two alike', () =
   const kubeconfig = SETTINGS.find((setting) => setting.key === 'attestation.kubeconfig')
   expect(kubeconfig).toMatchObject({ flag: '--attestation-kubeconfig', variable: 'ALCAZAR_ATTESTATION_KUBECONFIG' })
   expect(new Set(SETTINGS.map((setting) => setting.flag)).size).toBe(SETTINGS.length)
+})
+
+test('jobs run by cron expressions, in UTC, and the root is replaced by none', () => {
+  const { schedule } = load({ dev: true }).config
+  expect(JSON.parse(JSON.stringify(schedule))).toEqual({
+    checkAuthorities: '*/5 * * * *',
+    renewIssuing: '*/5 * * * *',
+    prune: '17 * * * *',
+    timeZone: 'UTC',
+  })
+  expect(schedule.rotateRoot).toBeUndefined()
+  const other = load({ dev: true, 'schedule.rotateRoot': '0 3 1 1 *' }, { ALCAZAR_SCHEDULE_TIME_ZONE: 'europe/berlin' })
+  expect(other.config.schedule.rotateRoot?.text).toBe('0 3 1 1 *')
+  expect(other.config.schedule.timeZone).toBe('Europe/Berlin')
+})
+
+test('a cron expression or time zone that can’t be read is told by its setting, with what is allowed and an example', () => {
+  const path = file('dev: true\nschedule:\n  prune: hourly\n  rotateRoot: 0 3 32 1 *\n  timeZone: Mars/Olympus\n')
+  expect(faultsOf(() => load({}, {}, path))).toEqual([
+    expect.stringMatching(
+      /^schedule\.rotateRoot: not a cron expression: "0 3 32 1 \*" \(.*\); write five fields: .*day of month \(1-31\).*; for example .* \(file .*\)$/,
+    ),
+    expect.stringMatching(/^schedule\.prune: not a cron expression: "hourly" \(it has 1 field\); write five fields: /),
+    expect.stringMatching(
+      /^schedule\.timeZone: not a time zone: "Mars\/Olympus"; write an IANA name, for example UTC or /,
+    ),
+  ])
 })

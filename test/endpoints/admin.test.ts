@@ -326,7 +326,7 @@ describe('the OpenAPI document', () => {
   }
   const operations = Object.entries(OPENAPI.paths).flatMap(([path, methods]) =>
     Object.entries(methods as Record<string, Operation>).map(
-      ([method, operation]) => [`${method.toUpperCase()} ${path}`, operation] as const,
+      ([method, operation]) => [`${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`, operation] as const,
     ),
   )
 
@@ -339,7 +339,10 @@ describe('the OpenAPI document', () => {
     expect(operations.map(([name]) => name).toSorted()).toEqual(routes.map(([name]) => name).toSorted())
   })
 
-  test.for(operations)('says of %s how it answers', async ([name, { responses }]) => {
+  // CRLs are served where they are signed; test/endpoints/crl-routes.test.ts holds the document against those.
+  const always = operations.filter(([name]) => !name.startsWith('GET /crl'))
+
+  test.for(always)('says of %s how it answers', async ([name, { responses }]) => {
     const [method = '', path = ''] = name.split(' ')
     const good = method === 'POST' ? await post({ csr }) : await server.api(method, path)
     expect(good.status).toBe(200)

@@ -3,7 +3,7 @@ import { verifyPath } from '../../src/authority/path.ts'
 import { hex } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE, SECOND, YEAR } from '../../src/core/duration.ts'
-import { makeIssuing, makeRoot, makeServing } from '../../src/issuance/ca-certificates.ts'
+import { makeCross, makeIssuing, makeRoot, makeServing } from '../../src/issuance/ca-certificates.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PrivateKey, type Signer } from '../../src/keys/private-key.ts'
 import { keyIdOf } from '../../src/keys/public-key.ts'
@@ -15,7 +15,8 @@ import { readAgain } from '../../src/x509/second-reader.ts'
 import { anIssuer } from '../_support/an-issuer.ts'
 import { NOW } from '../_support/authority-sets.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
-import { odd } from '../_support/odd-certificates.ts'
+import { nameConstraints, odd } from '../_support/odd-certificates.ts'
+import type { TestCa } from '../_support/plugged-ca.ts'
 import { seededRandom } from '../_support/seeded-random.ts'
 
 const trustDomain = TrustDomain.parse('cluster.local')
@@ -105,6 +106,133 @@ describe('an issuing authority', () => {
   })
 })
 
+describe('a cross-certificate', () => {
+  const parentOf = ({ certificate, key }: TestCa) => ({ certificate, signer: key })
+  const aNewRoot = async (lifetimeMs = 10 * YEAR): Promise<TestCa> => {
+    const key = await aKey()
+    return { key, certificate: await makeRoot(trustDomain, key, lifetimeMs, making()) }
+  }
+
+  test('leads what stands under the new root to the old one', async () => {
+    const { root: old } = await anIssuer()
+    const root = await aNewRoot()
+    const cross = await makeCross(root.certificate, parentOf(old), making())
+    const issuing = await makeIssuing(trustDomain, (await aKey()).publicKey, parentOf(root), DAY, making())
+    expect(verifyPath([issuing, cross], [old.certificate], NOW)).toBe(old.certificate)
+    expect(lint(cross.tbs, 'cross')).toEqual([])
+  })
+
+  test('is the new root’s name, key and SPIFFE ID, and allows one CA below it', async () => {
+    const { root: old } = await anIssuer()
+    const { certificate } = await aNewRoot()
+    const { tbs } = await makeCross(certificate, parentOf(old), making())
+    expect([tbs.subject, tbs.publicKey]).toEqual([certificate.tbs.subject, certificate.tbs.publicKey])
+    expect(tbs.issuer).toEqual(old.certificate.tbs.subject)
+    expect(urisOf(tbs)).toEqual(['spiffe://cluster.local'])
+    expect(tbs.basicConstraints).toEqual({ ca: true, pathLength: 1 })
+  })
+
+  test('identifies both keys as the roots’ own certificates do, also where that is not our way to count them', async () => {
+    const as = ({ key, certificate }: TestCa, subjectKeyId: Uint8Array | undefined): TestCa => ({
+      key,
+      certificate: { ...certificate, tbs: { ...certificate.tbs, subjectKeyId } },
+    })
+    const [old, root] = [await aNewRoot(), await aNewRoot()]
+    const [oldId, newId] = [Buffer.alloc(20, 1), Buffer.alloc(8, 2)]
+    const { tbs } = await makeCross(as(root, newId).certificate, parentOf(as(old, oldId)), making())
+    expect([tbs.subjectKeyId, tbs.authorityKeyId]).toEqual([newId, oldId])
+    const without = await makeCross(as(root, undefined).certificate, parentOf(as(old, undefined)), making())
+    expect([without.tbs.subjectKeyId, without.tbs.authorityKeyId]).toEqual(
+      [root, old].map(({ key }) => Buffer.from(keyIdOf(key.publicKey.spki))),
+    )
+  })
+
+  test.each([
+    ['the old root', YEAR, 10 * YEAR],
+    ['the new root', 10 * YEAR, YEAR],
+  ])('ends with %s where that is first', async (_which, oldLifetimeMs, newLifetimeMs) => {
+    const [old, root] = [await aNewRoot(oldLifetimeMs), await aNewRoot(newLifetimeMs)]
+    const { tbs } = await makeCross(root.certificate, parentOf(old), making())
+    expect([tbs.notBefore, tbs.notAfter]).toEqual([plus(NOW, -2 * MINUTE), plus(NOW, YEAR)])
+  })
+
+  test.each([
+    ['the old root', plus(NOW, -SECOND), plus(NOW, -DAY)],
+    ['the new root', plus(NOW, -DAY), plus(NOW, -SECOND)],
+  ])('does not begin before %s', async (_which, oldBegin, newBegin) => {
+    const old = await odd('old', 'itself', { notBefore: oldBegin })
+    const { certificate } = await aNewRoot()
+    const root = { ...certificate, tbs: { ...certificate.tbs, notBefore: newBegin } }
+    const { tbs } = await makeCross(root, parentOf(old), making())
+    expect(tbs.notBefore).toEqual(plus(NOW, -SECOND))
+  })
+
+  test.each([
+    ['pathLen 0', { pathLength: 0 }, 'the old root allows 0 CAs below it, and there are 2'],
+    ['pathLen 1', { pathLength: 1 }, 'the old root allows 1 CAs below it, and there are 2'],
+    ['no CA bit', { ca: false }, 'the old root is not a CA'],
+    [
+      'a key that may not sign certificates',
+      { keyUsage: 'none' },
+      'the old root may not sign certificates (key usage keyCertSign)',
+    ],
+    [
+      'name constraints',
+      { extensions: [nameConstraints] },
+      'the old root has the critical extension 2.5.29.30, which is not understood here',
+    ],
+    [
+      'an end that has passed',
+      { notAfter: plus(NOW, -SECOND) },
+      'the old root is valid from 2029-12-31T00:00:00.000Z to 2029-12-31T23:59:59.000Z, and now is 2030-01-01T00:00:00.000Z',
+    ],
+    [
+      'a beginning that is still to come',
+      { notBefore: plus(NOW, SECOND) },
+      'the old root is valid from 2030-01-01T00:00:01.000Z to 2030-12-31T00:00:00.000Z, and now is 2030-01-01T00:00:00.000Z',
+    ],
+  ] as const)('is not made by an old root with %s', async (_what, oddity, why) => {
+    const old = await odd('old', 'itself', oddity)
+    const { certificate } = await aNewRoot()
+    await expect(makeCross(certificate, parentOf(old), making())).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: `no cross-certificate can be made: ${why}`,
+    })
+  })
+
+  test.each([undefined, 2])('is made by an old root with pathLen %s', async (pathLength) => {
+    const old = await odd('old', 'itself', pathLength === undefined ? {} : { pathLength })
+    const root = await aNewRoot()
+    const cross = await makeCross(root.certificate, parentOf(old), making())
+    const issuing = await makeIssuing(trustDomain, (await aKey()).publicKey, parentOf(root), DAY, making())
+    expect(verifyPath([issuing, cross], [old.certificate], NOW)).toBe(old.certificate)
+  })
+
+  test.each([
+    ['pathLen 0', { pathLength: 0 }, 'the new root allows 0 CAs below it, and there are 1'],
+    [
+      'an end that has passed',
+      { notAfter: plus(NOW, -SECOND) },
+      'the new root is valid from 2029-12-31T00:00:00.000Z to 2029-12-31T23:59:59.000Z, and now is 2030-01-01T00:00:00.000Z',
+    ],
+    ['no SPIFFE ID', {}, 'the new root does not name its trust domain by exactly one SPIFFE ID'],
+  ])('is not made for a new root with %s', async (_what, oddity, why) => {
+    const { certificate } = await odd('new', 'itself', oddity)
+    await expect(makeCross(certificate, parentOf(await aNewRoot()), making())).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: `no cross-certificate can be made: ${why}`,
+    })
+  })
+
+  test('is not made between roots of one name, which path building could not tell apart', async () => {
+    const [old, root] = [await odd('root', 'itself'), await odd('root', 'itself')]
+    await expect(makeCross(root.certificate, parentOf(old), making())).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: 'no cross-certificate can be made: both roots have the same name; a new root needs a name of its own',
+    })
+  })
+})
+
 describe('our own serving certificate', () => {
   test('names how we are reached, and no identity', async () => {
     const { root, issuing, making } = await anIssuer()
@@ -162,6 +290,16 @@ describe('a signer that lies never yields a certificate', () => {
     const { root, making } = await anIssuer()
     const parent = { certificate: root.certificate, signer: lying(root.key, lie(root.key)) }
     await expect(makeIssuing(trustDomain, (await aKey()).publicKey, parent, DAY, making)).rejects.toMatchObject({
+      code: 'internal',
+      message: 'a signature of ours does not verify',
+    })
+  })
+
+  test.each(lies)('for a cross-certificate: %s', async (_what, lie) => {
+    const { root: old, making } = await anIssuer()
+    const parent = { certificate: old.certificate, signer: lying(old.key, lie(old.key)) }
+    const root = await makeRoot(trustDomain, await aKey(), YEAR, making)
+    await expect(makeCross(root, parent, making)).rejects.toMatchObject({
       code: 'internal',
       message: 'a signature of ours does not verify',
     })

@@ -1,7 +1,7 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { connect, createServer } from 'node:tls'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { readPem } from '../../src/x509/pem.ts'
@@ -14,13 +14,10 @@ import {
   unexpected,
   writeChains,
 } from '../_support/crossed-chains.ts'
+import { buildGo, testWithGo } from '../_support/go-command.ts'
 import { testWithOpenssl } from '../_support/openssl-command.ts'
 import { opensslVerify } from '../_support/openssl-verify.ts'
 import { scratch } from '../_support/scratch.ts'
-
-const goIsHere = spawnSync('go', ['version']).status === 0
-/** Who works on something else needs no Go; where CI is set, its absence fails the test. */
-const testWithGo = test.skipIf(!goIsHere && !process.env.CI)
 
 let made: CrossedChains
 
@@ -55,10 +52,7 @@ describe('under a root that replaces another, with its cross-certificate or with
     const folder = scratch()
     await writeChains(folder, made)
     const program = join(folder, 'verify-chains')
-    execFileSync('go', ['build', '-o', program, '.'], {
-      cwd: resolve(import.meta.dirname, '../_support/verify-chains'),
-      env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false', GOTOOLCHAIN: 'local', GOWORK: 'off' },
-    })
+    buildGo('verify-chains', program)
     expect(unexpected(execFileSync(program, [folder], { encoding: 'utf8' }))).toEqual([])
   })
 })

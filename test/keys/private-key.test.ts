@@ -242,3 +242,58 @@ async function secretsOf(key: PrivateKey): Promise<string[]> {
   const bytes = Buffer.from(d, 'base64url')
   return [d, bytes.toString('hex'), bytes.toString('base64'), [...bytes].join(', '), ...pem.split('\n').slice(1, -2)]
 }
+
+describe('as PKCS#8 in DER', () => {
+  test.each(FAST.map((row) => row.name))('a key (%s) is stored and read back', async (name) => {
+    const key = await PrivateKey.generate(keyAlgorithm(name))
+    const again = await key.storeDer(async (pkcs8) => PrivateKey.fromDer(pkcs8))
+    expect(Buffer.from(again.publicKey.spki)).toEqual(Buffer.from(key.publicKey.spki))
+    const { algorithm } = key.publicKey
+    expect(verifySignature(key.publicKey, algorithm.signatureAlgorithm, message, await again.sign(message))).toBe(true)
+  })
+
+  test('its bytes are wiped, also when storing them fails', async () => {
+    const key = await PrivateKey.generate(keyAlgorithm('ecdsa-p256'))
+    const seen: Uint8Array[] = []
+    await key.storeDer(async (pkcs8) => seen.push(pkcs8))
+    const failing = key.storeDer(async (pkcs8) => {
+      seen.push(pkcs8)
+      throw new Error('the disk is full')
+    })
+    await expect(failing).rejects.toThrow('the disk is full')
+    for (const bytes of seen) expect(bytes.every((octet) => octet === 0)).toBe(true)
+    expect(seen.map(({ length }) => length > 100)).toEqual([true, true])
+  })
+
+  test.each([
+    ['nothing', Buffer.alloc(0)],
+    ['PEM', pemOf(ec.privateKey)],
+    ['a public key', ec.publicKey.export({ format: 'der', type: 'spki' })],
+    ['SEC 1', ec.privateKey.export({ format: 'der', type: 'sec1' })],
+  ])('%s is refused, without a cause that could quote it', (_, bytes) => {
+    let refused: unknown
+    try {
+      PrivateKey.fromDer(bytes)
+    } catch (error) {
+      refused = error
+    }
+    expect(refused).toMatchObject({
+      code: 'invalid_argument',
+      message: 'not an unencrypted private key in PKCS#8',
+    })
+    expect((refused as Error).cause).toBeUndefined()
+  })
+
+  test('a pair that does not fit is refused', () => {
+    const pkcs8 = ec.privateKey.export({ format: 'der', type: 'pkcs8' })
+    const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'der', type: 'pkcs8' })
+    // The public point is at the end.
+    const odd = Buffer.concat([pkcs8.subarray(0, -64), other.subarray(-64)])
+    expect(() => PrivateKey.fromDer(odd)).toThrow(
+      expect.objectContaining({
+        code: 'invalid_argument',
+        message: expect.stringMatching(/^not an unencrypted private key|whose signatures do not verify$/),
+      }),
+    )
+  })
+})

@@ -21,6 +21,7 @@ const caller = (change: Partial<Caller> = {}): Caller =>
     pod: undefined,
     lineage: undefined,
     onBehalfBy: undefined,
+    svid: undefined,
     ...change,
   })
 

@@ -17,6 +17,7 @@ import { readPem } from '../../src/x509/pem.ts'
 import { aCa } from '../_support/a-ca.ts'
 import { NEVER, withCertificate, withToken } from '../_support/attested.ts'
 import { aCsr } from '../_support/csr.ts'
+import { factsOf, inventoryOf } from '../_support/live-svids.ts'
 import { greedyCsr } from '../_support/openssl-csr.ts'
 import { aRequest, csrOf } from '../_support/requests.ts'
 
@@ -32,6 +33,7 @@ const issuing = (ca: Ca, parts: Partial<Parameters<typeof issuingSvids>[0]>) =>
     vouches: () => true,
     underWay: new IssuancesUnderWay(),
     ledger: ca.ledger,
+    inventory: ca.inventory,
     events: ca.events,
     clock: ca.clock,
     random: ca.random,
@@ -188,7 +190,15 @@ describe('in the ledger', () => {
       },
     ])
     expect(ca.ledger.of('issued')).toEqual([
-      { kind: 'issued', ...common, bundleSequence: 1, sha256: sha256Hex(svid.der) },
+      {
+        kind: 'issued',
+        ...common,
+        bundleSequence: 1,
+        sha256: sha256Hex(svid.der),
+        method: 'service-account-token',
+        pod: 'cart-0',
+        podUid: 'uid-of-cart-0',
+      },
     ])
   })
 
@@ -521,6 +531,104 @@ describe('refuses, on the record,', () => {
     const issue = issuing(ca, { attest: () => Promise.reject(new Error('x'.repeat(5000))) })
     await expect(issue(await aRequest(withToken(ca.podToken())), NEVER)).rejects.toThrow(CaError)
     expect(ca.ledger.of('refused')[0]?.detail).toHaveLength(1000)
+  })
+})
+
+describe('the inventory of what is alive', () => {
+  const alive = (ca: Ca) => [...ca.inventory.live(ca.clock.now(), () => true)]
+  const renewed = async (ca: Ca, der: Uint8Array) => {
+    await ca.clock.advance(HOUR)
+    return (await ca.issueSvid(await aRequest(withCertificate(der)), NEVER)).svid
+  }
+
+  test('has what was issued, as the ledger says it', async () => {
+    const ca = await aCa()
+    const { svid, bundleSequence } = await ca.issueSvid(await aRequest(withToken(ca.podToken())), NEVER)
+    const { tbs } = readCertificate(svid.der)
+    expect(alive(ca)).toMatchObject([
+      {
+        serial: tbs.serial,
+        id: 'spiffe://cluster.local/ns/shop/sa/cart',
+        namespace: 'shop',
+        serviceAccount: 'cart',
+        pod: { name: 'cart-0', uid: 'uid-of-cart-0' },
+        issuer: ca.keeper.active.get()?.authority.id,
+        issuedAt: ca.clock.now(),
+        notAfter: tbs.notAfter,
+        bundle: bundleSequence,
+        method: 'service-account-token',
+        proven: false,
+      },
+    ])
+  })
+
+  test('hears once that an SVID made a call, and drops the one that this was asked for with', async () => {
+    const ca = await aCa()
+    const serialOf = (der: Uint8Array) => readCertificate(der).tbs.serial
+    const { svid: first } = await ca.issueSvid(await aRequest(withToken(ca.podToken())), NEVER)
+    const second = await renewed(ca, first.der)
+    const retried = await renewed(ca, first.der)
+    expect(alive(ca).map(({ serial, proven }) => [serial, proven])).toEqual([
+      [serialOf(retried.der), false],
+      [serialOf(second.der), false],
+      [serialOf(first.der), true],
+    ])
+    const third = await renewed(ca, second.der)
+    expect(alive(ca).map(({ serial, proven }) => [serial, proven])).toEqual([
+      [serialOf(third.der), false],
+      [serialOf(retried.der), false],
+      [serialOf(second.der), true],
+    ])
+    expect(ca.ledger.of('shown').map(({ serial }) => serial)).toEqual([serialOf(first.der), serialOf(second.der)])
+    expect(ca.ledger.of('issued').map(({ predecessor }) => predecessor)).toEqual([
+      undefined,
+      serialOf(first.der),
+      serialOf(first.der),
+      serialOf(second.der),
+    ])
+    const rebuilt = await inventoryOf(ca.ledger.records, ca.clock)
+    expect(factsOf(rebuilt, ca.clock.now())).toEqual(factsOf(ca.inventory, ca.clock.now()))
+  })
+
+  test('hears of it even when what was asked for is refused', async () => {
+    const ca = await aCa()
+    const { svid } = await ca.issueSvid(await aRequest(withToken(ca.podToken())), NEVER)
+    const request = await aRequest(withCertificate(svid.der), { csrPem: 'none' })
+    await expect(ca.issueSvid(request, NEVER)).rejects.toMatchObject({ code: 'bad_csr' })
+    expect(alive(ca)).toMatchObject([{ proven: true }])
+    expect(ca.ledger.records.map(({ kind }) => kind).slice(-2)).toEqual(['shown', 'refused'])
+  })
+
+  test('does not count what the ledger could not be told', async () => {
+    const ca = await aCa()
+    const { svid } = await ca.issueSvid(await aRequest(withToken(ca.podToken())), NEVER)
+    ca.ledger.full = true
+    for (const credentials of [withCertificate(svid.der), withToken(ca.podToken())])
+      await expect(ca.issueSvid(await aRequest(credentials), NEVER)).rejects.toMatchObject({
+        code: 'dependency_unavailable',
+      })
+    expect(alive(ca)).toMatchObject([{ proven: false }])
+  })
+
+  test('does not count an SVID as shown that was refused, or that came beside a token', async () => {
+    const ca = await aCa()
+    const { svid } = await ca.issueSvid(await aRequest(withToken(ca.podToken())), NEVER)
+    await ca.issueSvid(await aRequest({ ...withToken(ca.podToken()), clientCertificate: svid.der }), NEVER)
+    ca.cluster.pods.clear()
+    await expect(ca.issueSvid(await aRequest(withCertificate(svid.der)), NEVER)).rejects.toThrow(CaError)
+    expect(alive(ca).map(({ proven }) => proven)).toEqual([false, false])
+    expect(ca.ledger.of('shown')).toEqual([])
+  })
+
+  test('does not count what was never signed', async () => {
+    const ca = await aCa()
+    const issue = issuing(ca, {
+      active: watched(ca, () => {
+        throw new Error('the token was pulled out')
+      }),
+    })
+    await expect(issue(await aRequest(withToken(ca.podToken())), NEVER)).rejects.toMatchObject({ code: 'internal' })
+    expect(alive(ca)).toEqual([])
   })
 })
 

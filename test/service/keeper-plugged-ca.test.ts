@@ -28,6 +28,17 @@ const eventsOf = (world: World, name: string) => world.events.told.filter(({ eve
 const names = (certificates: readonly { readonly tbs: { readonly subject: Uint8Array } }[]) =>
   certificates.map(({ tbs }) => commonNameOf(tbs.subject))
 
+test.each(['may sign CAs', 'may not'])('a CA that %s: which root it stands under is written down', async (may) => {
+  const ca = may === 'may sign CAs' ? sets : leafSigners
+  const { world, keeper } = await running(ca.ab)
+  const rootOfActive = () => activeIssuing(world.journal.set)?.root
+  const [rootA, rootB] = bundledRoots(world.journal.set).map(({ id }) => id)
+  expect(rootOfActive()).toBe(rootA)
+  await keeper.takePluggedCa(ca.abSignedByB)
+  expect(rootOfActive()).toBe(rootB)
+  expect(rootB).not.toBe(rootA)
+})
+
 describe('a CA that may sign CAs', () => {
   test('signs issuing authorities, whose keys stay in memory', async () => {
     const { world, keeper } = await running(sets.a)

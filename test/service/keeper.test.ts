@@ -6,6 +6,7 @@ import { plus } from '../../src/core/clock.ts'
 import { DAY, MINUTE } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PrivateKey, type Signer } from '../../src/keys/private-key.ts'
+import type { RootSource } from '../../src/service/keeper.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { DEV, World } from '../_support/a-world.ts'
 import { MemoryStore } from '../_support/memory-store.ts'
@@ -24,6 +25,13 @@ describe('a first start', () => {
       { role: 'issuing', state: 'active', key: 'memory' },
     ])
     await world.check()
+  })
+
+  test('writes down which root the issuing authority stands under', async () => {
+    const world = new World()
+    const { set } = await world.start()
+    expect(activeRoot(set)?.id).toMatch(/^[0-9a-f]{40}$/)
+    expect(world.journal.set.authorities.map(({ root }) => root)).toEqual([undefined, activeRoot(set)?.id])
   })
 
   test('writes the root into the journal before anything stands on it', async () => {
@@ -210,6 +218,28 @@ describe('one change at a time', () => {
     expect(eventsOf(world, 'rotationFailed')).toHaveLength(1)
     expect(eventsOf(world, 'authorityActivated')).toHaveLength(2)
   })
+})
+
+test('a root of its own is begun like dev mode’s, and its key is where the store keeps keys', async () => {
+  const world = new World({ ...DEV, kind: 'own' } as RootSource)
+  const { set } = await world.start()
+  expect(set.origin).toBe('own')
+  expect(activeRoot(set)).toMatchObject({ state: 'active', key: world.store.newKeyHome })
+  await world.issue()
+  expect((await world.start()).set.authorities[0]?.id).toBe(set.authorities[0]?.id)
+  await world.check()
+})
+
+test.each([
+  ['dev', 'own', /made by dev mode: its root’s key lies there in the clear/],
+  ['own', 'dev', /was not made by dev mode, and dev mode leaves it alone/],
+] as const)('a root that %s made is left alone by %s', async (made, by, message) => {
+  const world = new World({ ...DEV, kind: made } as RootSource)
+  await world.start()
+  const { text } = world.store
+  world.source = { ...DEV, kind: by } as RootSource
+  await expect(world.start()).rejects.toMatchObject({ code: 'wrong_state', message: expect.stringMatching(message) })
+  expect(world.store.text).toBe(text)
 })
 
 describe('two keepers on one journal', () => {

@@ -1,4 +1,3 @@
-import { createPrivateKey } from 'node:crypto'
 import { inspect } from 'node:util'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { DAY } from '../../src/core/duration.ts'
@@ -12,6 +11,7 @@ import { aCa } from '../_support/a-ca.ts'
 import { NEVER, withCertificate, withToken } from '../_support/attested.ts'
 import { aCsr } from '../_support/csr.ts'
 import { aRequest, csrOf } from '../_support/requests.ts'
+import { secretsOf } from '../_support/secrets.ts'
 import { TokenSigner } from '../_support/tokens.ts'
 
 /** Everything that a run of good and bad requests left behind, as text, and what must not be in it. */
@@ -113,28 +113,6 @@ beforeAll(async () => {
     events: inspect(ca.events.told, { depth: Number.POSITIVE_INFINITY, maxStringLength: null, maxArrayLength: null }),
   }
 })
-
-/** Every way in which bytes turn up in text: hex, and base64 at each of its three alignments. */
-function spellings(bytes: Uint8Array): string[] {
-  const whole = Buffer.from(bytes)
-  return [
-    whole.toString('hex'),
-    ...[0, 1, 2].map((skip) =>
-      Buffer.from(whole.subarray(skip, whole.length - ((whole.length - skip) % 3))).toString('base64'),
-    ),
-  ].flatMap((text) => [text, text.replaceAll('+', '-').replaceAll('/', '_')])
-}
-
-/** The secret numbers of a private key: without them the rest is public. */
-async function secretsOf(key: PrivateKey): Promise<string[]> {
-  let jwk: Record<string, unknown> = {}
-  await key.store(async (pem) => {
-    jwk = createPrivateKey(Buffer.from(pem)).export({ format: 'jwk' }) as Record<string, unknown>
-  })
-  return [jwk.d, jwk.p, jwk.q]
-    .filter((value): value is string => typeof value === 'string')
-    .flatMap((value) => spellings(Buffer.from(value, 'base64url')))
-}
 
 const PLACES = ['ledger', 'json', 'text', 'metrics', 'answers', 'events'] as const
 

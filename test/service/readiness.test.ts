@@ -76,6 +76,43 @@ describe('not ready', () => {
     expect(await readiness()).toMatchObject({ ready: false, why: expect.stringContaining('none of the 1 roots') })
   })
 
+  test('is who would sign past its own end: from its last second on', async () => {
+    const { readiness, clock, issuing } = await aServer()
+    const left = issuing.certificate.tbs.notAfter.getTime() - clock.now().getTime()
+    clock.jump(left - 1)
+    expect(await readiness()).toEqual({ ready: true })
+    clock.jump(1)
+    await clock.advance(2000)
+    expect(await readiness()).toEqual({ ready: false, why: 'the issuing authority has ended' })
+  })
+
+  test('is whose plugged-in CA has ended, whatever its issuing authority and root say', async () => {
+    const { readiness, latest, root, clock } = await aServer()
+    const late = { notAfter: new Date('2038-01-01T00:00:00Z') }
+    const ca = await odd('ca', root, { notAfter: new Date('2030-02-01T00:00:00Z') })
+    const immortal = await odd('immortal', ca, { pathLength: 0, ...late })
+    const authority = issuingOf(immortal, { intermediates: [ca.certificate] })
+    latest.set(activeAuthority(aSet([rootOf(root), authority]), authority, immortal.key))
+    expect(await readiness()).toEqual({ ready: true })
+    clock.jump(32 * DAY)
+    await clock.advance(2000)
+    expect(await readiness()).toEqual({
+      ready: false,
+      why: 'a signature made now would not verify: certificate 3 of the chain ended at 2030-02-01T00:00:00.000Z',
+    })
+  })
+
+  test('is whose plugged-in root, which signs leaves itself, has ended', async () => {
+    const { readiness, latest, clock } = await aServer()
+    const root = await odd('root', 'itself', { notAfter: new Date('2030-02-01T00:00:00Z') })
+    const authority = issuingOf(root, { key: 'plugged-in' })
+    latest.set(activeAuthority(aSet([rootOf(root), authority]), authority, root.key))
+    expect(await readiness()).toEqual({ ready: true })
+    clock.jump(32 * DAY)
+    await clock.advance(2000)
+    expect(await readiness()).toEqual({ ready: false, why: 'the issuing authority has ended' })
+  })
+
   test('is whose root has ended, whatever its issuing authority says', async () => {
     const { readiness, latest, root, clock } = await aServer()
     const immortal = await odd('immortal', root, { pathLength: 0, notAfter: new Date('2060-01-01T00:00:00Z') })

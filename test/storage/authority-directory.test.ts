@@ -14,12 +14,16 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { JournalInDoubt } from '../../src/authority/journal.ts'
 import { sha256Hex } from '../../src/core/bytes.ts'
 import { CaError } from '../../src/core/errors.ts'
+import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PlainKeys } from '../../src/keys/plain-keys.ts'
+import { SealedKeys } from '../../src/keys/sealed-keys.ts'
 import { AuthorityDirectory } from '../../src/storage/authority-directory.ts'
 import { aSet } from '../_support/authority-sets.ts'
 import { eachStep, FaultyDisk, LEFTOVERS } from '../_support/faulty-disk.ts'
 import { scratch } from '../_support/scratch.ts'
+import { withKey } from '../_support/secrets.ts'
 import { sets } from '../_support/store-contract.ts'
+import { idOf } from '../_support/vault-contract.ts'
 
 let given: Awaited<ReturnType<typeof sets>>
 beforeAll(async () => {
@@ -139,6 +143,67 @@ describe('a trust domain begins', () => {
       },
     )
   })
+})
+
+describe('a root’s key made after the beginning', () => {
+  const later = (state: string) => openIn(state).newRootKey(keyAlgorithm('ecdsa-p256'))
+
+  test.each(LEFTOVERS)(
+    'that a crash ends at any step leaves journal and keys as they were, and another can be made (%s)',
+    async (leftover) => {
+      const steps = await eachStep('dies', begun, later, async ({ disk, root, at }) => {
+        disk.restart(leftover)
+        const store = openIn(root)
+        expect((await store.read())?.revision, at).toBe(1)
+        expect((await store.rootKey(given.rootId, 'file')).publicKey.spki, at).toEqual(given.rootKey.publicKey.spki)
+        const made = await later(root)
+        const again = await openIn(root).rootKey(idOf(made), 'file')
+        expect(Buffer.from(again.publicKey.spki), at).toEqual(Buffer.from(made.publicKey.spki))
+        expect(readdirSync(root), at).toEqual(['authority'])
+      })
+      expect(steps.length).toBeGreaterThanOrEqual(5)
+    },
+  )
+
+  test.each(LEFTOVERS)('is durable when that resolves (%s)', async (leftover) => {
+    const state = await begun()
+    using disk = new FaultyDisk(state)
+    const made = await later(state)
+    disk.restart(leftover)
+    expect(idOf(await openIn(state).rootKey(idOf(made), 'file'))).toBe(idOf(made))
+  })
+
+  test('is not made where the state is damaged', async () => {
+    const state = await begun()
+    rmSync(journalOf(state))
+    const before = picture(state)
+    const { code, message } = await refusal(later(state))
+    expect(code).toBe('wrong_state')
+    expect(message).toMatch(/journal\.json is missing; put it back/)
+    expect(picture(state)).toEqual(before)
+  })
+
+  test('is not made where no place for keys is set, and no folder either', async () => {
+    const state = scratch()
+    const store = new AuthorityDirectory(state, [], async () => false)
+    expect(await refusal(store.newRootKey(keyAlgorithm('ecdsa-p256')))).toMatchObject({
+      code: 'wrong_state',
+      message:
+        'no place for root keys is set; name one by keys.passphraseFile, keys.wrappingKeyFile or keys.pkcs11Module',
+    })
+    expect(readdirSync(state)).toEqual([])
+  })
+})
+
+test('each key is opened by the vault that keeps it, and the first vault makes', async () => {
+  const state = await begun()
+  const store = new AuthorityDirectory(state, [new SealedKeys(withKey('k')), new PlainKeys()], async () => false)
+  expect(store.newKeyHome).toBe('sealed')
+  const made = await store.newRootKey(keyAlgorithm('ecdsa-p256'))
+  expect(idOf(await store.rootKey(idOf(made), 'sealed'))).toBe(idOf(made))
+  expect(idOf(await store.rootKey(given.rootId, 'file'))).toBe(given.rootId)
+  expect((await refusal(store.rootKey(given.rootId, 'sealed'))).message).toMatch(/\.key\.sealed is missing/)
+  expect((await refusal(store.rootKey(idOf(made), 'pkcs11'))).message).toMatch(/PKCS#11 token; name the token by/)
 })
 
 describe('a journal write', () => {

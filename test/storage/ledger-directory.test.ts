@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { DAY, SECOND } from '../../src/core/duration.ts'
-import type { LedgerRecord } from '../../src/ledger/ledger.ts'
-import { type DamagedLine, hasLedger, LedgerDirectory, readLedger } from '../../src/storage/ledger-directory.ts'
+import type { DamagedLine, LedgerRecord } from '../../src/ledger/ledger.ts'
+import { hasLedger, LedgerDirectory, readLedger } from '../../src/storage/ledger-directory.ts'
 import { FakeClock, settle } from '../_support/fake-clock.ts'
 import { LedgerDisk } from '../_support/ledger-disk.ts'
 import { anIntent, anIssued, aRefused } from '../_support/ledger-records.ts'
@@ -347,13 +347,13 @@ describe('after a crash', () => {
     appendFileSync(world.file, JSON.stringify(anIssued('2')).slice(0, 80))
     expect(await all(world.directory)).toMatchObject([
       { requestId: '1' },
-      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2 },
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2, torn: true },
     ])
     await using restarted = new LedgerDirectory(world.directory, world.clock)
     await restarted.record(anIssued('3'))
     expect(await all(world.directory)).toMatchObject([
       { requestId: '1' },
-      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2 },
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2, torn: true },
       { requestId: '3' },
     ])
   })
@@ -446,7 +446,9 @@ describe('reading', () => {
 
   test.each([
     ['no JSON', 'damage'],
-    ['JSON cut off', '{"kind":"issued","at":"2030'],
+    ['JSON without its beginning', '"at":"2030-01-01T00:00:00.000Z"'],
+    ['JSON with an end and damage before it', '{"kind":"issued","at:"2030-01-01T00:00:00.000Z"}'],
+    ['JSON cut off by zeros', '{"kind":"issued","at":"20\0\0'],
     ['JSON that is no record', '{"kind":7,"at":"2030-01-01T00:00:00.000Z"}'],
     ['a record of no time', '{"kind":"issued"}'],
     ['no object', 'null'],
@@ -458,16 +460,38 @@ describe('reading', () => {
     write(directory, '2030-01-02.jsonl', lines(anIssued('3')))
     expect(await all(directory)).toEqual([
       anIssued('1'),
-      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2 },
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2, torn: false },
       anIssued('2'),
       anIssued('3'),
     ])
   })
 
+  test('calls a record’s beginning without its end torn, wherever the end was torn off', async () => {
+    const whole = JSON.stringify(anIssued('1'))
+    const directory = scratch()
+    const beginnings = Array.from({ length: whole.length - 1 }, (_, index) => whole.slice(0, index + 1))
+    write(directory, '2030-01-01.jsonl', `${beginnings.join('\n')}\n${whole}\n`)
+    const found = await all(directory)
+    expect(found.pop()).toEqual(anIssued('1'))
+    expect(found.filter((entry) => entry.kind !== 'damaged' || !entry.torn)).toEqual([])
+  })
+
+  test('passes over records of a kind that nobody wants, and counts their lines', async () => {
+    const directory = scratch()
+    const begun = '{"kind":"intent'
+    write(directory, '2030-01-01.jsonl', `${lines(anIntent('1'), anIssued('1'), anIntent('2'))}${begun}\n`)
+    const found: (LedgerRecord | DamagedLine)[] = []
+    for await (const entry of readLedger(directory, undefined, 'intent')) found.push(entry)
+    expect(found).toEqual([anIssued('1'), { kind: 'damaged', file: '2030-01-01.jsonl', line: 4, torn: true }])
+  })
+
   test('does not count empty lines as damage, but as lines', async () => {
     const directory = scratch()
     write(directory, '2030-01-01.jsonl', `\n${lines(anIssued('1'))}\n\nx\n`)
-    expect(await all(directory)).toEqual([anIssued('1'), { kind: 'damaged', file: '2030-01-01.jsonl', line: 5 }])
+    expect(await all(directory)).toEqual([
+      anIssued('1'),
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 5, torn: false },
+    ])
   })
 
   test('ends a line at a line feed alone, as files of before the escapes need it', async () => {
@@ -483,9 +507,9 @@ describe('reading', () => {
     write(directory, '2030-01-01.jsonl', lines(aRefused('0'), long, aRefused('2'), long).trimEnd())
     expect(await all(directory)).toEqual([
       aRefused('0'),
-      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2 },
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2, torn: false },
       aRefused('2'),
-      { kind: 'damaged', file: '2030-01-01.jsonl', line: 4 },
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 4, torn: false },
     ])
   })
 

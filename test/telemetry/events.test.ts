@@ -2,7 +2,9 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { refused } from '../../src/attestation/caller.ts'
 import type { Authority } from '../../src/authority/authority.ts'
 import { shortId } from '../../src/core/bytes.ts'
+import { DAY } from '../../src/core/duration.ts'
 import { asCaError, CaError, type CaErrorCode } from '../../src/core/errors.ts'
+import { type AuthorityEnd, authorityEnds } from '../../src/service/authority-ends.ts'
 import type { Events } from '../../src/service/events.ts'
 import { telemetry } from '../../src/telemetry/events.ts'
 import { createLog, type Log } from '../../src/telemetry/log.ts'
@@ -181,6 +183,80 @@ describe('what else happens is told:', () => {
           bundleSequence: 1,
           digest: given.bundle.digest,
           roots: [`${shortId((given.roots[0] as Authority).id)} active`],
+        },
+      ],
+      [],
+    ],
+    ...[false, true].map((isUrgent): (typeof others)[number] => [
+      `an end that is ${isUrgent ? 'there' : 'near'}`,
+      (e) =>
+        e.authorityEndsSoon(authorityEnds(given.authorities)[0] as AuthorityEnd, {
+          leftMs: isUrgent ? -1 : 13 * DAY,
+          isUrgent,
+        }),
+      () => [
+        {
+          level: isUrgent ? 'error' : 'warn',
+          message: 'an authority ends soon; replace it',
+          authority: shortId((given.roots[0] as Authority).id),
+          role: 'root',
+          state: 'prepared',
+          notAfter: given.roots[0]?.certificate.tbs.notAfter.toISOString(),
+          left: isUrgent ? 'nothing: it has ended' : '13 days',
+        },
+      ],
+      [],
+    ]),
+    [
+      'a scheduled job that ran',
+      (e) => e.jobRan('prune', notAfter, { done: 'nothing had ended' }, 1.234),
+      () => [
+        {
+          level: 'debug',
+          message: 'scheduled job ran',
+          job: 'prune',
+          due: '2030-01-02T00:00:00.000Z',
+          ms: 1.23,
+          detail: 'nothing had ended',
+        },
+      ],
+      ['alcazar_scheduled_runs_total{job=prune,outcome=ok} 1'],
+    ],
+    [
+      'a scheduled job that failed, with its causes',
+      (e) => e.jobRan('prune', notAfter, { failed: new Error('no', { cause: new Error('ENOSPC') }) }, 1),
+      () => [
+        {
+          level: 'error',
+          message: 'scheduled job failed; it is tried again when it is next due',
+          job: 'prune',
+          due: '2030-01-02T00:00:00.000Z',
+          ms: 1,
+          detail: 'no: ENOSPC',
+        },
+      ],
+      ['alcazar_scheduled_runs_total{job=prune,outcome=failed} 1'],
+    ],
+    [
+      'a record of runs that is damaged',
+      (e) => e.scheduleLost(new CaError('wrong_state', 'schedule.json is damaged')),
+      () => [
+        {
+          level: 'warn',
+          message: 'the record of scheduled runs is lost and begun anew; what was missed is not made up',
+          detail: 'schedule.json is damaged',
+        },
+      ],
+      [],
+    ],
+    [
+      'a run that can’t be recorded',
+      (e) => e.scheduleUnrecorded(new Error('ENOSPC')),
+      () => [
+        {
+          level: 'error',
+          message: 'a scheduled run can’t be recorded; one that is due waits until it can',
+          detail: 'ENOSPC',
         },
       ],
       [],

@@ -1,8 +1,10 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { shortId } from '../../src/core/bytes.ts'
+import { DAY } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { TrustBundle } from '../../src/spiffe/trust-bundle.ts'
 import { Metrics } from '../../src/telemetry/metrics.ts'
-import { rootOf } from '../_support/authority-sets.ts'
+import { aSet, issuingOf, rootOf } from '../_support/authority-sets.ts'
 import { CLOSED, type SomeArguments, someArguments } from '../_support/every-event.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
 import { expectGolden } from '../_support/golden.ts'
@@ -71,7 +73,7 @@ describe('the list of metrics', () => {
 describe('labels', () => {
   test('no others than these', () => {
     const labels = new Set(every.filter(isOurs).flatMap((family) => family.labels))
-    expect([...labels].sort()).toEqual([...Object.keys(CLOSED), 'error', 'outcome', 'version'].sort())
+    expect([...labels].sort()).toEqual([...Object.keys(CLOSED), 'authority', 'error', 'outcome', 'version'].sort())
   })
 
   test.each(Object.entries(CLOSED))('%s has every value of its closed list, and no other', (label, values) => {
@@ -87,7 +89,7 @@ describe('labels', () => {
     expect([...values].sort()).toEqual(['CA_NOT_READY', 'CERT_GEN_ERROR', 'CSR_ERROR', 'TTL_ERROR', 'UNKNOWN'])
   })
 
-  test('outcome is one of two, of a request and of a lookup', () => {
+  test('outcome is one of two, of a request, of a lookup and of a job', () => {
     const values = labelled('outcome').map(({ name, samples }) => [
       name,
       [...new Set(samples.map(({ labels }) => labels.outcome))].sort().join(),
@@ -95,6 +97,7 @@ describe('labels', () => {
     expect(Object.fromEntries(values)).toEqual({
       alcazar_svid_duration_seconds: 'issued,refused',
       alcazar_cluster_lookups_total: 'failed,ok',
+      alcazar_scheduled_runs_total: 'failed,ok',
     })
   })
 
@@ -173,6 +176,70 @@ describe('gauges', () => {
   ])('alcazar_cluster_watch_silence_seconds, when the watch was silent for %s ms, is %d', async (silence, shown) => {
     const { value } = someMetrics(given, undefined, { watchSilenceMs: () => silence })
     expect(await value('alcazar_cluster_watch_silence_seconds')).toBe(shown)
+  })
+
+  test('show what is left of every authority, and no more of one that is gone', async () => {
+    const now = new FakeClock().now().getTime()
+    const root = await odd('root', 'itself', { notAfter: new Date(now + 40 * DAY) })
+    const ca = await odd('ca', root, { notAfter: new Date(now + 20 * DAY) })
+    const ended = await odd('ended', ca, { notAfter: new Date(now - DAY) })
+    let set = aSet([
+      rootOf(root),
+      issuingOf(ended, { state: 'old' }),
+      issuingOf(await odd('signs', ca, { notAfter: new Date(now + 10 * DAY) }), { intermediates: [ca.certificate] }),
+    ])
+    const { families } = someMetrics(await someArguments(), undefined, { authorities: () => set })
+    const left = async () =>
+      (await families())
+        .find(({ name }) => name === 'alcazar_authority_remaining_seconds')
+        ?.samples.map(({ labels, value }) => `${labels.role} ${labels.state} ${value / 86_400}`)
+        .sort()
+    expect(await left()).toEqual(['intermediate active 20', 'issuing active 10', 'issuing old -1', 'root active 40'])
+    set = aSet([rootOf(root, { state: 'old' }), rootOf(ca), rootOf(ended, { state: 'revoked' })])
+    expect(await left()).toEqual(['root active 20', 'root old 40'])
+  })
+
+  test('names an authority as the log does', async () => {
+    const [root] = given.roots
+    const { value } = someMetrics(given, undefined, { authorities: () => aSet(given.roots) })
+    const left = ((root?.certificate.tbs.notAfter.getTime() ?? 0) - given.clock.now().getTime()) / 1000
+    const labels = { role: 'root', state: 'active', authority: shortId(root?.id ?? '') }
+    expect(await value('alcazar_authority_remaining_seconds', labels)).toBe(left)
+  })
+
+  test('of one key with two certificates show the one that ends first', async () => {
+    const now = new FakeClock().now().getTime()
+    const first = await odd('root', 'itself', { notAfter: new Date(now + 40 * DAY) })
+    const again = await odd('root', 'itself', { key: first.key, notAfter: new Date(now + 400 * DAY) })
+    for (const roots of [
+      [first, again],
+      [again, first],
+    ]) {
+      const { value } = someMetrics(await someArguments(), undefined, {
+        authorities: () => aSet(roots.map((one) => rootOf(one))),
+      })
+      expect(await value('alcazar_authority_remaining_seconds')).toBe((40 * DAY) / 1000)
+    }
+  })
+
+  test('show how long a renewal is overdue', async () => {
+    const own = await someArguments()
+    const { value } = someMetrics(own)
+    const { notBefore, notAfter } = own.authority.certificate.tbs
+    const due = notAfter.getTime() - (notAfter.getTime() - notBefore.getTime()) / 6
+    const overdue = () => value('alcazar_issuing_renewal_overdue_seconds')
+    expect(await overdue()).toBeCloseTo((own.clock.now().getTime() - due) / 1000)
+    own.clock.jump(due - own.clock.now().getTime() + 5000)
+    expect(await overdue()).toBeCloseTo(5)
+    expect(await someMetrics(own, () => undefined).value('alcazar_issuing_renewal_overdue_seconds')).toBe(0)
+  })
+
+  test.each([
+    [true, 1],
+    [false, 0],
+  ])('alcazar_ledger_writable, when it is %s, is %i', async (writable, shown) => {
+    const { value } = someMetrics(given, undefined, { ledgerWritable: () => writable })
+    expect(await value('alcazar_ledger_writable')).toBe(shown)
   })
 
   test('show the bundle, the requests in flight and the version', async () => {

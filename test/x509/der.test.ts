@@ -6,6 +6,7 @@ import {
   childrenOf,
   expectTag,
   generalizedTime,
+  longSequence,
   namedBits,
   octetString,
   oid,
@@ -358,6 +359,22 @@ describe('writers', () => {
     const written = octetString(new Uint8Array(length))
     expect(Buffer.from(written.subarray(0, header.length / 2))).toEqual(bytes(header))
     expect(written).toHaveLength(header.length / 2 + length)
+  })
+
+  test.each([
+    [65_535, '3082ffff'],
+    [65_536, '3083010000'],
+    [16_777_215, '3083ffffff'],
+  ])('write the shortest length of a long list of %d bytes', (length, header) => {
+    const written = longSequence([new Uint8Array(length - 2), Uint8Array.of(5, 0)])
+    expect(Buffer.from(written.subarray(0, header.length / 2))).toEqual(bytes(header))
+    expect(written).toHaveLength(header.length / 2 + length)
+  })
+
+  test('refuse a long list of 16 MiB', () => {
+    expect(() => longSequence([new Uint8Array(16_777_216)])).toThrow(
+      expect.objectContaining({ code: 'internal', message: 'a DER value of 16 MiB or more' }),
+    )
   })
 
   test('refuse 64 KiB', () => {

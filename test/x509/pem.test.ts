@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { certificatePem, pem, readOnePem, readPem } from '../../src/x509/pem.ts'
+import { certificatePem, crlPem, pem, readOnePem, readPem } from '../../src/x509/pem.ts'
 import { openssl, testWithOpenssl } from '../_support/openssl-command.ts'
 
 const LABELS = ['CERTIFICATE REQUEST', 'NEW CERTIFICATE REQUEST']
@@ -30,6 +30,10 @@ describe('writing', () => {
 
   test('labels a certificate', () => {
     expect(certificatePem(der)).toBe(pem('CERTIFICATE', der))
+  })
+
+  test('labels a CRL (RFC 7468 §6)', () => {
+    expect(crlPem(der)).toBe(pem('X509 CRL', der))
   })
 })
 

@@ -21,13 +21,18 @@ import { opensslVerify } from '../_support/openssl-verify.ts'
  * The lists of RFC 5280 and of X509-SVID, held against what is issued by readers that are not ours: @peculiar/x509, OpenSSL and a few lines of
  * test/_support. src/x509/lint.ts has no part in it.
  */
-const { ders, keys } = await issuedCertificates()
+const { ders, oldRoot, keys } = await issuedCertificates()
 const KINDS = Object.keys(ders) as IssuedKind[]
-const SIGNERS: readonly IssuedKind[] = ['root', 'issuing']
+const SIGNERS: readonly IssuedKind[] = ['root', 'cross', 'issuing']
 const LEAVES = KINDS.filter((kind) => !SIGNERS.includes(kind))
 const SVIDS = LEAVES.filter((kind) => kind !== 'serving')
 
 const seen = (kind: IssuedKind) => new X509Certificate(Buffer.from(ders[kind]))
+/** The one who signed it. */
+function issuerOf(kind: IssuedKind): X509Certificate {
+  if (kind === 'cross') return new X509Certificate(Buffer.from(oldRoot))
+  return seen(kind === 'issuing' || kind === 'root' ? 'root' : 'issuing')
+}
 const texts = new Map<IssuedKind, string>()
 const text = (kind: IssuedKind) => {
   const known = texts.get(kind) ?? openssl(['x509', '-inform', 'DER', '-noout', '-text'], ders[kind])
@@ -60,20 +65,20 @@ describe.each(KINDS)('%s:', (kind) => {
   })
 
   test('a signature by the issuer’s key', async () => {
-    const issuer = seen(kind === 'issuing' || kind === 'root' ? 'root' : 'issuing')
+    const issuer = issuerOf(kind)
     expect(await certificate.verify({ publicKey: issuer.publicKey, signatureOnly: true })).toBe(true)
     expect(certificate.issuer).toBe(issuer.subject)
   })
 
   test('times within those of its issuer, two minutes back', () => {
-    const issuer = seen(kind === 'issuing' || kind === 'root' ? 'root' : 'issuing')
+    const issuer = issuerOf(kind)
     expect(certificate.notBefore).toEqual(new Date('2029-12-31T23:58:00Z'))
     expect(certificate.notAfter.getTime()).toBeLessThanOrEqual(issuer.notAfter.getTime())
     expect(certificate.notBefore.getTime()).toBeGreaterThanOrEqual(issuer.notBefore.getTime())
   })
 
   test('the authority key identifier that is its issuer’s subject key identifier, not critical (§4.2.1.1)', () => {
-    const issuer = seen(kind === 'issuing' || kind === 'root' ? 'root' : 'issuing')
+    const issuer = issuerOf(kind)
     const identifier = certificate.getExtension(AuthorityKeyIdentifierExtension)
     expect(identifier?.keyId).toBe(issuer.getExtension(SubjectKeyIdentifierExtension)?.keyId)
     expect(identifier?.critical).toBe(false)
@@ -113,7 +118,8 @@ describe.each(SIGNERS)('%s:', (kind) => {
 
   test('a subject of its own, named for its key (§4.1.2.6)', () => {
     const id = createHash('sha256').update(keyBits(kind)).digest('hex')
-    expect(certificate.subject).toBe(`O=cluster.local, CN=${kind} ${id.slice(0, 4)} ${id.slice(4, 8)}`)
+    const role = kind === 'issuing' ? 'issuing' : 'root'
+    expect(certificate.subject).toBe(`O=cluster.local, CN=${role} ${id.slice(0, 4)} ${id.slice(4, 8)}`)
   })
 
   test('the CA bit (X509-SVID §4.1)', () => {
@@ -145,6 +151,10 @@ describe('pathLen', () => {
     expect(seen('root').getExtension(BasicConstraintsExtension)?.pathLength).toBeUndefined()
   })
 
+  test('is 1 in a cross-certificate', () => {
+    expect(seen('cross').getExtension(BasicConstraintsExtension)?.pathLength).toBe(1)
+  })
+
   test('is 0 in an issuing authority', () => {
     expect(seen('issuing').getExtension(BasicConstraintsExtension)?.pathLength).toBe(0)
   })
@@ -152,6 +162,17 @@ describe('pathLen', () => {
 
 test('a root is issued by itself', () => {
   expect(seen('root').issuer).toBe(seen('root').subject)
+})
+
+test('a cross-certificate has the name, key and key identifier of its root, and another issuer', () => {
+  const [cross, root] = [seen('cross'), seen('root')]
+  expect(cross.subject).toBe(root.subject)
+  expect(cross.publicKey.equal(root.publicKey)).toBe(true)
+  expect(cross.getExtension(SubjectKeyIdentifierExtension)?.keyId).toBe(
+    root.getExtension(SubjectKeyIdentifierExtension)?.keyId,
+  )
+  expect(cross.issuer).not.toBe(root.issuer)
+  expect(cross.serialNumber).not.toBe(root.serialNumber)
 })
 
 describe.each(LEAVES)('%s:', (kind) => {
@@ -213,10 +234,12 @@ describe('OpenSSL sees', () => {
 
   testWithOpenssl.each([
     ['root', 'X509v3 Basic Constraints: critical\n                CA:TRUE\n'],
+    ['cross', 'X509v3 Basic Constraints: critical\n                CA:TRUE, pathlen:1\n'],
     ['issuing', 'X509v3 Basic Constraints: critical\n                CA:TRUE, pathlen:0\n'],
     ['svid', 'X509v3 Basic Constraints: critical\n                CA:FALSE\n'],
     ['serving', 'X509v3 Basic Constraints: critical\n                CA:FALSE\n'],
     ['root', 'X509v3 Key Usage: critical\n                Certificate Sign, CRL Sign\n'],
+    ['cross', 'X509v3 Key Usage: critical\n                Certificate Sign, CRL Sign\n'],
     ['issuing', 'X509v3 Key Usage: critical\n                Certificate Sign, CRL Sign\n'],
     ['svid', 'X509v3 Key Usage: critical\n                Digital Signature\n'],
     ['svid for an RSA key', 'X509v3 Key Usage: critical\n                Digital Signature, Key Encipherment\n'],
@@ -240,6 +263,12 @@ describe('OpenSSL sees', () => {
     const now = new Date('2030-01-01T00:00:00Z')
     expect(opensslVerify(leaves, [ders.issuing], [ders.root], now)).toEqual(LEAVES.map(() => 'OK'))
   })
+
+  testWithOpenssl('a path from every leaf through the cross-certificate to the old root', () => {
+    const leaves = LEAVES.map((kind) => ders[kind])
+    const now = new Date('2030-01-01T00:00:00Z')
+    expect(opensslVerify(leaves, [ders.issuing, ders.cross], [oldRoot], now)).toEqual(LEAVES.map(() => 'OK'))
+  })
 })
 
 describe('signed by a key of another kind,', () => {
@@ -254,6 +283,8 @@ describe('signed by a key of another kind,', () => {
       expect(openssl(['x509', '-inform', 'DER', '-noout', '-text'], der)).toContain(`Signature Algorithm: ${name}\n`)
     const now = new Date('2030-01-01T00:00:00Z')
     expect(opensslVerify([made.ders.svid], [made.ders.issuing], [made.ders.root], now)).toEqual(['OK'])
+    const { issuing, cross } = made.ders
+    expect(opensslVerify([made.ders.svid], [issuing, cross], [made.oldRoot], now)).toEqual(['OK'])
   })
 })
 
@@ -319,5 +350,5 @@ function arcsOf(oid: Uint8Array): number[] {
 
 /** The public key's bits, without what frames them: the end of the SPKI of a P-256 key. */
 function keyBits(kind: IssuedKind): Uint8Array {
-  return Buffer.from((kind === 'root' ? keys.root : keys.issuing).spki).subarray(-65)
+  return Buffer.from((kind === 'issuing' ? keys.issuing : keys.root).spki).subarray(-65)
 }

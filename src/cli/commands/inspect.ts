@@ -5,14 +5,16 @@ import { CaError } from '../../core/errors.ts'
 import { asObject, parseStrictJson } from '../../core/json.ts'
 import { PrivateKey } from '../../keys/private-key.ts'
 import { readCertificate } from '../../x509/certificate.ts'
+import { readCrl } from '../../x509/crl.ts'
 import { readCsrDer } from '../../x509/csr.ts'
-import { type PemBlock, pem, readPem } from '../../x509/pem.ts'
+import { CRL_LABEL, type PemBlock, pem, readPem } from '../../x509/pem.ts'
 import { type CliEnv, print, type Verb } from '../env.ts'
 import { fileFault } from '../file-fault.ts'
 import type { Finding } from '../inspect/finding.ts'
 import { outputOption } from '../output-option.ts'
 
-const MAX_BYTES = 4 * 1024 * 1024
+/** The largest CRL as PEM. */
+const MAX_BYTES = 9 * 1024 * 1024
 
 /** What a file held: what is said of it, and what other files may be compared with. */
 type Inspected = {
@@ -27,7 +29,8 @@ type Holder = { readonly what: 'first certificate' | 'CSR'; readonly spki: Uint8
 
 export const inspect: Verb = {
   name: 'inspect',
-  summary: 'Explain certificates, CSRs, keys, bundles and tokens: whose they are, until when, what is wrong with them',
+  summary:
+    'Explain certificates, CSRs, CRLs, keys, bundles and tokens: whose they are, until when, what is wrong with them',
   define(command) {
     command
       .argument('<file...>', 'PEM, DER, a SPIFFE bundle (JSON) or a token; - reads standard input')
@@ -109,6 +112,7 @@ async function inspectBytes(env: CliEnv, file: string, bytes: Uint8Array, mode: 
 function asBlock(der: Uint8Array): PemBlock {
   const readers: [string, () => unknown][] = [
     ['CERTIFICATE', () => readCertificate(der)],
+    [CRL_LABEL, () => readCrl(der)],
     ['PRIVATE KEY', () => publicPartOf(pem('PRIVATE KEY', der))],
     ['PUBLIC KEY', () => createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' })],
   ]
@@ -138,6 +142,9 @@ async function inspectBlocks(env: CliEnv, file: string, blocks: readonly PemBloc
     } else if (label.endsWith('CERTIFICATE REQUEST')) {
       findings.push(inspectCsr(der))
       holders.push({ what: 'CSR', spki: readCsrDer(der).publicKey })
+    } else if (label === CRL_LABEL) {
+      const { inspectCrl } = await import('../inspect/crls.ts')
+      findings.push(inspectCrl(der, env.clock.now()))
     } else if (label.endsWith('PRIVATE KEY')) {
       const spki = publicPartOf(pem(label, der))
       const { text, problems } = inspectKey(spki)

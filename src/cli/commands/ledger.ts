@@ -3,8 +3,8 @@ import { type Command, Option } from 'commander'
 import { shortId } from '../../core/bytes.ts'
 import { parseDuration } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
-import type { LedgerRecord } from '../../ledger/ledger.ts'
-import { type DamagedLine, hasLedger, readLedger } from '../../storage/ledger-directory.ts'
+import type { DamagedLine, LedgerRecord } from '../../ledger/ledger.ts'
+import { hasLedger, readLedger } from '../../storage/ledger-directory.ts'
 import { type CliEnv, print, type Verb } from '../env.ts'
 import { STATE_FLAG, STATE_HELP, stateDirectory } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
@@ -49,8 +49,10 @@ export const ledgerList: Verb = {
       if (found.length > limit) found.shift()
     }
     print(env, options, found, () => (found.length === 0 ? ['Nothing of the kind is in the ledger.'] : found.map(line)))
-    for (const { file, line } of damaged.slice(0, MAX_DAMAGED))
-      env.err.write(`alcazar: ${file} line ${line} is no record: torn by a crash, or damaged\n`)
+    for (const { file, line, torn } of damaged.slice(0, MAX_DAMAGED))
+      env.err.write(
+        `alcazar: ${file} line ${line} is no record: ${torn ? 'torn by a crash before it counted' : 'damaged'}\n`,
+      )
     if (damaged.length > MAX_DAMAGED) env.err.write(`alcazar: and ${damaged.length - MAX_DAMAGED} more lines\n`)
   },
 }
@@ -108,7 +110,7 @@ async function* entriesOf(
 
 function matches(entry: Entry, options: Readonly<Record<string, unknown>>, since: Date | undefined): boolean {
   // An intent stands for nothing of its own here: its outcome does.
-  if (entry.kind === 'damaged' || entry.kind === 'intent') return false
+  if (entry.kind === 'damaged' || entry.kind === 'intent' || entry.kind === 'shown') return false
   if (since && new Date(entry.at) < since) return false
   if (options.refused && entry.kind !== 'refused' && entry.kind !== 'refusals') return false
   if (options.issued && entry.kind !== 'issued') return false
@@ -140,6 +142,8 @@ function line(entry: Entry): string {
       return `${at}  ${entry.what}  ${shortId(entry.authority)}  ${entry.detail}`
     case 'intent':
       return `${at}  intent   ${entry.id}  ${entry.serial.slice(0, 8)}…`
+    case 'shown':
+      return `${at}  shown    ${entry.serial.slice(0, 8)}…`
   }
 }
 

@@ -3,6 +3,7 @@ export type Finding = {
   readonly kind:
     | 'certificate'
     | 'certificate request'
+    | 'certificate revocation list'
     | 'private key'
     | 'public key'
     | 'trust bundle'

@@ -23,15 +23,22 @@ export type HttpCall = {
   readonly authorization: readonly string[]
   readonly clientCertificate: Uint8Array | undefined
   readonly query: URLSearchParams
+  /** What stands in the path where the route has `:name`. */
+  readonly parameter: (name: string) => string
   readonly accept: (types: readonly string[]) => string | false
   /** The JSON body: an object. @throws CaError `invalid_argument` */
   readonly body: () => { readonly [key: string]: Json | undefined }
   readonly signal: AbortSignal
 }
 
-export type HttpAnswer = { readonly status?: number; readonly type: string; readonly body: string | object }
+/** A text and bytes go out as they are, any other object as JSON. */
+export type HttpAnswer = {
+  readonly status?: number
+  readonly type: string
+  readonly body: string | Uint8Array | object
+}
 
-/** A route: `method` and `path` together are its name in the table of methods. */
+/** A route: `method` and `path` together are its name in the table of methods. A segment `:name` of the path stands for any one. */
 export type Route = {
   readonly method: 'GET' | 'POST'
   readonly path: string
@@ -70,7 +77,7 @@ export function httpApplication(parts: HttpParts): RequestListener {
       serve(route, request, response, parts),
     )
   app.use((request: Request, response: Response) => {
-    const known = parts.routes.filter((route) => route.path === request.path).map((route) => route.method)
+    const known = parts.routes.filter((route) => isAt(route.path, request.path)).map((route) => route.method)
     if (known.length === 0) throw new CaError('not_found', `nothing is served at ${request.path.slice(0, 200)}`)
     response.set('allow', known.join(', '))
     throw new HttpRefusal(405, `${request.path} takes ${known.join(' or ')}`)
@@ -107,12 +114,13 @@ async function serve(route: Route, request: Request, response: Response, parts: 
       authorization: headerValues(request, 'authorization'),
       clientCertificate: connection?.clientCertificate,
       query: new URL(request.url, 'http://localhost').searchParams,
+      parameter: (name) => String(request.params[name] ?? ''),
       accept: (types) => request.accepts([...types]),
       body: () => jsonBody(request),
       signal: abort.signal,
     })
     response.status(answer.status ?? 200).set({ 'content-type': answer.type, 'x-request-id': context.requestId })
-    response.end(typeof answer.body === 'string' ? answer.body : `${JSON.stringify(answer.body, null, 2)}\n`)
+    response.end(bytesOf(answer.body))
   } catch (thrown) {
     fail(response, asCaError(thrown), context)
   } finally {
@@ -120,6 +128,14 @@ async function serve(route: Route, request: Request, response: Response, parts: 
     place?.leave()
     connection?.answered()
   }
+}
+
+const bytesOf = (body: HttpAnswer['body']): string | Uint8Array =>
+  typeof body === 'string' || body instanceof Uint8Array ? body : `${JSON.stringify(body, null, 2)}\n`
+
+function isAt(path: string, requested: string): boolean {
+  const [wanted, found] = [path.split('/'), requested.split('/')]
+  return wanted.length === found.length && wanted.every((part, at) => part.startsWith(':') || part === found[at])
 }
 
 function fail(response: ServerResponse, error: CaError, context: RequestContext): void {

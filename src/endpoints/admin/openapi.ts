@@ -82,6 +82,47 @@ export const OPENAPI = {
         },
       },
     },
+    '/crl': {
+      get: {
+        operationId: 'getCrls',
+        summary: 'Every CRL signed here; verifiers that check revocation want one for each link of a chain',
+        responses: {
+          '200': answer('PEM, one X509 CRL an authority', { 'application/x-pem-file': { schema: { type: 'string' } } }),
+          '404': problem,
+          '429': problem,
+        },
+      },
+    },
+    '/crl/{id}': {
+      get: {
+        operationId: 'getCrl',
+        summary: 'The CRL of one authority',
+        parameters: [
+          {
+            name: 'id',
+            in: 'path',
+            required: true,
+            schema: { type: 'string', pattern: '^[0-9a-f]{40}$' },
+            description: 'As /v1/status names it',
+          },
+          {
+            name: 'format',
+            in: 'query',
+            required: false,
+            schema: { type: 'string', enum: ['der', 'pem'] },
+            description: 'pem: as Accept: application/x-pem-file',
+          },
+        ],
+        responses: {
+          '200': answer('DER (RFC 2585 §4.2) or PEM', {
+            'application/pkix-crl': { schema: {} },
+            'application/x-pem-file': { schema: { type: 'string' } },
+          }),
+          '404': problem,
+          '429': problem,
+        },
+      },
+    },
     '/v1/openapi.json': {
       get: {
         operationId: 'getOpenApi',

@@ -3,9 +3,12 @@ import { MINUTE } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
 import type { Asked, IssueSvid } from '../../service/issue-svid.ts'
+import type { ListWorkloads, WorkloadQuery } from '../../service/list-workloads.ts'
+import type { ScheduleStatus } from '../../service/schedule.ts'
 import type { Status } from '../../service/status.ts'
 import type { TrustBundle } from '../../spiffe/trust-bundle.ts'
 import { certificatePem } from '../../x509/pem.ts'
+import { type Crls, crlRoutes } from './crl-routes.ts'
 import type { HttpAnswer, HttpCall, Route } from './http.ts'
 import { OPENAPI } from './openapi.ts'
 
@@ -15,10 +18,12 @@ export type PublicUseCases = {
   readonly issueSvid: IssueSvid
   readonly bundle: () => TrustBundle
   readonly status: () => Promise<Status>
+  /** Where CRLs are signed. */
+  readonly crls?: Crls
 }
 
 /** The HTTPS API, for those who prefer JSON to gRPC. */
-export function publicRoutes({ issueSvid, bundle, status }: PublicUseCases): readonly Route[] {
+export function publicRoutes({ issueSvid, bundle, status, crls }: PublicUseCases): readonly Route[] {
   return [
     {
       method: 'POST',
@@ -69,6 +74,7 @@ export function publicRoutes({ issueSvid, bundle, status }: PublicUseCases): rea
       },
     },
     { method: 'GET', path: '/v1/openapi.json', handle: async () => json(OPENAPI) },
+    ...(crls ? crlRoutes(crls) : []),
   ]
 }
 
@@ -82,16 +88,22 @@ export type ServerDescription = {
 
 export type LocalUseCases = {
   readonly describe: () => Promise<ServerDescription>
+  readonly listWorkloads: ListWorkloads
+  readonly schedule: () => ScheduleStatus
   /** Only in dev mode. */
   readonly issueToken: ((account: { namespace: string; name: string }) => Promise<string>) | undefined
 }
 
 /** The admin's verbs, on the unix socket. */
-export function localRoutes({ describe, issueToken }: LocalUseCases): readonly Route[] {
-  const server: Route = { method: 'GET', path: '/v1/server', handle: async () => json(await describe()) }
-  if (!issueToken) return [server]
+export function localRoutes({ describe, listWorkloads, schedule, issueToken }: LocalUseCases): readonly Route[] {
+  const routes: readonly Route[] = [
+    { method: 'GET', path: '/v1/server', handle: async () => json(await describe()) },
+    { method: 'GET', path: '/v1/workloads', handle: async ({ query }) => json(listWorkloads(workloadQuery(query))) },
+    { method: 'GET', path: '/v1/schedule', handle: async () => json(schedule()) },
+  ]
+  if (!issueToken) return routes
   return [
-    server,
+    ...routes,
     {
       method: 'POST',
       path: '/v1/dev/tokens',
@@ -103,6 +115,27 @@ export function localRoutes({ describe, issueToken }: LocalUseCases): readonly R
       },
     },
   ]
+}
+
+/** So many that the answer stays below the 4 MiB a client takes. */
+const MAX_WORKLOADS = 5000
+
+function workloadQuery(query: URLSearchParams): WorkloadQuery {
+  const {
+    namespace,
+    on,
+    lagging,
+    limit = '100',
+  } = fields(Object.fromEntries(query), ['namespace', 'on', 'lagging', 'limit']) as {
+    readonly [key: string]: string | undefined
+  }
+  const most = /^[1-9]\d{0,4}$/.test(limit) ? Number(limit) : Number.POSITIVE_INFINITY
+  if (most > MAX_WORKLOADS) throw new CaError('invalid_argument', `limit is a whole number from 1 to ${MAX_WORKLOADS}`)
+  if (on !== undefined && !/^[0-9a-f]{4,40}$/.test(on))
+    throw new CaError('invalid_argument', 'on is the beginning of an authority’s id: 4 to 40 digits of lower-case hex')
+  if (lagging !== undefined && lagging !== 'true' && lagging !== 'false')
+    throw new CaError('invalid_argument', 'lagging is true or false')
+  return { namespace, on, lagging: lagging === 'true', limit: most }
 }
 
 function asked(call: HttpCall): Asked {

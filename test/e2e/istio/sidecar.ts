@@ -1,8 +1,8 @@
+import type { PilotAgent } from '../_support/pilot-agent.ts'
 import { freePort } from '../_support/ports.ts'
 import { until } from '../_support/until.ts'
 import type { Workload } from '../_support/workload.ts'
 import { type Call, envoyBootstrap } from './envoy-bootstrap.ts'
-import type { PilotAgent } from './pilot-agent.ts'
 import type { World } from './world.ts'
 
 export type SidecarOptions = {

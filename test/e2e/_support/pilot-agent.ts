@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { HeldCertificate } from '../_support/held-certificate.ts'
-import { freePort } from '../_support/ports.ts'
-import type { Running } from '../_support/processes.ts'
-import type { Stage } from '../_support/stage.ts'
-import { until } from '../_support/until.ts'
-import type { Workload } from '../_support/workload.ts'
+import { HeldCertificate } from './held-certificate.ts'
+import { freePort } from './ports.ts'
+import type { Running } from './processes.ts'
+import type { Stage } from './stage.ts'
+import { until } from './until.ts'
+import type { Workload } from './workload.ts'
 
 export type AgentOptions = {
   readonly name: string

@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+// What the inventory of live SVIDs costs, as one line of JSON; a part of bench. Usage: scripts/node --expose-gc scripts/bench-inventory.ts
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../src/core/clock.ts'
+import { DAY } from '../src/core/duration.ts'
+import { Inventory } from '../src/ledger/inventory.ts'
+import type { IntentRecord, IssuedRecord } from '../src/ledger/ledger.ts'
+import { readLedger } from '../src/storage/ledger-directory.ts'
+
+const SVIDS = 100_000
+/** An intent and its outcome each. */
+const LINES = 300_000
+const collect = globalThis.gc
+if (!collect) throw new Error('run it with --expose-gc')
+const NEVER = new AbortController().signal
+const now = Date.now()
+
+const digits = (n: number, count: number) => n.toString(16).padStart(count, '0')
+/** Each of a pod of its own, which costs most. */
+function issued(n: number): IssuedRecord {
+  return {
+    kind: 'issued',
+    at: new Date(now - LINES + n).toISOString(),
+    requestId: digits(n, 16),
+    peer: '10.12.13.14:40000',
+    id: `spiffe://cluster.local/ns/namespace-${n % 500}/sa/account-${n % 3000}`,
+    serial: digits(Math.imul(n, 0x9e3779b1) >>> 0, 32),
+    issuer: 'a'.repeat(40),
+    notAfter: new Date(now + DAY).toISOString(),
+    bundleSequence: 1,
+    sha256: 'c'.repeat(64),
+    method: 'service-account-token',
+    pod: `workload-${n % 5000}-5d4f6c7b8d-${String(n % 100_000).padStart(5, '0')}`,
+    podUid: `00000000-0000-4000-8000-${digits(Math.imul(n, 0x85ebca6b) >>> 0, 12)}`,
+  }
+}
+function intent(n: number): IntentRecord {
+  const { kind: _kind, bundleSequence: _sequence, sha256, method, pod, podUid, ...common } = issued(n)
+  const caller = { namespace: `namespace-${n % 500}`, serviceAccount: `account-${n % 3000}`, method, pod, podUid }
+  return {
+    kind: 'intent',
+    ...common,
+    caller,
+    notBefore: common.at,
+    key: 'ecdsa-p256',
+    tbsSha256: sha256,
+  } as IntentRecord
+}
+
+async function* records(): AsyncGenerator<IssuedRecord> {
+  // Texts as a ledger’s lines give them, none of which is a piece of another.
+  for (let n = 0; n < SVIDS; n++) yield JSON.parse(JSON.stringify(issued(n))) as IssuedRecord
+}
+
+function used(): number {
+  for (let round = 0; round < 3; round++) collect?.()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+const inventory = new Inventory()
+const before = used()
+await inventory.rebuild(records(), DAY, systemClock, NEVER)
+const bytes = (used() - before) / inventory.size
+
+/** Milliseconds of CPU: the machine may have other work. */
+const times: number[] = []
+for (let round = 0; round < 15; round++) {
+  const began = process.cpuUsage()
+  let count = 0
+  for (const { svids } of inventory.workloads(new Date(), () => true)) count += svids.length
+  const { user, system } = process.cpuUsage(began)
+  times.push((user + system) / 1000)
+  if (count !== SVIDS) throw new Error(`${count} SVIDs are alive, not ${SVIDS}`)
+}
+times.sort((a, b) => a - b)
+
+const work = mkdtempSync(join(tmpdir(), 'alcazar-bench-inventory-'))
+try {
+  const file = join(work, `${new Date(now).toISOString().slice(0, 10)}.jsonl`)
+  for (let from = 0; from < LINES / 2; from += 5000)
+    appendFileSync(
+      file,
+      Array.from({ length: 5000 }, (_, n) => [intent(from + n), issued(from + n)])
+        .flat()
+        .map((record) => `${JSON.stringify(record)}\n`)
+        .join(''),
+    )
+  const began = performance.now()
+  await new Inventory().rebuild(readLedger(work, new Date(now), 'intent'), DAY, systemClock, NEVER)
+  const rebuildMs = performance.now() - began
+  process.stdout.write(`${JSON.stringify({ bytes, gatherMs: times[times.length >> 1], rebuildMs })}\n`)
+} finally {
+  rmSync(work, { recursive: true, force: true })
+}

@@ -1,0 +1,186 @@
+import { equalBytes, hex } from '../core/bytes.ts'
+import { plus, wholeSecond } from '../core/clock.ts'
+import { CaError } from '../core/errors.ts'
+import { keyIdOf } from '../keys/public-key.ts'
+import type { Certificate } from '../x509/certificate.ts'
+import { type Crl, type CrlEntry, MAX_CRL_ENTRIES } from '../x509/crl.ts'
+import { KEY_USAGE } from '../x509/oids.ts'
+import { BACKDATE_MS } from '../x509/profiles.ts'
+import type { Authority, AuthoritySet } from './authority.ts'
+import { rootAbove } from './root-above.ts'
+
+/** A certificate that was taken back: renewed no more, and on its issuer's CRL. */
+export type Revocation = {
+  /** Hex of the INTEGER's bytes, as `Tbs.serial`. */
+  readonly serial: string
+  /** The id of the authority that signed it. */
+  readonly issuer: string
+  readonly at: Date
+  /** The certificate's notAfter. */
+  readonly until: Date
+  readonly because: string
+}
+
+/** In all: so each CRL stays within its bound. */
+export const MAX_REVOCATIONS = MAX_CRL_ENTRIES
+
+/**
+ * With one more. What is revoked already stays as it was: the first time and the first reason count.
+ * @throws CaError `invalid_argument`: not a serial number of a certificate · `wrong_state`: the list is full
+ */
+export function withRevocation(revocations: readonly Revocation[], revocation: Revocation): readonly Revocation[] {
+  if (revocations.some((other) => other.serial === revocation.serial && other.issuer === revocation.issuer))
+    return revocations
+  // One that can't be written would keep every CRL of its issuer from being signed.
+  if (!isSerial(revocation.serial))
+    throw new CaError(
+      'invalid_argument',
+      `${JSON.stringify(revocation.serial.slice(0, 64))} is no serial number; it is 1 to 20 bytes of lower-case hex, as the ledger has it`,
+    )
+  if (revocations.length >= MAX_REVOCATIONS)
+    throw new CaError(
+      'wrong_state',
+      `${revocations.length} certificates are revoked already, as many as a CRL holds; taint their authority instead`,
+    )
+  return [...revocations, revocation]
+}
+
+/** A positive INTEGER of at most 20 bytes in its one DER form (X.690 §8.3.2). */
+const isSerial = (serial: string): boolean =>
+  serial.length <= 40 && /^(?:0[1-9a-f]|[1-7][0-9a-f]|00[89a-f][0-9a-f])(?:[0-9a-f]{2})*$/.test(serial)
+
+/**
+ * Without those whose certificates have ended, also for a verifier whose clock is as far behind as we allow for. RFC 5280 §3.3 would have each
+ * on one more scheduled CRL after that; there is no schedule here, and who asks for a CRL judges the certificate's end as well.
+ */
+export function withoutEndedRevocations(revocations: readonly Revocation[], now: Date): readonly Revocation[] {
+  const left = revocations.filter(({ until }) => now <= plus(until, BACKDATE_MS))
+  return left.length === revocations.length ? revocations : left
+}
+
+/** Whether a certificate is on the deny list, asked many times of one list: build it once for each journal revision. */
+export function denyList(revocations: readonly Revocation[]): (issuer: string, serial: string) => boolean {
+  const denied = new Set(revocations.map(({ issuer, serial }) => `${issuer} ${serial}`))
+  return (issuer, serial) => denied.has(`${issuer} ${serial}`)
+}
+
+/** What an authority's CRL lists, by serial number, so that the same revocations make the same list. */
+export function crlEntries(revocations: readonly Revocation[], issuer: string): readonly CrlEntry[] {
+  return revocations
+    .filter((revocation) => revocation.issuer === issuer)
+    .map(({ serial, at }) => ({ serial, revokedAt: wholeSecond(at), reason: undefined }))
+    .toSorted((a, b) => (a.serial < b.serial ? -1 : 1))
+}
+
+/** How a revocation reaches verifiers. */
+export type Reach =
+  /** On the next CRL of the authority that signed the certificate. */
+  | { readonly kind: 'own CRL' }
+  /** Its issuing authority's key is gone: it goes on the root's CRL itself, once nobody else stands on it. */
+  | { readonly kind: 'after reissue' }
+  /** The issuing authority itself is to be revoked, now. */
+  | { readonly kind: 'revoke authority'; readonly revocation: Revocation }
+  /** No CRL that we can sign will ever say so; renewal is refused all the same. */
+  | { readonly kind: 'renewal alone'; readonly because: string }
+
+/**
+ * How the revocation of a leaf reaches verifiers.
+ * @param keys whether this process holds an authority's key, by id
+ * @param othersLive whether live SVIDs besides revoked ones still stand on its issuing authority
+ */
+export function reachOf(
+  { serial, issuer, at }: Revocation,
+  set: AuthoritySet,
+  { holds, othersLive }: { readonly holds: (id: string) => boolean; readonly othersLive: boolean },
+): Reach {
+  if (holds(issuer)) return { kind: 'own CRL' }
+  const authority = set.authorities.find(({ role, id }) => role === 'issuing' && id === issuer)
+  if (!authority) return { kind: 'renewal alone', because: 'its issuing authority is not in the journal' }
+  if (authority.state === 'revoked')
+    return { kind: 'renewal alone', because: 'its issuing authority is revoked, and with it all that it signed' }
+  const above = aboveOf(authority, set)
+  if (!above) return { kind: 'renewal alone', because: 'the root of its issuing authority is in no bundle any more' }
+  const id = hex(keyIdOf(above.tbs.publicKey))
+  if (!signsCrls(above, id, holds))
+    return { kind: 'renewal alone', because: 'what signed its issuing authority can’t sign a CRL here' }
+  if (othersLive) return { kind: 'after reissue' }
+  const { tbs } = authority.certificate
+  return {
+    kind: 'revoke authority',
+    revocation: {
+      serial: tbs.serial,
+      issuer: id,
+      at,
+      until: tbs.notAfter,
+      because: `its key is gone, and ${serial}, which it signed, was revoked`,
+    },
+  }
+}
+
+/** The CA certificate that signed an issuing authority's, as long as what it signs is trusted. */
+function aboveOf(issuing: Authority, set: AuthoritySet): Certificate | undefined {
+  const root = rootAbove(set, issuing)
+  return root && root.state !== 'revoked' ? (issuing.intermediates[0] ?? root.certificate) : undefined
+}
+
+const signsCrls = ({ tbs }: Certificate, id: string, holds: (id: string) => boolean): boolean =>
+  holds(id) && tbs.keyUsage?.has(KEY_USAGE.cRLSign) === true
+
+/** A CRL that verifiers need. */
+export type WantedCrl = {
+  /** The authority's id, which is its key's. */
+  readonly id: string
+  readonly issuer: Certificate
+  /** Whether this process can sign it. If not, the last one is used: an issuing authority of ours signed one at birth that lasts to its end. */
+  readonly signedHere: boolean
+  readonly entries: readonly CrlEntry[]
+}
+
+/**
+ * The CRLs there must be: one for every CA certificate that may stand in a chain to a root of the bundle, the roots' own included. Verifiers
+ * that are given CRLs want one for each link (OpenSSL with X509_V_FLAG_CRL_CHECK_ALL, as Envoy sets it), and refuse every peer if one is missing.
+ */
+export function crlSet(
+  set: AuthoritySet,
+  revocations: readonly Revocation[],
+  holds: (id: string) => boolean,
+  now: Date,
+): readonly WantedCrl[] {
+  const wanted: WantedCrl[] = []
+  for (const { state, certificate, intermediates } of set.authorities) {
+    if (state === 'revoked') continue
+    for (const issuer of [certificate, ...intermediates]) {
+      // The same key under the same name, as in a cross-certificate, has one CRL.
+      if (now >= plus(issuer.tbs.notAfter, 1000) || wanted.some((other) => sameSigner(other.issuer, issuer))) continue
+      const id = hex(keyIdOf(issuer.tbs.publicKey))
+      const signedHere = signsCrls(issuer, id, holds)
+      wanted.push({ id, issuer, signedHere, entries: crlEntries(revocations, id) })
+    }
+  }
+  return wanted
+}
+
+const sameSigner = (a: Certificate, b: Certificate): boolean =>
+  equalBytes(a.tbs.subject, b.tbs.subject) && equalBytes(a.tbs.publicKey, b.tbs.publicKey)
+
+/**
+ * Those of the wanted CRLs that `crls` does not have: none of that issuer is valid now and, where it can be signed here, says what it should.
+ * Sign these; what then is still missing keeps the set from being handed out.
+ */
+export function missingCrls(wanted: readonly WantedCrl[], crls: readonly Crl[], now: Date): readonly WantedCrl[] {
+  return wanted.filter(
+    ({ issuer, signedHere, entries }) =>
+      !crls.some(
+        ({ tbs }) =>
+          equalBytes(tbs.issuer, issuer.tbs.subject) &&
+          equalBytes(tbs.authorityKeyId, issuer.tbs.subjectKeyId ?? keyIdOf(issuer.tbs.publicKey)) &&
+          tbs.thisUpdate <= now &&
+          now < tbs.nextUpdate &&
+          (!signedHere || sameSerials(tbs.entries, entries)),
+      ),
+  )
+}
+
+function sameSerials(a: readonly CrlEntry[], b: readonly CrlEntry[]): boolean {
+  return a.length === b.length && a.every(({ serial }, index) => serial === b[index]?.serial)
+}

@@ -1,0 +1,95 @@
+import { Option } from 'commander'
+import type { AttestationMethod } from '../../attestation/caller.ts'
+import { relativeInWords } from '../../core/duration.ts'
+import { CaError } from '../../core/errors.ts'
+import type { WorkloadList, WorkloadStatus } from '../../service/list-workloads.ts'
+import { print, type Verb } from '../env.ts'
+import { listWorkloads, localServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { momentInWords } from '../moments.ts'
+import { outputOption } from '../output-option.ts'
+
+const DEFAULT_LIMIT = 100
+/** The server's own bound. */
+const MAX_LIMIT = 5000
+
+export const workloads: Verb = {
+  name: 'workloads',
+  summary: 'List the live SVIDs: who holds them, until when, and on what they stand',
+  define(command) {
+    command
+      .option('--on <id>', 'only what stands on the authority whose id begins so')
+      .option('--lagging', 'only what was answered with an older bundle than the one published now')
+      .option('-n, --namespace <name>', 'only of this namespace')
+      .addOption(new Option('--limit <n>', 'how many at most, counted from the newest').default(DEFAULT_LIMIT))
+      .option(STATE_FLAG, STATE_HELP)
+      .addOption(outputOption())
+  },
+  async run(env, _args, options) {
+    const query = new URLSearchParams({ limit: limitOf(options.limit) })
+    if (options.on !== undefined) query.set('on', authorityIdOf(options.on as string))
+    if (options.lagging) query.set('lagging', 'true')
+    if (options.namespace !== undefined) query.set('namespace', options.namespace as string)
+    const list = await listWorkloads(localServer(env, options, '--state-directory'), query)
+    print(env, options, list, () => lines(list, env.clock.now()))
+    for (const warning of doubts(list, env.clock.now())) env.err.write(`alcazar: ${warning}\n`)
+  },
+}
+
+function limitOf(given: unknown): string {
+  const limit = Number(given)
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT)
+    throw new CaError(
+      'invalid_argument',
+      `--limit is a whole number from 1 to ${MAX_LIMIT}, not ${JSON.stringify(given)}`,
+    )
+  return String(limit)
+}
+
+/** As it is printed, too: `3f9a 21c4`. */
+function authorityIdOf(given: string): string {
+  const id = given.replaceAll(/[\s:]/g, '').toLowerCase()
+  if (!/^[0-9a-f]{4,40}$/.test(id))
+    throw new CaError('invalid_argument', '--on takes an authority’s id from its beginning: hex, 4 to 40 digits')
+  return id
+}
+
+const ASKED_BY: Readonly<Record<AttestationMethod, string>> = {
+  'service-account-token': 'token',
+  'client-certificate': 'SVID',
+  impersonation: 'node proxy',
+}
+
+const HEADINGS = ['WORKLOAD', 'SERVICE ACCOUNT', 'ASKED BY', 'SERIAL', 'ENDS', 'BUNDLE', 'PROVEN', 'LAST SEEN']
+
+function lines({ svids, total, bundleSequence }: WorkloadList, now: Date): string[] {
+  if (svids.length === 0) return ['No live SVID of the kind.']
+  const rows = [HEADINGS, ...svids.map((svid) => rowOf(svid, bundleSequence, now))]
+  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length)))
+  const table = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] as number))
+      .join('  ')
+      .trimEnd(),
+  )
+  const more = total - svids.length
+  return more > 0 ? [...table, `… and ${more.toLocaleString('en-US')} more; --limit shows more of them`] : table
+}
+
+function rowOf(svid: WorkloadStatus, bundleSequence: number, now: Date): string[] {
+  return [
+    svid.workload,
+    `${svid.namespace}/${svid.serviceAccount}`,
+    ASKED_BY[svid.method],
+    `${svid.serial.slice(0, 8)}…`,
+    relativeInWords(new Date(svid.notAfter), now),
+    svid.bundleSequence < bundleSequence ? `${svid.bundleSequence} of ${bundleSequence}` : `${svid.bundleSequence}`,
+    svid.proven ? 'yes' : 'no',
+    relativeInWords(new Date(svid.lastSeen), now),
+  ]
+}
+
+function* doubts({ complete, unknown, closedUntil }: WorkloadList, now: Date): Generator<string> {
+  if (!complete) yield 'the ledger is still being read, so SVIDs may be missing here; ask again in a moment'
+  if (closedUntil !== undefined)
+    yield `${unknown} damaged ${unknown === 1 ? 'line' : 'lines'} of the ledger may have been SVIDs, the last of which ends ${momentInWords(new Date(closedUntil), now)} at the latest; alcazar ledger list names the lines`
+}

@@ -1,0 +1,3 @@
+module alcazar.test/crl
+
+go 1.24
