@@ -26,6 +26,7 @@ import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
 import { inventoryEvidence } from './service/inventory-evidence.ts'
 import { keepInventory } from './service/inventory-upkeep.ts'
+import { IssuancesUnderWay } from './service/issuances-under-way.ts'
 import { issuingSvids } from './service/issue-svid.ts'
 import { Keeper, type RootSource } from './service/keeper.ts'
 import { listingWorkloads } from './service/list-workloads.ts'
@@ -96,6 +97,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
         kind: config.dev ? 'dev' : 'own',
         root: { algorithm: keyAlgorithm(config.root.algorithm), lifetimeMs: config.root.lifetime },
       }
+  const underWay = new IssuancesUnderWay()
   const inventory = new Inventory()
   // Nothing is known while nobody watches the cluster yet, so a start takes no step that needs a gate.
   let evidence = (): Evidence => ({ incomplete: 'this server is starting', workloads: () => [] })
@@ -105,7 +107,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
     rotation: { rootDueBeforeMs: config.root.rotateBefore },
-    evidence: () => evidence(),
+    evidence: () => underWay.among(evidence()),
     ledger,
     events,
     clock,
@@ -183,6 +185,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     },
     active,
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
+    vouches: (issuer) => keeper.mayVouch(issuer.certificate.tbs.subject, clock.now()).length > 0,
+    underWay,
     ledger,
     inventory,
     events,

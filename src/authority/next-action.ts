@@ -41,8 +41,9 @@ export function nextAction(
   policy: RotationPolicy,
 ): Action {
   const issuing = issuingAction(set, holding, now, policy)
-  // A root that has ended signs no issuing authority: its replacement is what is due then.
-  if (issuing.kind !== 'wait' && !hasEnded(activeRoot(set), now)) return issuing
+  // A root that has ended signs no issuing authority: its replacement is what is due then. But not at a start, by a clock that may be wrong.
+  const isReplaced = holding !== undefined && hasEnded(activeRoot(set), now)
+  if (issuing.kind !== 'wait' && !isReplaced) return issuing
   const root = set.origin === 'plugged-in' ? undefined : rootAction(set, evidence, now, policy)
   if (root === undefined) return issuing
   return root.kind === 'wait' && issuing.kind === 'wait' && issuing.until < root.until

@@ -230,8 +230,11 @@ export class Roots {
       const { set } = change
       const at = this.#parts.clock.now()
       const { because } = checked(wish)
-      const still = set.forgotten.filter((one) => one.workload !== workload && one.until > at)
-      const forgotten = [...still, { workload, at, until }]
+      const before = set.forgotten.find((one) => one.workload === workload)
+      const still = set.forgotten.filter((one) => one !== before && one.until > at)
+      // A clock that was set back brings nothing back that was forgotten.
+      const now = before ? { at: later(before.at, at), until: later(before.until, until) } : { at, until }
+      const forgotten = [...still, { workload, ...now }]
       await change.commit({ ...set, forgotten })
       await change.record(
         'workload forgotten',

@@ -336,16 +336,19 @@ describe('with roots of its own', () => {
     const ended = () => plus(NOW, 11 * YEAR)
 
     test('replaces it, for it can sign no issuing authority', () => {
+      const sooner = issuingOf(issuing, { root: a.id })
+      expect(next([a, sooner], {}, NO_EVIDENCE, ended())).toMatchObject({ kind: 'begin-rotation' })
+      expect(next([a, sooner], to(undefined), NO_EVIDENCE, ended())).toMatchObject({ kind: 'prepare-root' })
+    })
+
+    test('replaces it not at a start, whose clock may be wrong', () => {
       expect(nextAction(aSet([a, underA]), undefined, NO_EVIDENCE, ended(), policy)).toMatchObject({
-        kind: 'begin-rotation',
-      })
-      expect(nextAction(aSet([a, underA], to(undefined)), undefined, NO_EVIDENCE, ended(), policy)).toMatchObject({
-        kind: 'prepare-root',
+        kind: 'renew-issuing',
       })
     })
 
     test('signs to its last moment', () => {
-      expect(nextAction(aSet([a, underA]), undefined, NO_EVIDENCE, a.certificate.tbs.notAfter, policy)).toMatchObject({
+      expect(next([a, issuingOf(issuing, { root: a.id })], {}, NO_EVIDENCE, a.certificate.tbs.notAfter)).toMatchObject({
         kind: 'renew-issuing',
       })
     })

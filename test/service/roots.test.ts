@@ -352,10 +352,10 @@ describe('a rotation in the way of which something stands', () => {
     expect(world.broken()).toEqual([])
   })
 
-  test('makes up for an outage past the end of the root: the next start replaces it', async () => {
-    const { world, first } = await started()
+  test('makes up for a machine that slept past the end of the root', async () => {
+    const { world, keeper, first } = await started()
     world.clock.jump(11 * 365 * DAY)
-    const keeper = await world.start()
+    await keeper.tick()
     expect(states(keeper)).toEqual(['revoked', 'active'])
     expect(activeRoot(keeper.set)?.id).not.toBe(first.id)
     await world.check()
@@ -410,6 +410,16 @@ describe('a workload that was forgotten', () => {
       what: 'workload forgotten',
       detail: 'shop/tax-0, by the admin: yearly',
     })
+  })
+
+  test('stays forgotten when it is forgotten again by a clock that was set back', async () => {
+    const { world, keeper } = await started()
+    const at = world.clock.now()
+    const until = new Date(at.getTime() + HOUR)
+    await keeper.roots.forget('shop/cart-0', until, ADMIN)
+    world.clock.jump(-DAY)
+    await keeper.roots.forget('shop/cart-0', world.clock.now(), ADMIN)
+    expect(keeper.set.forgotten).toEqual([{ workload: 'shop/cart-0', at, until }])
   })
 
   test('is not forgotten for a reason that is too long', async () => {
