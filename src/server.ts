@@ -9,6 +9,7 @@ import { type Clock, loop } from './core/clock.ts'
 import { MINUTE, SECOND } from './core/duration.ts'
 import { CaError, causesOf } from './core/errors.ts'
 import type { RandomBytes } from './core/random.ts'
+import { authorityRoutes } from './endpoints/admin/authority-routes.ts'
 import { httpApplication } from './endpoints/admin/http.ts'
 import { localRoutes, publicRoutes, type ServerDescription } from './endpoints/admin/routes.ts'
 import { listenOnUnixSocket } from './endpoints/admin/unix-socket.ts'
@@ -94,13 +95,14 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
         kind: config.dev ? 'dev' : 'own',
         root: { algorithm: keyAlgorithm(config.root.algorithm), lifetimeMs: config.root.lifetime },
       }
+  const evidence = () => ({ incomplete: 'the inventory of live workloads is not read yet', workloads: () => [] })
   const keeper = await Keeper.open({
     store: new AuthorityDirectory(state, keyVaults(config), () => hasLedger(ledgerPath)),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
     rotation: { rootDueBeforeMs: config.root.rotateBefore },
-    evidence: () => ({ incomplete: 'the inventory of live workloads is not read yet', workloads: () => [] }),
+    evidence,
     ledger,
     events,
     clock,
@@ -226,7 +228,10 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
-      routes: localRoutes({ describe, issueToken: dev && ((account) => dev.issueToken(account)) }),
+      routes: [
+        ...localRoutes({ describe, issueToken: dev && ((account) => dev.issueToken(account)) }),
+        ...authorityRoutes(keeper.roots, () => keeper.seen()),
+      ],
       inFlight,
       clock,
       random,
