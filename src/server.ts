@@ -230,7 +230,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     httpApplication({
       routes: [
         ...localRoutes({ describe, issueToken: dev && ((account) => dev.issueToken(account)) }),
-        ...authorityRoutes(keeper.roots, () => keeper.seen()),
+        ...authorityRoutes(keeper),
       ],
       inFlight,
       clock,

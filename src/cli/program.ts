@@ -8,9 +8,11 @@ import { inspect } from './commands/inspect.ts'
 import { issue } from './commands/issue.ts'
 import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
+import { rootVerbs } from './commands/root.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
 import { version } from './commands/version.ts'
+import { workloadsForget } from './commands/workloads-forget.ts'
 import type { CliEnv, Verb } from './env.ts'
 
 /** Every verb, in the order help shows them. */
@@ -21,6 +23,9 @@ export const VERBS: readonly Verb[] = [
   inspect,
   ledgerList,
   ledgerShow,
+  ...rootVerbs('root'),
+  ...rootVerbs('authority'),
+  workloadsForget,
   keysReseal,
   configCheck,
   configPrint,
@@ -30,6 +35,9 @@ export const VERBS: readonly Verb[] = [
 
 const GROUPS: Readonly<Record<string, string>> = {
   ledger: 'What was issued and refused',
+  root: 'The roots of trust, and how one replaces another',
+  authority: 'All authorities; the same verbs as root',
+  workloads: 'Who holds certificates now',
   keys: 'What seals the keys of roots',
   config: 'The settings of a server',
 }
@@ -77,15 +85,16 @@ export function program(env: CliEnv): Command {
     .addHelpText('after', EXIT_CODES)
     .configureHelp({ showGlobalOptions: false })
   prepare(root, env)
-  const groups = new Map<string, Command>()
+  const firsts = new Map<string, Command>()
   for (const verb of VERBS) {
     const [first = '', second] = verb.name.split(' ')
-    let parent = root
-    if (second !== undefined) {
-      parent = groups.get(first) ?? prepare(root.command(first).description(GROUPS[first] ?? ''), env)
-      groups.set(first, parent)
-    }
-    const command = prepare(parent.command(second ?? first).description(verb.summary), env)
+    const parent = firsts.get(first) ?? prepare(root.command(first).description(GROUPS[first] ?? ''), env)
+    firsts.set(first, parent)
+    // A verb that has verbs of its own shares flags with them: those after the second word are the second’s.
+    const command =
+      second === undefined
+        ? parent.description(verb.summary)
+        : prepare(parent.enablePositionalOptions().command(second).description(verb.summary), env)
     verb.define(command)
     command.action(async (...given: unknown[]) => {
       const options = (given.at(-2) ?? {}) as Record<string, unknown>

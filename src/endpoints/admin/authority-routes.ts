@@ -3,8 +3,9 @@ import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
 import type { Force } from '../../service/closed-gate.ts'
 import { forgetWorkload } from '../../service/forget-workload.ts'
-import type { Roots, Tainted, Wish } from '../../service/roots.ts'
-import { type AuthoritiesView, authoritiesView, NAMED, rotationView, type Seen } from '../../service/rotation-view.ts'
+import type { Keeper } from '../../service/keeper.ts'
+import type { Tainted, Wish } from '../../service/roots.ts'
+import { type AuthoritiesView, authoritiesView, NAMED, rotationView } from '../../service/rotation-view.ts'
 import type { HttpAnswer, HttpCall, Route } from './http.ts'
 import { fields, json } from './routes.ts'
 
@@ -30,7 +31,9 @@ const MAX_ID = 80
 const MAX_WORKLOAD = 340
 
 /** The admin's verbs for roots, on the unix socket alone. Each answers with the view after it. */
-export function authorityRoutes(roots: Roots, seen: () => Seen): readonly Route[] {
+export function authorityRoutes(keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>): readonly Route[] {
+  const { roots } = keeper
+  const seen = () => keeper.seen()
   const authorities = (): HttpAnswer => json(authoritiesView(seen()))
   const verb = (name: string, known: readonly string[], run: (body: Body) => Promise<unknown>): Route => ({
     method: 'POST',
@@ -48,6 +51,8 @@ export function authorityRoutes(roots: Roots, seen: () => Seen): readonly Route[
       path: '/v1/rotation',
       handle: async (call) => {
         await roots.rotate(wishIn(fields(call.body(), ['because'])))
+        // The clock's own look may be a minute away.
+        await keeper.tick()
         return json(rotationView(seen()))
       },
     },
@@ -64,6 +69,8 @@ export function authorityRoutes(roots: Roots, seen: () => Seen): readonly Route[
         if (id === undefined)
           throw new CaError('invalid_argument', 'id is missing: the root that is compromised, from its beginning')
         const tainted = await roots.taint(id, wishIn(body), withinIn(body), forceIn(body))
+        // Nothing may stand on it.
+        await keeper.tick()
         return json({ ...authoritiesView(seen()), tainted: taintedView(tainted) } satisfies TaintedView)
       },
     },
