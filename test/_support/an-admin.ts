@@ -125,7 +125,8 @@ export class Admin {
 
   /** With ids that are the same in each run: in the order in which authorities came to be. */
   steady(text: string): string {
-    const ids = [...new Set(this.world.ledger.of('authority').map(({ authority }) => authority))]
+    const recorded = this.world.ledger.of('authority').map(({ authority }) => authority)
+    const ids = [...new Set([...recorded, ...this.keeper.set.authorities.map(({ id }) => id)])]
     return ids.reduce((steadier, id, index) => {
       const fake = `${(index + 1).toString(16).repeat(4).slice(0, 4)}${'c0de'}${'0'.repeat(32)}`
       return steadier

@@ -35,7 +35,9 @@ const pictures = (out: string): string =>
   out
     .replaceAll('\u001b[0J', '----\n')
     .replaceAll('\u001b[2K', '')
-    .replaceAll(/\u001b\[\d+A/g, '')
+    .split('\u001b[')
+    .map((part, index) => (index === 0 ? part : part.replace(/^\d+A/, '')))
+    .join('')
 
 test('a rotation is drawn from its beginning to its end, and then says what became of it', async () => {
   const admin = await rotating()
@@ -53,7 +55,7 @@ test('each picture is drawn over the one before, line by line, and no line is lo
     const before = drawn[index - 1]?.split('\n').length
     expect(picture.startsWith(before === undefined ? '\u001b[2K' : `\u001b[${before - 1}A\u001b[2K`)).toBe(true)
     for (const line of picture.split('\n').slice(0, -1))
-      expect([...line.replace(/^(\u001b\[\d+A)?\u001b\[2K/, '')].length).toBeLessThanOrEqual(50)
+      expect([...(line.split('\u001b[2K')[1] ?? '')].length).toBeLessThanOrEqual(50)
   }
   expect(out).toContain('…\n')
 })
@@ -138,7 +140,7 @@ describe('a server that goes away in the middle', () => {
     const { exit, err } = await admin.run(['root', 'rotate'])
     expect(exit).toBe(7)
     expect(err).toMatch(
-      /\nalcazar: the server did not come back within 60 s; it goes on where it was when it runs again, and the same command watches again\n$/,
+      /\nalcazar: the server did not come back within 60 s; when it runs again it goes on where it was. The rotation goes on by itself /,
     )
     expect(admin.world.clock.now()).toEqual(new Date('2030-01-01T00:01:01Z'))
   })
@@ -194,7 +196,6 @@ describe('--if-due', () => {
     const admin = await Admin.start()
     const { notAfter } = (activeRoot(admin.keeper.set) as NonNullable<ReturnType<typeof activeRoot>>).certificate.tbs
     admin.world.clock.jump(notAfter.getTime() - admin.world.clock.now().getTime() - 180 * DAY + MINUTE)
-    await admin.tick
     expect(await admin.run(['root', 'rotate', '--if-due'])).toMatchObject({
       exit: 0,
       out: expect.stringMatching(/^Done: root .* signs/),

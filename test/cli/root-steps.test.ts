@@ -23,14 +23,15 @@ test('refusals name the first ten in the way, the command for the others, and wh
   const texts: string[] = []
   const refused = async (...args: string[]) => {
     const { exit, out, err } = await admin.run(args)
-    texts.push(`$ alcazar ${args.join(' ')}\n${admin.steady(err)}exit ${exit}\n`)
+    texts.push(admin.steady(`$ alcazar ${args.join(' ')}\n${err}exit ${exit}\n`))
     expect(out).toBe('')
   }
   await refused('root', 'activate')
   await refused('root', 'prepare')
   await refused('root', 'activate', 'dead', 'beef')
   await refused('root', 'activate', 'de')
-  await refused('root', 'revoke', (activeRoot(admin.keeper.set)?.id as string).slice(0, 8))
+  const signing = activeRoot(admin.keeper.set)?.id ?? ''
+  await refused('root', 'revoke', signing.slice(0, 8))
   await refused('root', 'taint', 'dead', '--because', 'stolen', '--within', 'soon')
   await refused('root', 'taint', 'dead', '--because', 'stolen', '--within', '1s')
   await refused('root', 'taint', 'dead')
@@ -183,6 +184,21 @@ describe('taint', () => {
     const { exit, out, err } = await admin.run(['root', 'taint', id.slice(0, 8), '--because', 'laptop stolen'])
     expect({ exit, err }).toEqual({ exit: 0, err: '' })
     expectGolden('root-taint.txt', admin.steady(out))
+  })
+
+  test('goes on when nobody watches, and says so', async () => {
+    const { admin, id } = await stolen()
+    expect(
+      await admin.run(['root', 'taint', id, '--because', 'stolen'], { untilAskedToEnd: async () => undefined }),
+    ).toMatchObject({
+      exit: 7,
+      err: 'alcazar: stopped watching. The root leaves by itself, at the latest at 2030-01-01T01:00:00.000Z; alcazar root status shows it\n',
+    })
+    const { out } = await admin.run(['root', 'status'])
+    expect(out).toContain('warning: declared compromised: stolen\n')
+    expect(out).toMatch(
+      /next: it leaves the bundle {4}closed: 14 live workloads in the way, at the latest in (60|59) min\n/,
+    )
   })
 
   test('names who was cut off when its time was over', async () => {

@@ -6,7 +6,7 @@ import { blockerLines, count, workloads } from './words.ts'
 
 /** What a rotation would do from here on, and whom it would break to force it now. */
 export function dryRunLines(view: RotationView): string[] {
-  const { phase, signing = '', incoming, leaving, bundleSequence, live, ifForced } = view
+  const { phase, signing = '', incoming, leaving, bundleSequence, live, ready, ifForced } = view
   if (view.origin === 'plugged-in')
     return ['The CA is plugged in: its roots are replaced by its files, and by alcazar only after alcazar import.']
   const now = new Date(view.now)
@@ -19,7 +19,7 @@ export function dryRunLines(view: RotationView): string[] {
     ...(leaving.length > 0 && !incoming
       ? []
       : [
-          `distribute  ${workloads(live)} get the new bundle with their next certificate`,
+          `distribute  ${workloads(incoming ? live - ready : live)} get the new bundle with their next certificate`,
           `activate    the new root signs once all have it${forced(ifForced.activate)}`,
         ]),
     'renew       each workload gets a certificate under the new root when it renews',
@@ -32,7 +32,7 @@ export function dryRunLines(view: RotationView): string[] {
     ...steps.map((step, index) => `  ${index + 1}  ${step}`),
     ...broken('Forcing activate now would break', ifForced.activate, now),
     ...broken('Forcing revoke now would break', ifForced.revoke, now),
-    'Nothing was changed. To begin: alcazar root rotate',
+    `Nothing was changed. To ${made ? 'go on' : 'begin'}: alcazar root rotate`,
   ]
 }
 

@@ -12,7 +12,7 @@ type Stage = (typeof STAGES)[number]
 
 /** What each stage is while it runs, and once it is over. */
 const ABOUT: Readonly<Record<Stage, readonly [now: string, over: string]>> = {
-  prepare: ['a new root is being made', 'the new root is in the bundle'],
+  prepare: ['a new root is being made', 'it is in the bundle'],
   distribute: ['the new bundle goes out', 'every live workload has been sent it'],
   activate: ['the new root is about to sign', 'the new root signs'],
   renew: ['every certificate is renewed under it', 'nothing stands on the old root any more'],
@@ -28,20 +28,25 @@ export function progressLines(view: RotationView, width: number): string[] {
     title(view),
     ...STAGES.flatMap((stage, index) => {
       const name = ` ${stage.padEnd(10)} `
-      if (over(index)) return [`${name}✔ ${ABOUT[stage][1]}`]
+      if (over(index)) return [`${name}✔ ${stage === 'prepare' ? made(view) : ABOUT[stage][1]}`]
       if (index > at) return [`${name}·`]
       return [`${name}${currently(view, stage)}`, ...namespaceLines(view), ...waitLines(view, now)]
     }),
   ].map((line) => fitted(line, width))
 }
 
-export function title({ wish, signing, incoming, leaving }: RotationView): string {
+function title({ phase, wish, signing, incoming, leaving }: RotationView): string {
+  if (phase === 'none' || phase === 'done') return `Root ${shortId(signing ?? '')} signs`
   const tainted = leaving.find(({ taint }) => taint)
   if (tainted) return `Root ${shortId(tainted.id)} leaves: ${tainted.taint?.because}`
   const from = incoming ? signing : leaving[0]?.id
   const to = incoming?.id ?? (leaving.length > 0 ? signing : undefined)
   const roots = `Replacing root ${shortId(from ?? signing ?? '')}${to === undefined ? '' : ` by ${shortId(to)}`}`
   return wish ? `${roots}: ${wish.because}` : `${roots}, step by step`
+}
+
+function made({ incoming, signing }: RotationView): string {
+  return `${shortId(incoming?.id ?? signing ?? '')} is in the bundle${incoming ? ` since bundle ${incoming.bundledSince}` : ''}`
 }
 
 function currently(view: RotationView, stage: Stage): string {
@@ -100,8 +105,9 @@ export function bar(ready: number, live: number): string {
 /** A line for those who keep a log: the phase and how far it is. */
 export function progressLine(view: RotationView): string {
   const { phase, gate, next } = view
-  const at = `${view.now.slice(0, 19).replace('T', ' ')}Z  ${phase.padEnd(10)}`
-  if (phase === 'none' || phase === 'done') return `${at}  ${ABOUT.retire[1]}`
+  const isOver = phase === 'none' || phase === 'done'
+  const at = `${view.now.slice(0, 19).replace('T', ' ')}Z  ${(isOver ? 'done' : phase).padEnd(10)}`
+  if (isOver) return `${at}  root ${shortId(view.signing ?? '')} signs, no other is on its way`
   if (phase === 'prepare' || phase === 'activate') return `${at}  ${ABOUT[phase][0]}`
   const far = `${count(view.ready)} / ${workloads(view.live, '')} ${doneWhat(view)}`
   const [first] = gate?.first ?? []

@@ -23,7 +23,7 @@ export async function rotateRun(
   if (options.dryRun) return print(env, options, before, () => dryRunLines(before))
   if (options.ifDue && isNotDue(before)) return notDue(env, options, before)
   const first = await api.rotate(reasonOf(env, options))
-  const { end } = await watch({ env, options, api, first, isOver })
+  const { end } = await watch({ env, options, api, first, isOver, unwatched: UNWATCHED })
   const replaced = isReplaced(before, end)
   if (options.output === 'json') env.out.write(`${JSON.stringify({ ...end, done: true, replaced })}\n`)
   if (!replaced)
@@ -36,6 +36,9 @@ function isReplaced({ wish, incoming, leaving, signing }: RotationView, end: Rot
   const wanted = wish?.to ?? incoming?.id ?? (leaving.some(({ taint }) => !taint) ? signing : undefined)
   return wanted === undefined ? end.signing !== signing : end.signing === wanted
 }
+
+const UNWATCHED =
+  'The rotation goes on by itself where it is safe; run alcazar root rotate to watch again, or go back with alcazar root rollback'
 
 const isOver = ({ phase }: RotationView): boolean => phase === 'none' || phase === 'done'
 

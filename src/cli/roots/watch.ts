@@ -19,6 +19,8 @@ export type Watched = {
   readonly first: RotationView
   /** Whether there is nothing more to see. */
   readonly isOver: (view: RotationView) => boolean
+  /** What goes on when nobody watches any more, and how to see it again. */
+  readonly unwatched: string
 }
 
 /** What was seen last before it was over, and then. */
@@ -29,7 +31,7 @@ export type Seen = { readonly last: RotationView; readonly end: RotationView }
  * object after which it is over is the caller's to print.
  * @throws CaError `not_ready`: somebody asked to end, or the server did not come back
  */
-export async function watch({ env, options, api, first, isOver }: Watched): Promise<Seen> {
+export async function watch({ env, options, api, first, isOver, unwatched }: Watched): Promise<Seen> {
   const show = showing(env, options)
   const stop = new AbortController()
   void env.untilAskedToEnd().then(() => stop.abort())
@@ -37,7 +39,7 @@ export async function watch({ env, options, api, first, isOver }: Watched): Prom
   for (;;) {
     if (isOver(last)) return { last, end: last }
     show(last)
-    const view = await nextLook(env, api, stop.signal)
+    const view = await nextLook(env, api, unwatched, stop.signal)
     if (isOver(view)) {
       show(view, { isLast: true })
       return { last, end: view }
@@ -46,13 +48,13 @@ export async function watch({ env, options, api, first, isOver }: Watched): Prom
   }
 }
 
-async function nextLook(env: CliEnv, api: RootsApi, stop: AbortSignal): Promise<RotationView> {
+async function nextLook(env: CliEnv, api: RootsApi, unwatched: string, stop: AbortSignal): Promise<RotationView> {
   let goneSince: number | undefined
   for (;;) {
     try {
       await env.clock.sleep(LOOK_EVERY_MS, stop)
     } catch (error) {
-      throw stop.aborted ? stopped() : error
+      throw stop.aborted ? new CaError('not_ready', `stopped watching. ${unwatched}`) : error
     }
     try {
       const view = await api.rotation()
@@ -68,7 +70,7 @@ async function nextLook(env: CliEnv, api: RootsApi, stop: AbortSignal): Promise<
       } else if (env.clock.elapsed() - goneSince >= PATIENCE_MS)
         throw new CaError(
           'not_ready',
-          `the server did not come back within ${PATIENCE_MS / SECOND} s; it goes on where it was when it runs again, and the same command watches again`,
+          `the server did not come back within ${PATIENCE_MS / SECOND} s; when it runs again it goes on where it was. ${unwatched}`,
           { cause: error },
         )
     }
@@ -77,12 +79,6 @@ async function nextLook(env: CliEnv, api: RootsApi, stop: AbortSignal): Promise<
 
 const isPassing = ({ code }: CaError): boolean =>
   code === 'dependency_unavailable' || code === 'not_ready' || code === 'rate_limited'
-
-const stopped = () =>
-  new CaError(
-    'not_ready',
-    'stopped watching. The rotation goes on by itself where it is safe; run alcazar root rotate to watch again, or go back with alcazar root rollback',
-  )
 
 type Show = (view: RotationView, how?: { readonly isLast: boolean }) => void
 

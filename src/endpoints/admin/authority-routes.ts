@@ -126,7 +126,7 @@ function forceIn({ breaks }: Body): Force | undefined {
 
 function withinIn({ withinSeconds }: Body): number {
   if (withinSeconds === undefined) return TAINT_WITHIN_MS
-  const what = `the seconds after which the root leaves, from ${MIN_WITHIN_MS / SECOND} to ${MAX_WITHIN_MS / SECOND}`
+  const what = `the seconds after which the root leaves at the latest, from ${MIN_WITHIN_MS / SECOND} to ${MAX_WITHIN_MS / SECOND} (7 days)`
   const within = wholeNumber(withinSeconds, 'withinSeconds', what) * SECOND
   if (within < MIN_WITHIN_MS || within > MAX_WITHIN_MS)
     throw new CaError('invalid_argument', `withinSeconds is ${what}`)
