@@ -90,11 +90,10 @@ export function program(env: CliEnv): Command {
     const [first = '', second] = verb.name.split(' ')
     const parent = firsts.get(first) ?? prepare(root.command(first).description(GROUPS[first] ?? ''), env)
     firsts.set(first, parent)
-    // A verb that has verbs of its own shares flags with them: those after the second word are the second’s.
     const command =
       second === undefined
         ? parent.description(verb.summary)
-        : prepare(parent.enablePositionalOptions().command(second).description(verb.summary), env)
+        : prepare(parent.command(second).description(verb.summary), env)
     verb.define(command)
     command.action(async (...given: unknown[]) => {
       const options = (given.at(-2) ?? {}) as Record<string, unknown>
@@ -105,8 +104,10 @@ export function program(env: CliEnv): Command {
 }
 
 function prepare(command: Command, env: CliEnv): Command {
+  // A verb may have verbs of its own and share flags with them (positional options): those after the last word are that word's.
   return command
     .exitOverride()
+    .enablePositionalOptions()
     .allowExcessArguments(false)
     .showSuggestionAfterError(true)
     .configureOutput({

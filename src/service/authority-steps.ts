@@ -1,5 +1,5 @@
 import { type Authority, type AuthoritySet, activeRoot } from '../authority/authority.ts'
-import { type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
+import { type Blocker, type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
 import { possibleVerbs, TRANSITIONS, type Verb } from '../authority/transitions.ts'
 
 /** Whether a step may be taken now, for JSON. */
@@ -71,20 +71,22 @@ function imagined(set: AuthoritySet, active: Authority): Authority {
   }
 }
 
-/** Whom it would break if the rest of a rotation were forced now, step by step. */
+/**
+ * Whom it would break if the rest of a rotation were forced now, step by step.
+ * @param next the gate of the next step, where a root is on its way
+ */
 export function ifForced(
   set: AuthoritySet,
   evidence: Evidence,
+  next: GateView | undefined,
   named: number,
 ): { readonly activate?: GateView; readonly revoke?: GateView } {
   const active = activeRoot(set)
   if (!active || set.origin === 'plugged-in') return {}
-  const leaving = set.authorities.filter(({ role, state }) => role === 'root' && isLeaving(state))
-  const incoming = incomingOf(set) ?? (leaving.length === 0 ? imagined(set, active) : undefined)
-  if (!incoming) {
-    const [oldest] = leaving
-    return oldest ? { revoke: gateView(gate(set, oldest, 'unused', evidence), named) } : {}
-  }
+  const prepared = incomingOf(set)
+  // An old root is on its way out.
+  if (!prepared && next) return { revoke: next }
+  const incoming = prepared ?? imagined(set, active)
   const before = { ...active, state: 'old' as const }
   const after = {
     ...set,
@@ -95,7 +97,7 @@ export function ifForced(
     ],
   }
   return {
-    activate: gateView(gate(set, incoming, 'trusted', evidence), named),
+    activate: next ?? gateView(gate(set, incoming, 'trusted', evidence), named),
     revoke: gateView(gate(after, before, 'unused', evidence), named),
   }
 }
@@ -108,10 +110,25 @@ export function gateView({ open, incomplete, blockers, until }: Gate, named: num
     open,
     ...(incomplete !== undefined && { incomplete }),
     inTheWay: blockers.length,
-    first: blockers
-      .toSorted((a, b) => b.until.getTime() - a.until.getTime() || (a.workload < b.workload ? -1 : 1))
-      .slice(0, named)
-      .map((one) => ({ ...one, until: one.until.toISOString() })),
+    first: longest(blockers, named).map((one) => ({ ...one, until: one.until.toISOString() })),
     ...(until && { until: until.toISOString() }),
   }
+}
+
+/** Those that end last, by name where they end together. There may be a hundred thousand, of which a few are asked for: they are not all sorted. */
+function longest(blockers: readonly Blocker[], wanted: number): readonly Blocker[] {
+  const found: Blocker[] = []
+  for (const one of blockers) {
+    if (found.length === wanted && (wanted === 0 || !isBefore(one, found[wanted - 1] as Blocker))) continue
+    let at = found.length
+    while (at > 0 && isBefore(one, found[at - 1] as Blocker)) at--
+    found.splice(at, 0, one)
+    if (found.length > wanted) found.pop()
+  }
+  return found
+}
+
+function isBefore(a: Blocker, b: Blocker): boolean {
+  const [ends, others] = [a.until.getTime(), b.until.getTime()]
+  return ends === others ? a.workload < b.workload : ends > others
 }

@@ -219,6 +219,7 @@ export function rotationView(seen: Seen): RotationView {
   const standing = first && !incoming ? (standingOn(set, evidence).get(first.id) ?? 0) : 0
   const phase = phaseOf(set, incoming, found, standing)
   const namespaces = namespacesOf(evidence.all, found, phase)
+  const shown = found && gateView(found, NAMED)
   return {
     now: now.toISOString(),
     phase,
@@ -241,10 +242,10 @@ export function rotationView(seen: Seen): RotationView {
     live: evidence.all.length,
     ready: namespaces.reduce((sum, { ready }) => sum + ready, 0),
     namespaces,
-    ...(found && { gate: gateView(found, NAMED) }),
+    ...(shown && { gate: shown }),
     next: nextOf({ ...seen, evidence }, { incoming, first, found }),
     ...(signing && set.origin !== 'plugged-in' && { dueAt: rootDueAt(signing, policy).toISOString() }),
-    ifForced: ifForced(set, evidence, NAMED),
+    ifForced: ifForced(set, evidence, shown, NAMED),
   }
 }
 

@@ -134,6 +134,17 @@ describe('a server that goes away in the middle', () => {
     expect(out).toMatch(/Done: root .* signs/)
   })
 
+  test('leaves the picture above what is said of it', async () => {
+    const admin = await rotating()
+    const rest = admin.meanwhile
+    admin.meanwhile = [...rest.slice(0, 1), () => admin.stop(), () => admin.serve(), ...rest.slice(1)]
+    const { exit, out } = await admin.run(['root', 'rotate'], { columns: 100 })
+    expect(exit).toBe(0)
+    const isFresh = (picture: string) => picture.startsWith('\u001b[2K')
+    const fresh = out.split('\u001b[0J').slice(0, -1).map(isFresh)
+    expect(fresh).toEqual([true, false, true, ...fresh.slice(3).fill(false)])
+  })
+
   test('but not for longer than a minute', async () => {
     const admin = await rotating()
     admin.meanwhile = [() => admin.stop()]
@@ -144,6 +155,30 @@ describe('a server that goes away in the middle', () => {
     )
     expect(admin.world.clock.now()).toEqual(new Date('2030-01-01T00:01:01Z'))
   })
+})
+
+test('a server whose answers take long is asked less often', async () => {
+  const admin = await rotating()
+  const { clock } = admin.world
+  const slept: number[] = []
+  let elapsed = 0
+  await admin.run(['root', 'rotate'], {
+    clock: {
+      now: () => clock.now(),
+      // Each question takes 150 ms.
+      elapsed: () => {
+        elapsed += 150
+        return elapsed
+      },
+      after: (ms, action) => clock.after(ms, action),
+      sleep: async (ms) => {
+        slept.push(ms)
+        await admin.meanwhile.shift()?.()
+        await clock.advance(ms)
+      },
+    },
+  })
+  expect(slept.slice(0, 3)).toEqual([1000, 1500, 1500])
 })
 
 test('one that is taken back meanwhile is told, with exit code 6', async () => {

@@ -82,7 +82,7 @@ function waitLines({ gate, next }: RotationView, now: Date): string[] {
   if (!next.byItself) lines.push('   it waits for you: alcazar root rotate goes on, alcazar root rollback goes back')
   if (gate?.incomplete !== undefined) lines.push(`   nobody can say yet who is in the way: ${gate.incomplete}`)
   for (const { workload, why, until } of gate?.first.slice(0, NAMED_WORKLOADS) ?? [])
-    lines.push(`   waits for ${workload}: ${why}, its certificates end ${relativeInWords(new Date(until), now)}`)
+    lines.push(`   waits for ${workload}: ${why}, ends ${relativeInWords(new Date(until), now)}`)
   const more = (gate?.inTheWay ?? 0) - NAMED_WORKLOADS
   if (more > 0) lines.push(`   … and ${count(more)} more: alcazar root status names them`)
   return lines
