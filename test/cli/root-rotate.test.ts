@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { activeRoot } from '../../src/authority/authority.ts'
+import { bar } from '../../src/cli/roots/progress.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import type { RotationView } from '../../src/service/rotation-view.ts'
@@ -191,6 +192,25 @@ test('one that is taken back meanwhile is told, with exit code 6', async () => {
   })
 })
 
+test('what was begun step by step is taken up, and ends on the root that signs by then', async () => {
+  const admin = await Admin.start()
+  await admin.issue(ALL)
+  await admin.run(['root', 'prepare'])
+  await admin.issue(ALL)
+  await admin.run(['root', 'activate'])
+  const { id } = activeRoot(admin.keeper.set) ?? { id: '' }
+  admin.meanwhile = [() => admin.issue(ALL), admin.tick]
+  expect(await admin.run(['root', 'rotate'])).toMatchObject({
+    exit: 0,
+    out: expect.stringContaining(`Done: root ${shortId(id)} signs, and `),
+  })
+})
+
+test('a bar is full only when nothing is left, and where there is nothing', () => {
+  expect(bar(0, 0)).toBe(`▕${'█'.repeat(24)}▏`)
+  expect(bar(9_999, 10_000)).toBe(`▕${'█'.repeat(23)}░▏`)
+})
+
 describe('--dry-run', () => {
   test('says each step, and whom forcing it would break', async () => {
     const admin = await Admin.start()
@@ -225,6 +245,15 @@ describe('--if-due', () => {
     const { out } = await admin.run(['root', 'rotate', '--if-due', '-o', 'json'])
     expect(JSON.parse(out)).toMatchObject({ done: true, replaced: false, phase: 'none' })
     expect(admin.keeper.set.rotation).toBeUndefined()
+  })
+
+  test('joins one that is on its way, due or not', async () => {
+    const admin = await rotating()
+    await admin.keeper.roots.rotate({ by: 'admin', because: 'yearly' })
+    expect(await admin.run(['root', 'rotate', '--if-due'])).toMatchObject({
+      exit: 0,
+      out: expect.stringMatching(/Done: root .* signs/),
+    })
   })
 
   test('goes the whole way when it is', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { activeIssuing, activeRoot } from '../../src/authority/authority.ts'
-import { HOUR, MINUTE } from '../../src/core/duration.ts'
+import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { authoritiesView, rotationView } from '../../src/service/rotation-view.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
@@ -113,6 +113,23 @@ describe('the view of a rotation', () => {
     await admin.issue(ALL)
     await keeper.roots.activate(undefined, ADMIN)
     expect(view().next).toEqual({ what: expect.stringMatching(/^root .{9} leaves the bundle$/), byItself: false })
+  })
+
+  test('waits no longer than the old root lets it', async () => {
+    const { admin, keeper } = await alive()
+    const { notAfter } = activeRoot(keeper.set)?.certificate.tbs ?? { notAfter: new Date(0) }
+    admin.world.clock.jump(notAfter.getTime() - admin.world.clock.now().getTime() - 35 * DAY)
+    admin.incomplete = 'the inventory is being read'
+    await keeper.tick()
+    const late = { name: 'shop/late', namespace: 'shop', svids: [{ issuer: 'gone', bundle: 1, notAfter }] }
+    expect(
+      rotationView({ ...keeper.seen(), evidence: { incomplete: undefined, workloads: () => [late] } }),
+    ).toMatchObject({
+      phase: 'distribute',
+      wish: { by: 'clock' },
+      gate: { until: notAfter.toISOString() },
+      next: { atTheLatest: new Date(notAfter.getTime() - 30 * DAY).toISOString() },
+    })
   })
 
   test('of a compromised root ends when that must leave', async () => {

@@ -6,7 +6,7 @@ import { asText, type CliEnv } from '../env.ts'
 import type { RootsApi } from './api.ts'
 import { blockerLines, count, workloads } from './words.ts'
 
-type ForcedVerb = Exclude<StepView['verb'], never>
+type ForcedVerb = StepView['verb']
 
 /** How many who will break are named one by one. */
 const NAMED = 100
@@ -62,12 +62,8 @@ function targetOf(
   id: string | undefined,
 ): { readonly root: AuthorityView; readonly step: StepView } | undefined {
   const roots = authorities.filter(({ role }) => role === 'root')
-  // A rollback discards a prepared root first, and that breaks nobody.
-  if (verb === 'rollback' && roots.some(({ state }) => state === 'prepared')) return undefined
   const found = roots.flatMap((root) => {
     if (id !== undefined && !root.id.startsWith(id.replaceAll(/[\s:]/g, '').toLowerCase())) return []
-    // Without an id a root is revoked once it is old, not discarded.
-    if (id === undefined && verb === 'revoke' && root.state === 'prepared') return []
     const step = root.steps.find((one) => one.verb === verb)
     return step ? [{ root, step }] : []
   })
