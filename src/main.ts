@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { buffer } from 'node:stream/consumers'
 import type { CliEnv, Output } from './cli/env.ts'
 import { runCli } from './cli/program.ts'
@@ -9,7 +10,21 @@ import { systemRandom } from './core/random.ts'
 const output = (stream: NodeJS.WriteStream): Output => ({
   write: (text) => void stream.write(text),
   isTerminal: stream.isTTY === true,
+  columns: () => stream.columns || 80,
 })
+
+/** Ctrl-C and Ctrl-D at the question are an empty answer, which is never the right one. */
+async function ask(question: string): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return await new Promise((resolve) => {
+      terminal.once('close', () => resolve(''))
+      terminal.question(question, resolve)
+    })
+  } finally {
+    terminal.close()
+  }
+}
 
 // Who reads may leave early, as head does.
 for (const stream of [process.stdout, process.stderr])
@@ -24,6 +39,7 @@ const env: CliEnv = {
   out: output(process.stdout),
   err: output(process.stderr),
   readStdin: () => buffer(process.stdin),
+  ask: process.stdin.isTTY === true ? ask : undefined,
   environment: process.env,
   clock: systemClock,
   random: systemRandom,

@@ -8,6 +8,7 @@ import { type Clock, loop } from './core/clock.ts'
 import { MINUTE, SECOND } from './core/duration.ts'
 import { causesOf } from './core/errors.ts'
 import type { RandomBytes } from './core/random.ts'
+import { authorityRoutes } from './endpoints/admin/authority-routes.ts'
 import { httpApplication } from './endpoints/admin/http.ts'
 import { localRoutes, publicRoutes, type ServerDescription } from './endpoints/admin/routes.ts'
 import { listenOnUnixSocket } from './endpoints/admin/unix-socket.ts'
@@ -255,12 +256,15 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
-      routes: localRoutes({
-        describe,
-        listWorkloads,
-        schedule: () => schedule.status,
-        issueToken: dev && ((account) => dev.issueToken(account)),
-      }),
+      routes: [
+        ...localRoutes({
+          describe,
+          listWorkloads,
+          schedule: () => schedule.status,
+          issueToken: dev && ((account) => dev.issueToken(account)),
+        }),
+        ...authorityRoutes(keeper),
+      ],
       inFlight,
       clock,
       random,

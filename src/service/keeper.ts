@@ -33,6 +33,7 @@ import type { Events } from './events.ts'
 import { pluggedParent, takePluggedCa } from './plug-in.ts'
 import type { AuthorityStore } from './ports.ts'
 import { Roots } from './roots.ts'
+import type { Seen } from './rotation-view.ts'
 
 /** Where the root of trust comes from: made and kept here (in dev mode in the clear, else sealed), or plugged in by an admin. */
 export type RootSource =
@@ -125,6 +126,18 @@ export class Keeper implements IssuingKeys {
 
   get set(): AuthoritySet {
     return this.#set
+  }
+
+  /** This moment, for those who show it. */
+  seen(): Seen {
+    const { evidence, clock } = this.#parts
+    return {
+      set: this.#set,
+      evidence: evidence(),
+      now: clock.now(),
+      policy: this.#policy,
+      holding: this.#holding?.authority.id,
+    }
   }
 
   /** Why this process changes no authority any more; nothing while it does. */
@@ -240,13 +253,11 @@ export class Keeper implements IssuingKeys {
 
   /** Does the next thing that is due; whether there was one. */
   async #act(change: Change): Promise<boolean> {
-    const { clock, issuing, rotation, evidence, events } = this.#parts
+    const { clock, evidence, events } = this.#parts
     const unsettled = this.#jumps.unsettled()
     if (this.#source.kind === 'plugged-in' && !this.#source.ca.maySignCas) return false
-    const action: Action = nextAction(change.set, this.#holding?.authority.id, evidence(), clock.now(), {
-      issuingLifetimeMs: issuing.lifetimeMs,
-      ...rotation,
-    })
+    const holding = this.#holding?.authority.id
+    const action: Action = nextAction(change.set, holding, evidence(), clock.now(), this.#policy)
     if (action.kind === 'wait') return false
     if (action.kind !== 'renew-issuing') return !unsettled && this.roots.act(change, action)
     const root = activeRoot(change.set)
@@ -256,6 +267,11 @@ export class Keeper implements IssuingKeys {
     events.authorityActivated(successor.authority, action.because)
     await change.record('issuing authority activated', successor.authority, action.because)
     return true
+  }
+
+  get #policy(): RotationPolicy {
+    const { issuing, rotation } = this.#parts
+    return { issuingLifetimeMs: issuing.lifetimeMs, ...rotation }
   }
 
   #changing(): Change {

@@ -147,10 +147,10 @@ function asked(call: HttpCall): Asked {
   return { csrPem: csr, ttlSeconds: ttlSeconds ?? 0 }
 }
 
-const json = (body: object): HttpAnswer => ({ type: 'application/json; charset=utf-8', body })
+export const json = (body: object): HttpAnswer => ({ type: 'application/json; charset=utf-8', body })
 
 /** The body with only fields that exist: a misspelt one is told, not ignored. */
-function fields(
+export function fields(
   body: { readonly [key: string]: Json | undefined },
   known: readonly string[],
 ): { readonly [key: string]: Json | undefined } {
