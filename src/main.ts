@@ -10,6 +10,7 @@ import { systemRandom } from './core/random.ts'
 const output = (stream: NodeJS.WriteStream): Output => ({
   write: (text) => void stream.write(text),
   isTerminal: stream.isTTY === true,
+  columns: () => stream.columns || 80,
 })
 
 /** Ctrl-C and Ctrl-D at the question are an empty answer, which is never the right one. */

@@ -1,15 +1,14 @@
-import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { attestation } from './attestation/attest.ts'
-import type { Cluster } from './attestation/cluster.ts'
-import { type FetchTokenIssuer, TokenKeys } from './attestation/token-keys.ts'
+import { TokenKeys } from './attestation/token-keys.ts'
 import { bundleOf } from './authority/active-authority.ts'
 import type { Evidence } from './authority/gate.ts'
 import type { Config } from './config/schema.ts'
 import { type Clock, loop } from './core/clock.ts'
 import { MINUTE, SECOND } from './core/duration.ts'
-import { CaError, causesOf } from './core/errors.ts'
+import { causesOf } from './core/errors.ts'
 import type { RandomBytes } from './core/random.ts'
+import { authorityRoutes } from './endpoints/admin/authority-routes.ts'
 import { httpApplication } from './endpoints/admin/http.ts'
 import { offlineRoutes } from './endpoints/admin/offline-routes.ts'
 import { localRoutes, publicRoutes, type ServerDescription } from './endpoints/admin/routes.ts'
@@ -22,17 +21,14 @@ import { serveHealth } from './endpoints/health/http.ts'
 import { addIstioCa } from './endpoints/istio-ca/handler.ts'
 import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
-import { PlainKeys } from './keys/plain-keys.ts'
-import { SealedKeys } from './keys/sealed-keys.ts'
-import type { KeyVaults } from './keys/vaults.ts'
-import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
-import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { Inventory } from './ledger/inventory.ts'
+import { keyVaults, kubernetesTokens, loopbackOf, openState } from './server-parts.ts'
 import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
 import { inventoryEvidence } from './service/inventory-evidence.ts'
 import { keepInventory } from './service/inventory-upkeep.ts'
+import { IssuancesUnderWay } from './service/issuances-under-way.ts'
 import { issuingSvids } from './service/issue-svid.ts'
 import { Keeper, type RootSource } from './service/keeper.ts'
 import { listingWorkloads } from './service/list-workloads.ts'
@@ -46,7 +42,6 @@ import { lockDirectory } from './storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
 import { ScheduleFile } from './storage/schedule-file.ts'
-import { encryptionFrom } from './storage/secret-file.ts'
 import { telemetry } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
@@ -104,16 +99,17 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
         kind: config.dev ? 'dev' : 'own',
         root: { algorithm: keyAlgorithm(config.root.algorithm), lifetimeMs: config.root.lifetime },
       }
+  const underWay = new IssuancesUnderWay()
   const inventory = new Inventory()
   // Nothing is known while nobody watches the cluster yet, so a start takes no step that needs a gate.
   let evidence = (): Evidence => ({ incomplete: 'this server is starting', workloads: () => [] })
   const keeper = await Keeper.open({
-    store: new AuthorityDirectory(state, keyVaults(config), () => hasLedger(ledgerPath)),
+    store: new AuthorityDirectory(state, keyVaults(config, opened), () => hasLedger(ledgerPath)),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
     rotation: { rootDueBeforeMs: config.root.rotateBefore },
-    evidence: () => evidence(),
+    evidence: () => underWay.among(evidence()),
     ledger,
     events,
     clock,
@@ -123,7 +119,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const warnings = new EndWarnings({ set: () => keeper.set, events, clock })
   warnings.check()
   const schedule = await Schedule.open({
-    jobs: scheduledJobs({ keeper, warnings }),
+    jobs: scheduledJobs({ keeper, warnings, clock }),
     timetable: config.schedule,
     store: new ScheduleFile(join(state, 'schedule.json')),
     events,
@@ -191,6 +187,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     },
     active,
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
+    vouches: (issuer) => keeper.mayVouch(issuer.certificate.tbs.subject, clock.now()).length > 0,
+    underWay,
     ledger,
     inventory,
     events,
@@ -266,6 +264,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
           schedule: () => schedule.status,
           issueToken: dev && ((account) => dev.issueToken(account)),
         }),
+        ...authorityRoutes(keeper),
         ...offlineRoutes(keeper.offline),
       ],
       inFlight,
@@ -331,64 +330,4 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     await running.disposeAsync()
   }
   return { ca, health: health.address, adminSocket, status, close }
-}
-
-/** Keys in the clear are dev mode's alone. */
-function keyVaults({ dev, keys }: Config): KeyVaults {
-  if (dev) return [new PlainKeys()]
-  const encryption = encryptionFrom(keys)
-  return encryption ? [new SealedKeys(encryption)] : []
-}
-
-async function openState(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
-  } catch (cause) {
-    throw new CaError(
-      'invalid_argument',
-      `the state directory ${path} can’t be made: ${(cause as Error).message}; choose another with --state-directory`,
-      { cause },
-    )
-  }
-}
-
-type Tokens = {
-  readonly cluster: Cluster
-  readonly fetch: FetchTokenIssuer
-  readonly run: (signal: AbortSignal) => Promise<unknown>
-}
-
-async function kubernetesTokens(
-  config: Config,
-  clock: Clock,
-  random: RandomBytes,
-  events: ReturnType<typeof telemetry>,
-): Promise<Tokens> {
-  const {
-    kubeconfig,
-    apiServer: server = '',
-    apiServerCa: caFile,
-    apiServerToken: tokenFile,
-    jwksFile,
-    issuer,
-  } = config.attestation
-  const api =
-    kubeconfig === undefined
-      ? connectMounted({ server, caFile, tokenFile }, clock)
-      : await connectKubeconfig(kubeconfig, clock)
-  const cluster = new KubernetesCluster({ api, clock, random, events })
-  const discover = discoverTokenIssuer(api)
-  const fetch: FetchTokenIssuer = async (signal) => {
-    if (jwksFile !== undefined && issuer !== undefined) return { issuer, jwks: await readFile(jwksFile, 'utf8') }
-    const found = await discover(signal)
-    return { issuer: issuer ?? found.issuer, jwks: found.jwks }
-  }
-  return { cluster: cluster.cluster, fetch, run: (signal) => cluster.run(signal) }
-}
-
-/** Where this machine reaches a server that listens on every address. */
-function loopbackOf(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1'
-  if (host === '::') return '[::1]'
-  return host.includes(':') ? `[${host}]` : host
 }

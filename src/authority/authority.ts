@@ -173,12 +173,20 @@ export function mayVouch(authority: Authority, now: Date): boolean {
   )
 }
 
-/** Without the issuing authorities whose certificates have ended: nothing they signed is alive (invariant 3), nothing can be renewed by it. */
+/**
+ * Without the old issuing authorities whose certificates have ended: nothing they signed is alive (invariant 3), nothing can be renewed by it.
+ * And without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses.
+ */
 export function withoutEnded(set: AuthoritySet, now: Date): AuthoritySet {
-  const authorities = set.authorities.filter(
-    (authority) => authority.role === 'root' || now <= authority.certificate.tbs.notAfter,
-  )
-  return authorities.length === set.authorities.length ? set : { ...set, authorities }
+  const alive = ({ certificate }: { readonly certificate: Certificate }) => now <= certificate.tbs.notAfter
+  const authorities = set.authorities
+    .filter((authority) => authority.role === 'root' || authority.state === 'active' || alive(authority))
+    .map((authority) =>
+      authority.cross.every(alive) ? authority : { ...authority, cross: authority.cross.filter(alive) },
+    )
+  const unchanged =
+    authorities.length === set.authorities.length && authorities.every((one, at) => one === set.authorities[at])
+  return unchanged ? set : { ...set, authorities }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { shortId } from '../core/bytes.ts'
 import { later } from '../core/clock.ts'
-import { type Authority, type AuthoritySet, activeRoot } from './authority.ts'
+import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from './authority.ts'
 import type { Condition } from './transitions.ts'
 
 /** One unexpired SVID that was not replaced: the part of it that a gate asks for. */
@@ -52,10 +52,13 @@ export type Gate = {
 /**
  * Whether `condition` holds for every live workload with `authority`, a root (DESIGN invariant 6).
  *
- * trusted: it can verify what the root will sign. With a cross-certificate by the root that signs now, a workload needs to have been sent a bundle with
- * the root in it; without one, every certificate it may hold must have come with such a bundle.
+ * followed: whatever bundle it may hold has the root or one that cross-certified it.
  *
- * unused: no certificate it may hold stands on the root, and all came with a bundle that has the root that signs now.
+ * trusted: that, and it was sent a bundle with the root itself.
+ *
+ * unused: no certificate it may hold stands on the root, and it follows the root that signs now without this one.
+ *
+ * Which bundle a workload holds is known by its certificates alone: one that counts here may be the one it has, and then its bundle is, too.
  */
 export function gate(
   set: AuthoritySet,
@@ -82,22 +85,42 @@ export function gate(
 /** Gives why a workload with these certificates is in the way; nothing if it isn't. */
 type Question = (svids: readonly Standing[]) => string | undefined
 
-function questionOf(set: AuthoritySet, root: Authority, condition: Condition): Question {
-  const signing = activeRoot(set)
-  if (condition === 'trusted') {
-    const since = root.bundledSince
-    // A workload follows the cross-certificate from the root that all trust now.
-    if (signing && root.cross.some(({ by }) => by === signing.id))
-      return (svids) => (svids.some(({ bundle }) => bundle >= since) ? undefined : holding(svids, since))
-    return (svids) => (svids.every(({ bundle }) => bundle >= since) ? undefined : holding(svids, since))
-  }
-  const under = new Set(set.authorities.filter((one) => one.root === root.id).map(({ id }) => id))
-  const since = signing ? signing.bundledSince : Number.POSITIVE_INFINITY
+function questionOf(set: AuthoritySet, root: Authority, condition: Condition): Question | undefined {
+  const since = root.bundledSince
+  if (condition === 'unused') return unusedBy(set, root)
+  const roots = bundledRoots(set)
+  // Every bundle that anybody holds has one of them.
+  if (condition === 'followed' && roots.every(({ id }) => id === root.id || isCrossedBy(root, id))) return undefined
+  const follows = followedSince(root, roots)
   return (svids) => {
-    if (svids.some(({ issuer }) => under.has(issuer) || issuer === root.id)) return `stands on ${shortId(root.id)}`
-    return svids.every(({ bundle }) => bundle >= since) ? undefined : holding(svids, since)
+    if (svids.some(({ bundle }) => bundle < follows)) return holding(svids, follows)
+    return condition === 'followed' || svids.some(({ bundle }) => bundle >= since) ? undefined : holding(svids, since)
   }
 }
+
+function unusedBy(set: AuthoritySet, root: Authority): Question {
+  // What the journal does not know may stand on any root: a clock that was set ahead and back makes it forget what had not ended.
+  const rootOfIssuer = new Map(
+    set.authorities.filter(({ role }) => role === 'issuing').map((one) => [one.id, one.root]),
+  )
+  const signing = activeRoot(set)
+  const staying = bundledRoots(set).filter(({ id }) => id !== root.id)
+  const follows = signing ? followedSince(signing, staying) : Number.POSITIVE_INFINITY
+  return (svids) => {
+    if (svids.some(({ issuer }) => rootOfIssuer.get(issuer) === root.id)) return `stands on ${shortId(root.id)}`
+    if (svids.some(({ issuer }) => rootOfIssuer.get(issuer) === undefined)) return `may stand on ${shortId(root.id)}`
+    return svids.some(({ bundle }) => bundle < follows) ? holding(svids, follows) : undefined
+  }
+}
+
+/** Who holds this bundle or a later one, of which none was without these roots since, takes what `root` signs. */
+function followedSince(root: Authority, bundled: readonly Authority[]): number {
+  return bundled
+    .filter(({ id }) => isCrossedBy(root, id))
+    .reduce((since, { bundledSince }) => Math.min(since, bundledSince), root.bundledSince)
+}
+
+const isCrossedBy = (root: Authority, id: string): boolean => root.cross.some(({ by }) => by === id)
 
 function holding(svids: readonly Standing[], since: number): string {
   const oldest = svids.reduce((least, { bundle }) => Math.min(least, bundle), Number.POSITIVE_INFINITY)

@@ -142,8 +142,7 @@ function readAuthority(json: Json, bundleSequence: number): Authority {
     intermediates: list(record.intermediates).map(readBase64),
     root: record.root === undefined ? undefined : string(record.root),
     cross: record.cross === undefined ? [] : list(record.cross).map(readCross),
-    bundledSince:
-      role === 'issuing' ? 0 : record.bundledSince === undefined ? bundleSequence : number(record.bundledSince),
+    bundledSince: role === 'issuing' ? 0 : readBundledSince(record.bundledSince, bundleSequence),
     taint: record.taint === undefined ? undefined : readTaint(record.taint),
     online: record.online === undefined ? undefined : readOnline(record.online),
     wasInTheClear: flag(record.wasInTheClear),
@@ -163,6 +162,13 @@ function readOnline(json: Json): OnlineCa {
     intermediates: list(intermediates).map(readBase64),
     key: oneOf(KEY_HOMES, key),
   }
+}
+
+function readBundledSince(json: Json | undefined, bundleSequence: number): number {
+  if (json === undefined) return bundleSequence
+  const since = number(json)
+  if (since > bundleSequence) throw new CaError('invalid_argument', 'a root is in a bundle that was not made yet')
+  return since
 }
 
 function readCross(json: Json): CrossCertificate {

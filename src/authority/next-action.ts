@@ -2,7 +2,7 @@ import { shortId } from '../core/bytes.ts'
 import { earlier, later, plus } from '../core/clock.ts'
 import { DAY } from '../core/duration.ts'
 import type { Certificate } from '../x509/certificate.ts'
-import { type Authority, type AuthoritySet, activeIssuing, activeRoot } from './authority.ts'
+import { type Authority, type AuthoritySet, activeIssuing, activeRoot, bundledRoots, type Taint } from './authority.ts'
 import { type Evidence, type Gate, gate } from './gate.ts'
 
 export type RotationPolicy = {
@@ -42,10 +42,14 @@ export function nextAction(
   policy: RotationPolicy,
 ): Action {
   const issuing = issuingAction(set, holding, now, policy)
-  if (issuing.kind !== 'wait') return issuing
+  // A root that has ended signs no issuing authority: its replacement is what is due then. But not at a start, by a clock that may be wrong.
+  const isReplaced = holding !== undefined && hasEnded(activeRoot(set), now)
+  if (issuing.kind !== 'wait' && !isReplaced) return issuing
   const root = set.origin === 'plugged-in' ? undefined : rootAction(set, evidence, now, policy)
   if (root === undefined) return issuing
-  return root.kind === 'wait' && issuing.until < root.until ? { ...root, until: issuing.until } : root
+  return root.kind === 'wait' && issuing.kind === 'wait' && issuing.until < root.until
+    ? { ...root, until: issuing.until }
+    : root
 }
 
 function issuingAction(
@@ -81,44 +85,50 @@ function rootAction(set: AuthoritySet, evidence: Evidence, now: Date, policy: Ro
   const leaving = leavingAction(set, evidence, now)
   if (leaving && leaving.kind !== 'wait') return leaving
   const { rotation } = set
-  if (rotation) {
-    const { because } = rotation
-    if (rotation.to === undefined) return { kind: 'prepare-root', because }
-    const to = set.authorities.find(({ id, role }) => id === rotation.to && role === 'root')
-    if (to?.state === 'prepared') return activation(set, active, to, because, evidence, now)
-    // Old ones that still stand in the bundle are what is left to do.
-    return leaving ?? { kind: 'end-rotation' }
+  if (!rotation) {
+    if (leaving) return leaving
+    // A root that somebody keeps elsewhere on purpose is theirs to replace; an imported one is only here for as long as it must be.
+    if (active.key === 'elsewhere' && !active.wasInTheClear) return undefined
+    const due = rootDueAt(active, policy)
+    if (now < due) return { kind: 'wait', until: due }
+    return {
+      kind: 'begin-rotation',
+      because: `root ${shortId(active.id)} ends at ${active.certificate.tbs.notAfter.toISOString()}`,
+    }
   }
-  if (leaving) return leaving
-  // A root that somebody keeps elsewhere on purpose is theirs to replace; an imported one is only here for as long as it must be.
-  if (active.key === 'elsewhere' && !active.wasInTheClear) return undefined
-  const due = rootDueAt(active, policy)
-  // One rotation at a time.
-  const busy = set.authorities.some(({ role, state }) => role === 'root' && (state === 'prepared' || state === 'old'))
-  if (busy) return undefined
-  if (now < due) return { kind: 'wait', until: due }
-  return {
-    kind: 'begin-rotation',
-    because: `root ${shortId(active.id)} ends at ${active.certificate.tbs.notAfter.toISOString()}`,
-  }
+  const { because } = rotation
+  // One rotation at a time: what is still on its way out leaves first.
+  if (rotation.to === undefined) return leaving ?? { kind: 'prepare-root', because }
+  const to = set.authorities.find(({ id, role }) => id === rotation.to && role === 'root')
+  if (to?.state === 'prepared') return activation(set, active, to, because, evidence, now)
+  // Old ones that still stand in the bundle are what is left to do.
+  return leaving ?? { kind: 'end-rotation' }
 }
 
-/** Tainted roots leave by themselves, and in a rotation the old ones: at the gate, the tainted ones at the latest when it was said. */
+/** Compromised roots leave by themselves, and in a rotation the old ones: at the gate, the former at the latest when it was said. */
 function leavingAction(set: AuthoritySet, evidence: Evidence, now: Date): Action | undefined {
+  const { rotation } = set
+  const retiring = rotation !== undefined && (rotation.to ?? activeRoot(set)?.id) === activeRoot(set)?.id
   let wait: Extract<Action, { kind: 'wait' }> | undefined
   for (const root of set.authorities) {
-    if (root.role !== 'root') continue
-    const tainted = root.state === 'tainted'
+    if (root.role !== 'root' || (root.state !== 'old' && root.state !== 'tainted')) continue
     // What is old without a rotation is the admin's to take out.
-    if (!tainted && !(root.state === 'old' && set.rotation && set.rotation.to === activeRoot(set)?.id)) continue
+    if (!root.taint && !retiring) continue
     const found = gate(set, root, 'unused', evidence)
     if (found.open) return { kind: 'revoke-root', root, because: 'nothing stands on it any more', gate: found }
-    if (root.taint && now >= root.taint.leavesAt)
+    if (root.taint && isOver(root.taint, now))
       return { kind: 'revoke-root', root, because: `it was declared compromised: ${root.taint.because}`, gate: found }
-    const until = [found.until, root.taint?.leavesAt].filter((one) => one !== undefined).reduce(earlier, plus(now, DAY))
-    wait = { kind: 'wait', until: wait ? earlier(wait.until, until) : until, for: found }
+    const until = [found.until, root.taint?.leavesAt]
+      .filter((one) => one !== undefined && one > now)
+      .reduce<Date>((least, one) => earlier(least, one as Date), plus(now, DAY))
+    wait = wait && wait.until <= until ? wait : { kind: 'wait', until, for: found }
   }
   return wait
+}
+
+/** The time that was given is over; also where the clock was set back by more than that, which would give it again. */
+function isOver({ at, leavesAt }: Taint, now: Date): boolean {
+  return now >= leavesAt || now.getTime() < at.getTime() - (leavesAt.getTime() - at.getTime())
 }
 
 function activation(
@@ -129,20 +139,29 @@ function activation(
   evidence: Evidence,
   now: Date,
 ): Action {
+  if (hasEnded(to, now))
+    return {
+      kind: 'revoke-root',
+      root: to,
+      because: 'it ended before it signed',
+      gate: gate(set, to, undefined, evidence),
+    }
   const found = gate(set, to, 'trusted', evidence)
-  if (found.open) return { kind: 'activate-root', root: to, because, deadline: false }
+  // Where every other root has ended, so has all that they signed, whoever may hold it.
+  const alone = bundledRoots(set).every((root) => root.id === to.id || hasEnded(root, now))
+  if (found.open || alone) return { kind: 'activate-root', root: to, because, deadline: false }
   const deadline = deadlineOf(active)
-  // Whoever does not know the new root yet follows the cross-certificate; nobody follows a root that has ended.
-  if (now >= deadline && to.cross.some(({ by }) => by === active.id))
+  // Nobody follows a root that has ended; and whoever follows none yet waits for the end of its certificates.
+  if (now >= deadline && !hasEnded(active, now) && gate(set, to, 'followed', evidence).open)
     return { kind: 'activate-root', root: to, because: `root ${shortId(active.id)} is about to end`, deadline: true }
-  return {
-    kind: 'wait',
-    until: [found.until, deadline]
-      .filter((one) => one !== undefined && one > now)
-      .reduce((a, b) => earlier(a as Date, b as Date), plus(now, DAY)) as Date,
-    for: found,
-  }
+  const until = [found.until, deadline]
+    .filter((one) => one !== undefined && one > now)
+    .reduce<Date>((least, one) => earlier(least, one as Date), plus(now, DAY))
+  return { kind: 'wait', until, for: found }
 }
+
+const hasEnded = (root: Authority | undefined, now: Date): boolean =>
+  root !== undefined && now > root.certificate.tbs.notAfter
 
 /** When an authority's successor is due. */
 export function renewalOf(authority: Authority): Date {

@@ -1,13 +1,17 @@
 import { equalBytes, shortId } from '../core/bytes.ts'
+import { earlier } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
-import type { Authority, AuthoritySet, AuthorityState, Taint } from './authority.ts'
+import { type Authority, type AuthoritySet, type AuthorityState, bundledRoots, type Taint } from './authority.ts'
 
 /** What can be done to an authority that is in the journal. */
 export const VERBS = ['activate', 'rollback', 'taint', 'revoke'] as const
 export type Verb = (typeof VERBS)[number]
 
-/** What must hold for every live workload before a step: it can verify what the authority signs · nothing of its own stands on it. */
-export type Condition = 'trusted' | 'unused'
+/**
+ * What must hold for every live workload before a step: it can verify what the authority signs · that, and it was sent the authority itself ·
+ * nothing of its own stands on it.
+ */
+export type Condition = 'followed' | 'trusted' | 'unused'
 
 export type Transition = {
   readonly verb: Verb
@@ -97,16 +101,27 @@ export function withActive(set: AuthoritySet, issuing: Authority): AuthoritySet 
 }
 
 /**
- * Declared compromised, and with a root all that stands on it: from this moment nothing it signed authenticates anybody.
+ * Declared compromised, and with a root all that stands on it: from this moment nothing it signed authenticates anybody. Roots that
+ * certified its key by a cross-certificate, which cannot be called back, leave the bundle with it: whoever trusts one of them trusts that key.
  * @throws CaError `wrong_state`
  */
 export function withTainted(set: AuthoritySet, authority: Authority, taint: Taint): AuthoritySet {
   transitionFor(authority, 'taint')
-  return changed(set, (other) =>
-    isSame(other, authority) || (standsOn(other, authority) && other.state === 'old')
-      ? { ...other, state: 'tainted', taint }
-      : other,
-  )
+  const vouching = vouchingFor(set, authority)
+  // One that has to leave sooner for another reason still does.
+  const leavesAt = authority.taint ? earlier(authority.taint.leavesAt, taint.leavesAt) : taint.leavesAt
+  return changed(set, (other) => {
+    if (isSame(other, authority) || (standsOn(other, authority) && other.state === 'old'))
+      return { ...other, state: 'tainted', taint: { ...taint, leavesAt } }
+    if (!vouching.includes(other) || (other.taint && other.taint.leavesAt <= leavesAt)) return other
+    const because = `it certified root ${shortId(authority.id)}: ${taint.because}`
+    return { ...other, taint: { ...taint, leavesAt, because } }
+  })
+}
+
+/** The roots of the bundle that certified a root's key: it is trusted for as long as one of them is, whether or not it is in the bundle itself. */
+export function vouchingFor(set: AuthoritySet, root: Authority): readonly Authority[] {
+  return bundledRoots(set).filter(({ id }) => root.cross.some(({ by }) => by === id))
 }
 
 /**

@@ -7,7 +7,12 @@ import type { Status } from '../service/status.ts'
 import type { Log } from '../telemetry/log.ts'
 
 /** Where a verb writes: results to `out`, talk to `err`. */
-export type Output = { readonly write: (text: string) => void; readonly isTerminal: boolean }
+export type Output = {
+  readonly write: (text: string) => void
+  readonly isTerminal: boolean
+  /** How many characters fit in a line of the terminal now. */
+  readonly columns: () => number
+}
 
 /** What a running server looks like to the verb that started it. */
 export type ServerHandle = {

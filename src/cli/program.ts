@@ -10,12 +10,14 @@ import { inspect } from './commands/inspect.ts'
 import { issue } from './commands/issue.ts'
 import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
+import { rootVerbs } from './commands/root.ts'
 import { rootPrepareSigned, rootSignRequest } from './commands/root-offline.ts'
 import { schedule } from './commands/schedule.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
 import { version } from './commands/version.ts'
 import { workloads } from './commands/workloads.ts'
+import { workloadsForget } from './commands/workloads-forget.ts'
 import type { CliEnv, Verb } from './env.ts'
 
 /** Every verb, in the order help shows them. */
@@ -28,8 +30,11 @@ export const VERBS: readonly Verb[] = [
   schedule,
   ledgerList,
   ledgerShow,
+  ...rootVerbs('root'),
   rootSignRequest,
   rootPrepareSigned,
+  ...rootVerbs('authority'),
+  workloadsForget,
   importVerb,
   exportVerb,
   keysReseal,
@@ -42,6 +47,8 @@ export const VERBS: readonly Verb[] = [
 const GROUPS: Readonly<Record<string, string>> = {
   ledger: 'What was issued and refused',
   root: 'The roots of trust, and how one replaces another',
+  authority: 'All authorities; the same verbs as root',
+  workloads: 'Who holds certificates now',
   keys: 'What seals the keys of roots',
   config: 'The settings of a server',
 }
@@ -89,15 +96,15 @@ export function program(env: CliEnv): Command {
     .addHelpText('after', EXIT_CODES)
     .configureHelp({ showGlobalOptions: false })
   prepare(root, env)
-  const groups = new Map<string, Command>()
+  const firsts = new Map<string, Command>()
   for (const verb of VERBS) {
     const [first = '', second] = verb.name.split(' ')
-    let parent = root
-    if (second !== undefined) {
-      parent = groups.get(first) ?? prepare(root.command(first).description(GROUPS[first] ?? ''), env)
-      groups.set(first, parent)
-    }
-    const command = prepare(parent.command(second ?? first).description(verb.summary), env)
+    const parent = firsts.get(first) ?? prepare(root.command(first).description(GROUPS[first] ?? ''), env)
+    firsts.set(first, parent)
+    const command =
+      second === undefined
+        ? parent.description(verb.summary)
+        : prepare(parent.command(second).description(verb.summary), env)
     verb.define(command)
     command.action(async (...given: unknown[]) => {
       const options = (given.at(-2) ?? {}) as Record<string, unknown>
@@ -108,8 +115,10 @@ export function program(env: CliEnv): Command {
 }
 
 function prepare(command: Command, env: CliEnv): Command {
+  // A verb may have verbs of its own and share flags with them (positional options): those after the last word are that word's.
   return command
     .exitOverride()
+    .enablePositionalOptions()
     .allowExcessArguments(false)
     .showSuggestionAfterError(true)
     .configureOutput({

@@ -155,6 +155,12 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     keys.passphraseFile === undefined || keys.wrappingKeyFile === undefined,
     'keys.passphraseFile and keys.wrappingKeyFile exclude each other: a key is sealed with one thing; “alcazar keys reseal” changes it',
   )
+  const ofToken = [keys.pkcs11Module, keys.pkcs11Token, keys.pkcs11PinFile].filter((value) => value !== undefined)
+  rule(
+    KEYS,
+    ofToken.length === 0 || ofToken.length === 3,
+    'keys.pkcs11Module, keys.pkcs11Token and keys.pkcs11PinFile belong together: set all three, or none',
+  )
   if (dev) {
     rule(
       ['dev', ...KEYS],
@@ -181,7 +187,7 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     rule(
       ['dev', 'pluggedCa', ...KEYS],
       pluggedCa !== undefined || sealing.length > 0,
-      'where the root of trust comes from is required outside dev mode: keys.passphraseFile or keys.wrappingKeyFile, with which the key of a root made here is sealed, or pluggedCa, a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',
+      'where the root of trust comes from is required outside dev mode: keys.passphraseFile or keys.wrappingKeyFile, with which the key of a root made here is sealed, or keys.pkcs11Module, keys.pkcs11Token and keys.pkcs11PinFile, in whose token it is made, or pluggedCa, a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',
     )
     rule(
       ['pluggedCa', ...KEYS],

@@ -88,6 +88,18 @@ export const SCHEMA = z.strictObject({
       default: undefined,
       otherwise: 'none',
     }),
+    pkcs11Module: text().optional().meta({
+      description:
+        'Absolute path of a PKCS#11 module: roots’ keys are made in its token and never leave it (docs/pkcs11.md). Together with the next two. Not with pluggedCa or dev.',
+      default: undefined,
+      otherwise: 'none',
+    }),
+    pkcs11Token: text().optional().meta({ description: 'Label of the token.', default: undefined, otherwise: 'none' }),
+    pkcs11PinFile: text().optional().meta({
+      description: 'Path of a file with the token’s user PIN (mode 600). A wrong one is tried once a start.',
+      default: undefined,
+      otherwise: 'none',
+    }),
   }),
   experimental: z
     .boolean()
@@ -232,7 +244,9 @@ export type Config = {
   readonly healthListen: Address
   readonly serverNames: readonly string[]
   readonly pluggedCa: string | undefined
-  readonly keys: { readonly passphraseFile: string | undefined; readonly wrappingKeyFile: string | undefined }
+  readonly keys: Readonly<
+    Record<'passphraseFile' | 'wrappingKeyFile' | `pkcs11${'Module' | 'Token' | 'PinFile'}`, string | undefined>
+  >
   readonly experimental: boolean
   readonly root: {
     readonly algorithm: KeyAlgorithmName

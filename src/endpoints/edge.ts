@@ -35,6 +35,15 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['POST /v1/roots/sign-request', { auth: 'local', load: 'light' }],
   ['POST /v1/roots/prepare-signed', { auth: 'local', load: 'light' }],
   ['POST /v1/dev/tokens', { auth: 'local', load: 'light' }],
+  ['GET /v1/authorities', { auth: 'local', load: 'light' }],
+  ['GET /v1/rotation', { auth: 'local', load: 'light' }],
+  ['POST /v1/rotation', { auth: 'local', load: 'light' }],
+  ['POST /v1/authorities/prepare', { auth: 'local', load: 'light' }],
+  ['POST /v1/authorities/activate', { auth: 'local', load: 'light' }],
+  ['POST /v1/authorities/rollback', { auth: 'local', load: 'light' }],
+  ['POST /v1/authorities/revoke', { auth: 'local', load: 'light' }],
+  ['POST /v1/authorities/taint', { auth: 'local', load: 'light' }],
+  ['POST /v1/workloads/forget', { auth: 'local', load: 'light' }],
 ])
 
 /** How long one request may take, from its first byte to its answer. */

@@ -23,7 +23,7 @@ const MIN_PASSPHRASE_CHARACTERS = 8
 /** scrypt's cost: N = 2^logN, block size r, parallelism p (RFC 7914 §2). It needs 128·N·r bytes. */
 export type ScryptCost = { readonly logN: number; readonly r: number; readonly p: number }
 
-/** 128 MiB, and about a third of a second. */
+/** 128 MiB, and about 0.4 s of one core. */
 export const SCRYPT_COST: ScryptCost = { logN: 17, r: 8, p: 1 }
 
 /** What a seal may ask for: no less than would be safe, no more than 1 GiB. */

@@ -16,7 +16,7 @@ export function makingVault([first]: KeyVaults): KeyVault {
   if (!first)
     throw new CaError(
       'wrong_state',
-      'no place for root keys is set; name one by keys.passphraseFile or keys.wrappingKeyFile',
+      'no place for root keys is set; name one by keys.passphraseFile, keys.wrappingKeyFile or keys.pkcs11Module',
     )
   return first
 }

@@ -51,6 +51,8 @@ export interface Events {
   authorityRevoked(authority: Authority, because: string, cutOff: readonly string[]): void
   /** A new root signs although some workloads have not heard of it: the old one is about to end. */
   deadlineReached(root: Authority): void
+  /** The clock went ahead by so much more than time passed: roots are left as they are for an hour. */
+  clockJumped(ms: number): void
   rotationFailed(error: unknown): void
   /** Less is left of it than a threshold says, for the first time since the start. Urgent: the last threshold, or its end. */
   authorityEndsSoon(end: AuthorityEnd, left: { readonly leftMs: number; readonly isUrgent: boolean }): void

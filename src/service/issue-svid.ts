@@ -1,6 +1,7 @@
 import type { Attest, Credentials } from '../attestation/attest.ts'
 import { type Caller, type Claim, refusalOf } from '../attestation/caller.ts'
 import type { ActiveAuthority } from '../authority/active-authority.ts'
+import type { Authority } from '../authority/authority.ts'
 import { sha256Hex } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { asCaError, CaError, causesOf } from '../core/errors.ts'
@@ -14,6 +15,7 @@ import type { CallerRecord, IssuedRecord, Ledger } from '../ledger/ledger.ts'
 import { checkKeyAllowed, entitlementOf, type IssuancePolicy } from '../policy/issuance-policy.ts'
 import { readCsrPem } from '../x509/csr.ts'
 import type { Events, RequestContext } from './events.ts'
+import type { IssuancesUnderWay, UnderWay } from './issuances-under-way.ts'
 
 export type IssueSvidRequest = {
   readonly context: RequestContext
@@ -50,6 +52,9 @@ export type IssueSvidParts = {
   readonly active: Latest<ActiveAuthority>
   /** Keys that sign here: nobody else gets a certificate for one. */
   readonly isOurs: (key: PublicKey) => boolean
+  /** Whether what an issuing authority signed still authenticates anybody. */
+  readonly vouches: (issuer: Authority) => boolean
+  readonly underWay: IssuancesUnderWay
   readonly ledger: Ledger
   readonly inventory: Inventory
   readonly events: Events
@@ -58,12 +63,13 @@ export type IssueSvidParts = {
 }
 
 export function issuingSvids(parts: IssueSvidParts): IssueSvid {
-  const { attest, policy, active, isOurs, ledger, inventory, events, clock, random } = parts
+  const { attest, policy, active, isOurs, vouches, underWay, ledger, inventory, events, clock, random } = parts
   return async ({ context, credentials, asked }, signal) => {
     const began = clock.elapsed()
     events.svidRequested(context)
     let claim: Claim | undefined
     let intended = false
+    let done: (() => void) | undefined
     try {
       const caller = await attest(credentials, signal, (claimed) => {
         claim = claimed
@@ -88,10 +94,13 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
       if (!authority) throw new CaError('not_ready', 'no authority can sign yet; try again later')
 
       const prepared = prepareSvid(caller, entitlement, key, authority, clock, random)
+      done = underWay.begin(underWayFor(caller, prepared))
       signal.throwIfAborted()
       await ledger.intend(intent(context, caller, prepared, name, clock))
       intended = true
       const svid = await issueSvid(prepared)
+      if (!vouches(authority.authority))
+        throw new CaError('not_ready', 'the authority that signed was taken back meanwhile; ask again')
       const record = outcome(context, caller, svid, clock)
       await ledger.record(record)
       inventory.issued(record)
@@ -126,7 +135,17 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
         events.svidRefused(context, { error, reason, account: claim?.account, ms: clock.elapsed() - began })
       }
       throw error
+    } finally {
+      done?.()
     }
+  }
+}
+
+function underWayFor({ account, pod }: Claim, { tbs, authority }: PreparedSvid): UnderWay {
+  return {
+    name: `${account.namespace}/${pod?.name ?? `${account.name}#${tbs.serial.slice(0, 8)}`}`,
+    namespace: account.namespace,
+    svid: { issuer: authority.authority.id, bundle: authority.bundle.sequence, notAfter: tbs.notAfter },
   }
 }
 

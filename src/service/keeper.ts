@@ -8,7 +8,6 @@ import {
   bundledRoots,
   emptySet,
   mayVouch,
-  type Origin,
   withoutEnded,
 } from '../authority/authority.ts'
 import type { Evidence } from '../authority/gate.ts'
@@ -28,12 +27,15 @@ import { PrivateKey, type Signer } from '../keys/private-key.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
+import { checkBelongs } from './belongs.ts'
+import { ClockJumps } from './clock-jumps.ts'
 import type { Events } from './events.ts'
 import { OfflineRoots } from './offline-roots.ts'
 import { leafSigner, type OpenParent, Parents } from './parents.ts'
 import { pluggedParent, takePluggedCa } from './plug-in.ts'
 import type { AuthorityStore } from './ports.ts'
 import { Roots } from './roots.ts'
+import type { Seen } from './rotation-view.ts'
 
 /** Where the root of trust comes from: made and kept here (in dev mode in the clear, else sealed), or plugged in by an admin. */
 export type RootSource =
@@ -69,14 +71,6 @@ export type Change = {
   readonly record: (what: AuthorityRecord['what'], authority: Authority, detail: string) => Promise<void>
 }
 
-/** What is said to a server of another kind than the one that made the state, dev mode aside. */
-const ELSEWHERE: Readonly<Record<Origin, string>> = {
-  dev: 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it; choose another with --state-directory',
-  own: 'this state directory has a root of its own; leave out pluggedCa and name by keys.passphraseFile or keys.wrappingKeyFile what its key is sealed with, or choose another with --state-directory',
-  'plugged-in':
-    'this state directory was made with a plugged-in CA and has no root of its own; name that CA by pluggedCa, or choose another with --state-directory',
-}
-
 /** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */
 const LOOK_EVERY_MS = MINUTE
 /** The same while a root is on its way in or out. */
@@ -95,6 +89,7 @@ export class Keeper implements IssuingKeys {
   readonly #parts: KeeperParts
   #source: RootSource
   readonly #parents: Parents
+  readonly #jumps: ClockJumps
   #set: AuthoritySet
   #revision: number
   #holding: Successor | undefined
@@ -107,6 +102,7 @@ export class Keeper implements IssuingKeys {
     this.#revision = revision
     this.#set = set
     this.#parents = new Parents(parts.store)
+    this.#jumps = new ClockJumps(parts.clock, parts.events)
     this.roots = new Roots(this, parts)
     this.offline = new OfflineRoots(this, parts)
   }
@@ -119,7 +115,7 @@ export class Keeper implements IssuingKeys {
   static async open(parts: KeeperParts): Promise<Keeper> {
     const found = await parts.store.read()
     const keeper = found ? new Keeper(parts, found.revision, found.set) : await Keeper.#begin(parts)
-    keeper.#checkBelongs()
+    checkBelongs(keeper.set, parts.source.kind, parts.trustDomain)
     if (parts.source.kind === 'plugged-in') await keeper.takePluggedCa(parts.source.ca)
     else {
       await keeper.#openRoot()
@@ -132,6 +128,18 @@ export class Keeper implements IssuingKeys {
 
   get set(): AuthoritySet {
     return this.#set
+  }
+
+  /** This moment, for those who show it. */
+  seen(): Seen {
+    const { evidence, clock } = this.#parts
+    return {
+      set: this.#set,
+      evidence: evidence(),
+      now: clock.now(),
+      policy: this.#policy,
+      holding: this.#holding?.authority.id,
+    }
   }
 
   /** Why this process changes no authority any more; nothing while it does. */
@@ -177,22 +185,9 @@ export class Keeper implements IssuingKeys {
   }
 
   /** @throws CaError: why what is due can't be done */
-  renewIfDue(): Promise<void> {
-    return this.#doDue()
-  }
-
-  /** Takes old issuing authorities that have ended out of the journal; gives how many. @throws CaError: it can't be written */
-  async prune(): Promise<number> {
-    const before = this.#set.authorities.length
-    await this.change(async (change) => {
-      const now = this.#parts.clock.now()
-      const alive = withoutEnded(change.set, now).authorities
-      const authorities = change.set.authorities.filter((one) => one.state === 'active' || alive.includes(one))
-      const forgotten = change.set.forgotten.filter(({ until }) => now < until)
-      if (authorities.length < change.set.authorities.length || forgotten.length < change.set.forgotten.length)
-        await change.commit({ ...change.set, authorities, forgotten })
-    })
-    return before - this.#set.authorities.length
+  async renewIfDue(): Promise<void> {
+    // One action may make the next one due; there are no more kinds of action than this.
+    for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
   }
 
   /**
@@ -248,22 +243,6 @@ export class Keeper implements IssuingKeys {
     return keeper
   }
 
-  #checkBelongs(): void {
-    const { trustDomain, source } = this.#parts
-    if (this.#set.origin !== source.kind)
-      throw new CaError(
-        'wrong_state',
-        source.kind === 'dev'
-          ? 'this state directory was not made by dev mode, and dev mode leaves it alone; choose another with --state-directory'
-          : ELSEWHERE[this.#set.origin],
-      )
-    if (!this.#set.trustDomain.equals(trustDomain))
-      throw new CaError(
-        'wrong_state',
-        `this state directory belongs to the trust domain ${this.#set.trustDomain.name}, not ${trustDomain.name}; choose another with --state-directory, or that trust domain with --trust-domain`,
-      )
-  }
-
   /** That the root's key can be used: a start that could not sign says so at once. */
   async #openRoot(): Promise<void> {
     const root = activeRoot(this.#set)
@@ -277,14 +256,13 @@ export class Keeper implements IssuingKeys {
 
   /** Does the next thing that is due; whether there was one. */
   async #act(change: Change): Promise<boolean> {
-    const { clock, issuing, rotation, evidence, events } = this.#parts
+    const { clock, evidence, events } = this.#parts
+    const unsettled = this.#jumps.unsettled()
     if (this.#source.kind === 'plugged-in' && !this.#source.ca.maySignCas) return false
-    const action: Action = nextAction(change.set, this.#holding?.authority.id, evidence(), clock.now(), {
-      issuingLifetimeMs: issuing.lifetimeMs,
-      ...rotation,
-    })
+    const holding = this.#holding?.authority.id
+    const action: Action = nextAction(change.set, holding, evidence(), clock.now(), this.#policy)
     if (action.kind === 'wait') return false
-    if (action.kind !== 'renew-issuing') return this.roots.act(change, action)
+    if (action.kind !== 'renew-issuing') return !unsettled && this.roots.act(change, action)
     const root = activeRoot(change.set)
     if (!root) throw new CaError('not_ready', 'there is no root to sign an issuing authority')
     const successor = await change.makeIssuing(root, await change.parentOf(root))
@@ -294,9 +272,9 @@ export class Keeper implements IssuingKeys {
     return true
   }
 
-  async #doDue(): Promise<void> {
-    // One action may make the next one due; there are no more kinds of action than this.
-    for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
+  get #policy(): RotationPolicy {
+    const { issuing, rotation } = this.#parts
+    return { issuingLifetimeMs: issuing.lifetimeMs, ...rotation }
   }
 
   #changing(): Change {

@@ -1,18 +1,11 @@
 import { bundleOf } from '../authority/active-authority.ts'
-import {
-  type Authority,
-  type AuthoritySet,
-  activeRoot,
-  authorityOf,
-  bundledRoots,
-  type CrossCertificate,
-  type Rotation,
-} from '../authority/authority.ts'
+import { type Authority, type AuthoritySet, activeRoot, bundledRoots, type Rotation } from '../authority/authority.ts'
 import { type Gate, gate } from '../authority/gate.ts'
 import type { Action } from '../authority/next-action.ts'
 import {
   authorityByPrefix,
   transitionFor,
+  vouchingFor,
   withActiveRoot,
   withPrepared,
   withRevoked,
@@ -21,10 +14,11 @@ import {
 import { shortId } from '../core/bytes.ts'
 import { later, plus } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
-import { makeCross, makeRoot } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
+import { isValidAt } from '../x509/certificate.ts'
 import { checkGate, type Force } from './closed-gate.ts'
 import type { Change, Keeper, KeeperParts, Successor } from './keeper.ts'
+import { NewRoots, notOurs } from './new-root.ts'
 
 /** Who asks, and why: for the ledger and the log. */
 export type Wish = { readonly by: Rotation['by']; readonly because: string }
@@ -50,10 +44,12 @@ const MAX_REASON = 500
 export class Roots {
   readonly #keeper: Keeper
   readonly #parts: KeeperParts
+  readonly #newRoots: NewRoots
 
   constructor(keeper: Keeper, parts: KeeperParts) {
     this.#keeper = keeper
     this.#parts = parts
+    this.#newRoots = new NewRoots(parts)
   }
 
   /** A new root in the bundle, which does not sign yet. @throws CaError `wrong_state`: one is on its way already */
@@ -91,6 +87,7 @@ export class Roots {
       this.#checkOwn(change.set)
       const root = id === undefined ? theOne(change.set, 'prepared') : authorityByPrefix(change.set, id, 'root')
       transitionFor(root, 'activate')
+      checkCurrent(root, this.#parts.clock.now())
       const found = gate(change.set, root, 'trusted', this.#parts.evidence())
       checkGate(
         found,
@@ -121,9 +118,13 @@ export class Roots {
         await change.commit({ ...set, rotation: undefined })
         return activeRoot(set) as Authority
       }
-      const before = set.authorities.findLast(({ role, state }) => role === 'root' && state === 'old')
+      // One that has to leave for what it certified signs no more.
+      const before = set.authorities.findLast(
+        ({ role, state, taint }) => role === 'root' && state === 'old' && taint === undefined,
+      )
       if (!before)
         throw new CaError('wrong_state', 'there is nothing to take back: no root is prepared, and none waits to leave')
+      checkCurrent(before, this.#parts.clock.now())
       const found = gate(set, before, 'trusted', this.#parts.evidence())
       checkGate(
         found,
@@ -175,31 +176,39 @@ export class Roots {
       const taint = { at: clock.now(), because, leavesAt: plus(clock.now(), withinMs) }
       let next = change.set
       let successor: Successor | undefined
-      if (target.state === 'active') {
+      let made = false
+      const active = activeRoot(next)
+      // Who trusts a root that certified this one's key trusts that key: so that root leaves, too, and signs no longer.
+      if (target.state === 'active' || vouchingFor(next, target).some(({ id }) => id === active?.id)) {
+        if (target.state !== 'active') transitionFor(target, 'taint')
         const prepared = next.authorities.find(({ role, state }) => role === 'root' && state === 'prepared')
-        const root = prepared ?? (await this.#newRoot(change))
-        if (!prepared) next = withPrepared(next, root)
+        made = prepared === undefined
+        const root = prepared ?? (await this.#newRoots.make(change))
+        if (made) next = withPrepared(next, root)
         const incoming = next.authorities.find(({ role, id: one }) => role === 'root' && one === root.id) as Authority
-        const found = gate(next, incoming, 'trusted', evidence())
-        // Who has not heard of the successor follows its cross-certificate, until the compromised root leaves.
-        if (incoming.cross.every(({ by }) => by !== target.id))
-          checkGate(
-            found,
-            `let root ${shortId(root.id)} sign at once`,
-            'alcazar workloads --lagging',
-            force,
-            clock.now(),
-          )
+        checkCurrent(incoming, clock.now())
+        // Who has not heard of the successor follows its cross-certificates, until the compromised root leaves.
+        checkGate(
+          gate(next, incoming, 'followed', evidence()),
+          `let root ${shortId(root.id)} sign at once`,
+          'alcazar workloads --lagging',
+          force,
+          clock.now(),
+        )
         successor = await change.makeIssuing(incoming, await change.parentOf(incoming))
         await this.#prove(next, incoming, successor)
         next = withActiveRoot(next, incoming, 'activate', successor.authority)
         next = { ...next, rotation: next.rotation && { ...next.rotation, to: root.id } }
       } else transitionFor(target, 'taint')
-      const standing = gate(change.set, { ...target, state: 'old' }, 'unused', evidence())
-      const affected = standing.blockers.filter(({ why }) => why.startsWith('stands on'))
-      next = withTainted(next, { ...target, state: 'old' }, taint)
+      const isTarget = ({ role, id: one }: Authority) => role === 'root' && one === target.id
+      const compromised = next.authorities.find(isTarget) as Authority
+      const affected = gate(next, compromised, 'unused', evidence()).blockers.filter(({ why }) =>
+        why.startsWith('stands on'),
+      )
+      next = withTainted(next, compromised, taint)
       if (successor) await change.activate(next, successor)
       else await change.commit(next)
+      if (made) this.#newRoots.taken()
       const { events } = this.#parts
       if (successor) events.bundlePublished(bundleOf(next), bundledRoots(next))
       events.authorityTainted(target, because)
@@ -208,7 +217,7 @@ export class Roots {
       return {
         authority: target,
         successor: successor && activeRoot(this.#keeper.set),
-        leavesAt: taint.leavesAt,
+        leavesAt: next.authorities.find(isTarget)?.taint?.leavesAt ?? taint.leavesAt,
         affected: affected.length,
         until: affected.reduce<Date | undefined>((end, { until }) => (end ? later(end, until) : until), undefined),
       }
@@ -220,12 +229,17 @@ export class Roots {
     return this.#keeper.change(async (change) => {
       const { set } = change
       const at = this.#parts.clock.now()
-      const forgotten = [...set.forgotten.filter((one) => one.workload !== workload), { workload, at, until }]
+      const { because } = checked(wish)
+      const before = set.forgotten.find((one) => one.workload === workload)
+      const still = set.forgotten.filter((one) => one !== before && one.until > at)
+      // A clock that was set back brings nothing back that was forgotten.
+      const now = before ? { at: later(before.at, at), until: later(before.until, until) } : { at, until }
+      const forgotten = [...still, { workload, ...now }]
       await change.commit({ ...set, forgotten })
       await change.record(
         'workload forgotten',
         activeRoot(set) as Authority,
-        `${workload}, by the ${wish.by}: ${checked(wish).because}`,
+        `${workload}, by the ${wish.by}: ${because}`,
       )
     })
   }
@@ -237,7 +251,8 @@ export class Roots {
     switch (action.kind) {
       case 'begin-rotation': {
         const { because } = action
-        await change.commit({ ...set, rotation: { to: undefined, since: clock.now(), by: 'clock', because } })
+        const prepared = bundledRoots(set).find(({ state }) => state === 'prepared')
+        await change.commit({ ...set, rotation: { to: prepared?.id, since: clock.now(), by: 'clock', because } })
         await change.record('rotation begun', activeRoot(set) as Authority, `by the clock: ${because}`)
         return true
       }
@@ -249,7 +264,13 @@ export class Roots {
         await this.#activate(change, action.root, 'activate', action.because)
         return true
       case 'revoke-root':
-        await this.#revoke(change, action.root, action.because, action.gate.open ? undefined : action.gate)
+        await this.#revoke(
+          change,
+          action.root,
+          action.because,
+          action.gate.open ? undefined : action.gate,
+          set.rotation,
+        )
         return true
       case 'end-rotation':
         await change.commit({ ...set, rotation: undefined })
@@ -268,9 +289,10 @@ export class Roots {
         'wrong_state',
         `root ${shortId(other.id)} is ${other.state} and on its way ${other.state === 'prepared' ? 'in' : 'out'}: one rotation at a time; finish it with alcazar root rotate, or take it back with alcazar root rollback`,
       )
-    const root = await this.#newRoot(change)
+    const root = await this.#newRoots.make(change)
     const next = withPrepared(set, root)
     await change.commit({ ...next, rotation: rotation && { ...rotation, to: root.id } })
+    this.#newRoots.taken()
     this.#parts.events.bundlePublished(bundleOf(next), bundledRoots(next))
     await change.record(
       'root prepared',
@@ -278,28 +300,6 @@ export class Roots {
       `bundle ${next.bundleSequence}, ${root.cross.length === 0 ? 'without' : 'with'} a cross-certificate; by the ${wish.by}: ${because}`,
     )
     return root
-  }
-
-  /** A key, its certificate, and that certified by each root of the bundle whose key is ours. */
-  async #newRoot(change: Change): Promise<Authority> {
-    const { store, source, trustDomain, clock } = this.#parts
-    if (source.kind === 'plugged-in') throw notOurs()
-    const key = await store.newRootKey(source.root.algorithm)
-    const certificate = await makeRoot(trustDomain, key, source.root.lifetimeMs, this.#parts)
-    const cross: CrossCertificate[] = []
-    for (const other of bundledRoots(change.set)) {
-      if (other.key === 'elsewhere') continue
-      try {
-        cross.push({
-          by: other.id,
-          certificate: await makeCross(certificate, await change.parentOf(other), this.#parts),
-        })
-      } catch (error) {
-        // A root that allows nothing below its issuing authorities: then only proof opens the gate.
-        if (!(error instanceof CaError) || error.code !== 'wrong_state') throw error
-      }
-    }
-    return authorityOf(certificate, { role: 'root', state: 'prepared', key: store.newKeyHome, cross }, clock.now())
   }
 
   async #activate(
@@ -328,8 +328,17 @@ export class Roots {
     }
   }
 
-  async #revoke(change: Change, root: Authority, because: string, broken: Gate | undefined): Promise<void> {
-    const next = withRevoked(change.set, root)
+  /** @param rotation goes on, to another root if this was the one to end on */
+  async #revoke(
+    change: Change,
+    root: Authority,
+    because: string,
+    broken: Gate | undefined,
+    rotation?: Rotation,
+  ): Promise<void> {
+    const after = withRevoked(change.set, root)
+    const next =
+      rotation && after.rotation === undefined ? { ...after, rotation: { ...rotation, to: undefined } } : after
     await change.commit(next)
     const { events } = this.#parts
     events.bundlePublished(bundleOf(next), bundledRoots(next))
@@ -353,10 +362,13 @@ export class Roots {
   }
 }
 
-function notOurs(): CaError {
-  return new CaError(
+/** @throws CaError `wrong_state`: nothing that it would sign is valid */
+function checkCurrent(root: Authority, now: Date): void {
+  const { tbs } = root.certificate
+  if (isValidAt(tbs, now)) return
+  throw new CaError(
     'wrong_state',
-    'the CA is plugged in, so its roots are replaced by its files: put the new root beside the old one in root-cert.pem, then let the new CA sign, then take the old root out; or take it over with alcazar import',
+    `root ${shortId(root.id)} is valid from ${tbs.notBefore.toISOString()} to ${tbs.notAfter.toISOString()}, and now is ${now.toISOString()}: take it out with alcazar root revoke, and prepare another`,
   )
 }
 

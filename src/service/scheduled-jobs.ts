@@ -1,15 +1,18 @@
+import { withoutEnded } from '../authority/authority.ts'
 import { shortId } from '../core/bytes.ts'
+import type { Clock } from '../core/clock.ts'
 import type { EndWarnings } from './authority-ends.ts'
 import type { Keeper } from './keeper.ts'
 import type { Job } from './schedule.ts'
 
 export type ScheduledJobParts = {
-  readonly keeper: Pick<Keeper, 'active' | 'renewIfDue' | 'prune'>
+  readonly keeper: Pick<Keeper, 'active' | 'renewIfDue' | 'change' | 'roots'>
   readonly warnings: Pick<EndWarnings, 'check'>
+  readonly clock: Clock
 }
 
 /** What a server does by the clock. */
-export function scheduledJobs({ keeper, warnings }: ScheduledJobParts): readonly Job[] {
+export function scheduledJobs({ keeper, warnings, clock }: ScheduledJobParts): readonly Job[] {
   return [
     {
       name: 'checkAuthorities',
@@ -28,12 +31,34 @@ export function scheduledJobs({ keeper, warnings }: ScheduledJobParts): readonly
       },
     },
     {
+      name: 'rotateRoot',
+      what: 'begins to replace the root; each step waits until it is safe',
+      run: async () => {
+        const { because, since } = await keeper.roots.rotate({ by: 'clock', because: 'the schedule says so' })
+        return `on its way since ${since.toISOString()}: ${because}`
+      },
+    },
+    {
       name: 'prune',
       what: 'takes issuing authorities that have ended out of the journal',
       run: async () => {
-        const count = await keeper.prune()
+        const count = await prune(keeper, clock)
         return count === 0 ? 'nothing had ended' : `${count} had ended`
       },
     },
   ]
+}
+
+/**
+ * Takes issuing authorities that have ended, and sign no longer, out of the journal, and cross-certificates and forgotten workloads with them; gives how
+ * many authorities. @throws CaError: it can't be written
+ */
+export function prune(keeper: Pick<Keeper, 'change'>, clock: Clock): Promise<number> {
+  return keeper.change(async ({ set, commit }) => {
+    const now = clock.now()
+    const next = withoutEnded(set, now)
+    const forgotten = next.forgotten.filter(({ until }) => now < until)
+    if (next !== set || forgotten.length < next.forgotten.length) await commit({ ...next, forgotten })
+    return set.authorities.length - next.authorities.length
+  })
 }

@@ -2,6 +2,7 @@ import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { CaError } from '../core/errors.ts'
 import { KeyFileEncryption, PassphraseEncryption, SCRYPT_COST, type ScryptCost } from '../keys/key-encryption.ts'
+import { Pkcs11Token } from '../keys/pkcs11.ts'
 import type { KeyEncryption } from '../keys/vault.ts'
 
 const MAX_BYTES = 4096
@@ -49,4 +50,31 @@ export function encryptionFrom(files: SecretFiles, cost: ScryptCost = SCRYPT_COS
   if (wrappingKeyFile !== undefined)
     return new KeyFileEncryption(() => readSecretFile(wrappingKeyFile, 'the wrapping key'))
   return undefined
+}
+
+export type TokenSettings = {
+  readonly pkcs11Module: string | undefined
+  readonly pkcs11Token: string | undefined
+  readonly pkcs11PinFile: string | undefined
+}
+
+/** The token that all three settings name; nothing without them. Its PIN is read when a session begins. */
+export function tokenFrom({ pkcs11Module, pkcs11Token, pkcs11PinFile }: TokenSettings): Pkcs11Token | undefined {
+  if (pkcs11Module === undefined || pkcs11Token === undefined || pkcs11PinFile === undefined) return undefined
+  return new Pkcs11Token({ module: pkcs11Module, tokenLabel: pkcs11Token, pin: () => readPin(pkcs11PinFile) })
+}
+
+/** Without the newline at its end. The library takes a text, which stays in memory until it is collected. */
+async function readPin(path: string): Promise<string> {
+  const bytes = await readSecretFile(path, 'the PIN')
+  try {
+    const pin = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      .toString('utf8')
+      .replace(/\r?\n$/, '')
+    // It would cost one of the tries.
+    if (pin === '') throw new CaError('invalid_argument', `the file of the PIN ${path} is empty; it holds the user PIN`)
+    return pin
+  } finally {
+    bytes.fill(0)
+  }
 }

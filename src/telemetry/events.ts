@@ -96,6 +96,12 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         'a new root signs before all workloads have heard of it: the old one is about to end, and they follow the cross-certificate',
       )
     },
+    clockJumped(ms) {
+      log.error(
+        { by: durationInWords(ms) },
+        'the clock jumped ahead: no root is replaced for an hour; set it right, or restart this server if it is',
+      )
+    },
     rotationFailed(error) {
       metrics.rotationFailures.inc()
       log.error({ detail: causesOf(error) }, 'rotation failed; it is tried again in a minute')

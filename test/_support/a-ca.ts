@@ -7,6 +7,7 @@ import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { IssuancePolicy } from '../../src/policy/issuance-policy.ts'
+import { IssuancesUnderWay } from '../../src/service/issuances-under-way.ts'
 import { issuingSvids } from '../../src/service/issue-svid.ts'
 import { Keeper, type RootSource } from '../../src/service/keeper.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
@@ -154,6 +155,8 @@ export async function aCa(options: CaOptions = {}) {
       policy,
       active: keeper.active,
       isOurs: (key) => keeper.isOurs(key),
+      vouches: ({ certificate }) => keeper.mayVouch(certificate.tbs.subject, clock.now()).length > 0,
+      underWay: new IssuancesUnderWay(),
       ledger,
       inventory,
       events,

@@ -14,6 +14,8 @@ export async function alcazar(
     stdin?: string | Uint8Array
     clock?: CliEnv['clock']
     untilAskedToEnd?: () => Promise<void>
+    /** Lines of so many characters that are drawn anew; without it, no terminal. */
+    columns?: number
     /** What a person types at a question. Without it stdin is no terminal. */
     types?: (question: string) => string
   } = {},
@@ -22,8 +24,12 @@ export async function alcazar(
   const out: string[] = []
   const err: string[] = []
   const env: CliEnv = {
-    out: { write: (text) => void out.push(text), isTerminal: false },
-    err: { write: (text) => void err.push(text), isTerminal: false },
+    out: {
+      write: (text) => void out.push(text),
+      isTerminal: options.columns !== undefined,
+      columns: () => options.columns ?? 80,
+    },
+    err: { write: (text) => void err.push(text), isTerminal: false, columns: () => 80 },
     readStdin: async () => Buffer.from(options.stdin ?? ''),
     ask: types && (async (question) => types(question)),
     environment: options.environment ?? {},

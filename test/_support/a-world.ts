@@ -27,7 +27,7 @@ export const DEV: RootSource = {
   root: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: 3650 * DAY },
 }
 
-type Issued = {
+export type Issued = {
   readonly leaf: Certificate
   readonly chain: readonly Certificate[]
   readonly workload: string
@@ -44,6 +44,7 @@ export class World {
   events = recordedEvents()
   source: RootSource
   issuingLifetimeMs: number
+  readonly rootDueBeforeMs: number
   /** What runs now; nothing after a crash. */
   keeper: Keeper | undefined
   readonly issued: Issued[] = []
@@ -53,9 +54,10 @@ export class World {
   readonly #random = seededRandom(5)
   #leafKey: PrivateKey | undefined
 
-  constructor(source: RootSource = DEV, { issuingLifetimeMs = 30 * DAY } = {}) {
+  constructor(source: RootSource = DEV, { issuingLifetimeMs = 30 * DAY, rootDueBeforeMs = 180 * DAY } = {}) {
     this.source = source
     this.issuingLifetimeMs = issuingLifetimeMs
+    this.rootDueBeforeMs = rootDueBeforeMs
   }
 
   /** Another process on the same state: whatever ran before is gone, with all it held in memory. */
@@ -67,7 +69,7 @@ export class World {
       trustDomain: TrustDomain.parse('cluster.local'),
       source: this.source,
       issuing: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: this.issuingLifetimeMs },
-      rotation: { rootDueBeforeMs: 180 * DAY },
+      rotation: { rootDueBeforeMs: this.rootDueBeforeMs },
       evidence: () => this.evidence,
       ledger: this.ledger,
       events: this.events,
@@ -107,9 +109,12 @@ export class World {
   }
 
   /** A workload gets an SVID; one without a name is a new one each time. */
-  async issue(ttlMs = 24 * HOUR, workload = `shop/cart-${this.issued.length}`): Promise<Issued> {
+  async issue(
+    ttlMs = 24 * HOUR,
+    workload = `shop/cart-${this.issued.length}`,
+    authority = this.active,
+  ): Promise<Issued> {
     this.#leafKey ??= await PrivateKey.generate(keyAlgorithm('ecdsa-p256'))
-    const authority = this.active
     const { publicKey } = this.#leafKey
     const { der } = await issueSvid(
       prepareSvid(aCaller(), anEntitlement(ttlMs), publicKey, authority, this.clock, this.#random),
@@ -192,7 +197,7 @@ export class World {
         // A root that comes back later brings nothing back that was revoked with it.
         if (!this.#revoked.has(record.id))
           expect(
-            leadsTo([record.certificate, ...chain.slice(1)], certificates, now),
+            leadsTo([record.certificate, ...record.intermediates], certificates, now),
             'revoked although its root is in the bundle',
           ).toBe(false)
         this.#revoked.add(record.id)
@@ -231,7 +236,7 @@ export class World {
 }
 
 /** As a verifier builds paths: what stands in the chain beyond a root that it trusts does not matter to it. */
-function verifies(chain: readonly Certificate[], roots: readonly Certificate[], now: Date): boolean {
+export function verifies(chain: readonly Certificate[], roots: readonly Certificate[], now: Date): boolean {
   return chain.some((_, index) => pathVerifies(chain.slice(0, index + 1), roots, now))
 }
 

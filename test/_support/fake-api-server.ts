@@ -127,7 +127,8 @@ export class FakeApiServer implements AsyncDisposable {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', this.url)
+    // The last requests may come after the server was closed, and then it has no address.
+    const url = new URL(request.url ?? '/', 'https://fake')
     this.asked.push(`${request.method} ${url.pathname}`)
     let body = ''
     for await (const part of request) body += String(part)

@@ -25,6 +25,9 @@ export class MemoryStore implements AuthorityStore {
   writes = 0
   /** What happens at write number n, counted from 1, `begin` included. */
   faults = new Map<number, Fault>()
+  keyUses = 0
+  /** The same for making a root's key and opening one. */
+  keyFaults = new Map<number, Fault>()
 
   async read(): Promise<{ revision: number; set: AuthoritySet } | undefined> {
     return this.text === undefined ? undefined : readJournal(this.text)
@@ -44,7 +47,11 @@ export class MemoryStore implements AuthorityStore {
   }
 
   async newRootKey(algorithm: KeyAlgorithm): Promise<Signer> {
-    return this.takeRootKey(await PrivateKey.generate(algorithm))
+    const fault = this.keyFaults.get(++this.keyUses)
+    const key = await PrivateKey.generate(algorithm)
+    if (fault !== 'refused' && fault !== 'in doubt, not written') await this.takeRootKey(key)
+    if (fault !== undefined) throw keysAway()
+    return key
   }
 
   async takeRootKey(key: PrivateKey): Promise<Signer> {
@@ -53,6 +60,7 @@ export class MemoryStore implements AuthorityStore {
   }
 
   async rootKey(id: string, home: KeyHome): Promise<Signer> {
+    if (this.keyFaults.has(++this.keyUses)) throw keysAway()
     if (home !== this.newKeyHome) throw new CaError('wrong_state', `the root’s key is not kept here, but “${home}”`)
     const key = this.keys.get(id)
     if (!key) throw new CaError('wrong_state', 'the root’s key is missing')
@@ -68,3 +76,5 @@ export class MemoryStore implements AuthorityStore {
     if (fault !== undefined) throw new JournalInDoubt('told to fail')
   }
 }
+
+const keysAway = () => new CaError('dependency_unavailable', 'the root’s key can’t be reached; try again later')

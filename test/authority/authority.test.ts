@@ -129,8 +129,16 @@ describe('dropping what has ended', () => {
     expect(withoutEnded(set, plus(a.certificate.tbs.notAfter, DAY)).authorities).toHaveLength(1)
   })
 
+  test('forgets a cross-certificate only after its last second, and no other', () => {
+    const [ending, lasting] = [underA, underB].map(({ certificate }) => ({ by: 'an older root', certificate }))
+    const set = aSet([rootOf(a, { cross: [ending, lasting] as Authority['cross'] })])
+    const end = underA.certificate.tbs.notAfter
+    expect(withoutEnded(set, end)).toBe(set)
+    expect(withoutEnded(set, plus(end, 1000)).authorities[0]?.cross).toEqual([lasting])
+  })
+
   test('is the very same set where nothing has ended', () => {
-    const set = aSet([rootOf(a), issuingOf(underA)])
+    const set = aSet([rootOf(a, { cross: [{ by: 'an older root', certificate: b.certificate }] }), issuingOf(underA)])
     expect(withoutEnded(set, NOW)).toBe(set)
   })
 })

@@ -8,6 +8,8 @@ import { odd } from '../_support/odd-certificates.ts'
 type Body = Record<string, unknown> & { authorities: Record<string, unknown>[] }
 
 let text: string
+/** One with all that a rotation leaves in it. */
+let rotating: string
 
 beforeAll(async () => {
   const root = await odd('root', 'itself')
@@ -18,11 +20,30 @@ beforeAll(async () => {
   const cross = await odd('root', old, { key: root.key, pathLength: 1 })
   const crossed = rootOf(root, { cross: [{ by: rootOf(old).id, certificate: cross.certificate }] })
   text = printJournal(7, aSet([crossed, named, rootOf(old)], { origin: 'plugged-in', bundleSequence: 3 }))
+  const at = new Date('2030-01-01T00:00:00Z')
+  const taint = { at, because: 'laptop stolen', leavesAt: new Date('2030-01-01T01:00:00Z') }
+  const other = await odd('other', 'itself')
+  const crosses = [{ by: rootOf(root).id, certificate: (await odd('other', root, { key: other.key })).certificate }]
+  rotating = printJournal(
+    8,
+    aSet(
+      [
+        rootOf(root, { state: 'tainted', taint }),
+        rootOf(other, { cross: crosses, bundledSince: 2 }),
+        issuingOf(await odd('under other', other, { pathLength: 0 }), { root: rootOf(other).id }),
+      ],
+      {
+        bundleSequence: 2,
+        rotation: { to: rootOf(other).id, since: at, by: 'admin', because: 'yearly' },
+        forgotten: [{ workload: 'shop/cart', at, until: taint.leavesAt }],
+      },
+    ),
+  )
 })
 
 /** The journal with its body changed, and a digest that fits. */
-function changed(change: (body: Body) => void): string {
-  const { body } = JSON.parse(text) as { body: Body }
+function changed(change: (body: Body) => void, journal = text): string {
+  const { body } = JSON.parse(journal) as { body: Body }
   change(body)
   return JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body })
 }
@@ -243,5 +264,97 @@ describe('a root whose key is elsewhere', () => {
       code: 'wrong_state',
       message: expect.stringContaining('a mark is something else than true'),
     })
+  })
+})
+describe('what a rotation leaves in it', () => {
+  test('is read back', () => {
+    const { set } = readJournal(rotating)
+    expect(printJournal(8, set)).toBe(rotating)
+    expect(set).toMatchObject({
+      rotation: { to: set.authorities[1]?.id, by: 'admin', because: 'yearly' },
+      forgotten: [{ workload: 'shop/cart', until: new Date('2030-01-01T01:00:00Z') }],
+      authorities: [
+        { state: 'tainted', taint: { because: 'laptop stolen', leavesAt: new Date('2030-01-01T01:00:00Z') } },
+        { bundledSince: 2, cross: [{ by: set.authorities[0]?.id }] },
+        { root: set.authorities[1]?.id, bundledSince: 0, cross: [] },
+      ],
+    })
+  })
+
+  test('is read of a rotation that has no root yet', () => {
+    const { set } = readJournal(changed(({ rotation }) => delete (rotation as { to?: string }).to, rotating))
+    expect(set.rotation).toMatchObject({ to: undefined, because: 'yearly' })
+  })
+
+  const inside = (body: Body, path: string): [Record<string, unknown>, string] => {
+    const keys = path.split('.')
+    const last = keys.pop() as string
+    return [keys.reduce<Record<string, unknown>>((at, key) => at[key] as Record<string, unknown>, body), last]
+  }
+
+  test.each([
+    ['authorities.0.taint.at', 'yesterday', 'a time is missing'],
+    ['authorities.0.taint.because', 7, 'a text is missing'],
+    ['authorities.0.taint.leavesAt', undefined, 'a text is missing'],
+    ['authorities.0.taint', 'yes', 'a text is missing'],
+    ['authorities.1.bundledSince', 0, 'a number is missing'],
+    ['authorities.1.bundledSince', '2', 'a number is missing'],
+    ['authorities.1.bundledSince', 3, 'a root is in a bundle that was not made yet'],
+    ['authorities.1.cross', {}, 'a list is missing'],
+    ['authorities.1.cross.0.by', undefined, 'a text is missing'],
+    ['authorities.1.cross.0.certificate', 'AAAA', 'DER'],
+    ['authorities.2.root', 7, 'a text is missing'],
+    ['rotation.to', 7, 'a text is missing'],
+    ['rotation.since', undefined, 'a text is missing'],
+    ['rotation.by', 'chance', '"chance" is none of admin, clock'],
+    ['rotation.because', undefined, 'a text is missing'],
+    ['rotation', 'yes', 'a text is missing'],
+    ['forgotten', {}, 'a list is missing'],
+    ['forgotten.0.workload', undefined, 'a text is missing'],
+    ['forgotten.0.at', 'never', 'a time is missing'],
+    ['forgotten.0.until', undefined, 'a text is missing'],
+  ])('is damaged with %s: %j', (path, value, message) => {
+    const journal = changed((body) => {
+      const [at, key] = inside(body, path)
+      if (value === undefined) delete at[key]
+      else at[key] = value
+    }, rotating)
+    expect(refusal(journal)).toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(new RegExp(`^the journal is damaged: .*${message}`)),
+    })
+  })
+})
+
+describe('a journal of format 1', () => {
+  const old = () =>
+    changed((body) => {
+      body.format = 1
+      delete body.forgotten
+      for (const authority of body.authorities) {
+        delete authority.bundledSince
+        delete authority.cross
+        delete authority.root
+      }
+    })
+
+  test('is read: nobody is known to hold an older bundle than the last, and an issuing authority stands where its path leads', () => {
+    const { revision, set } = readJournal(old())
+    const [root, issuing] = set.authorities
+    expect(revision).toBe(7)
+    expect(set).toMatchObject({ rotation: undefined, forgotten: [], bundleSequence: 3 })
+    expect(root).toMatchObject({ bundledSince: 3, cross: [], taint: undefined, root: undefined })
+    expect(issuing).toMatchObject({ bundledSince: 0, root: root?.id })
+  })
+
+  test('leaves open under which root one stands whose path leads to none', () => {
+    const { body } = JSON.parse(old()) as { body: Body }
+    body.authorities.shift()
+    const orphan = JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body })
+    expect(readJournal(orphan).set.authorities[0]?.root).toBeUndefined()
+  })
+
+  test('is written in today’s format', () => {
+    expect(JSON.parse(printJournal(8, readJournal(old()).set))).toMatchObject({ body: { format: 2 } })
   })
 })

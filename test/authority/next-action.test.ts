@@ -1,8 +1,10 @@
-import { beforeAll, expect, test } from 'vitest'
-import { NO_EVIDENCE } from '../../src/authority/gate.ts'
-import { nextAction, renewalOf } from '../../src/authority/next-action.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
+import type { Authority, AuthoritySet, Rotation, Taint } from '../../src/authority/authority.ts'
+import { type Evidence, NO_EVIDENCE } from '../../src/authority/gate.ts'
+import { deadlineOf, nextAction, renewalOf, rootDueAt } from '../../src/authority/next-action.ts'
+import { shortId } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
-import { DAY, MINUTE, YEAR } from '../../src/core/duration.ts'
+import { DAY, HOUR, MINUTE, YEAR } from '../../src/core/duration.ts'
 import { aSet, issuingOf, NOW, rootOf } from '../_support/authority-sets.ts'
 import { odd } from '../_support/odd-certificates.ts'
 import type { TestCa } from '../_support/plugged-ca.ts'
@@ -111,5 +113,250 @@ test('replaces an authority that is not valid yet because the clock was set back
   // Its root began a day earlier, so a successor that is valid now can be made, while this one signs nothing for hours.
   expect(nextAction(set(), holding(), NO_EVIDENCE, plus(NOW, -10 * MINUTE), policy)).toMatchObject({
     kind: 'renew-issuing',
+  })
+})
+
+describe('with roots of its own', () => {
+  let a: Authority
+  let b: Authority
+  /** B’s key, certified by A. */
+  let crossed: Authority
+  let underA: Authority
+  let underB: Authority
+  /** When A is due, and when a closed gate waits no longer. */
+  let due: Date
+  let deadline: Date
+
+  beforeAll(async () => {
+    const rootB = await odd('root b', 'itself', { notAfter: plus(NOW, 20 * YEAR) })
+    a = rootOf(root)
+    b = rootOf(rootB, { state: 'prepared', bundledSince: 2 })
+    crossed = { ...b, cross: [{ by: a.id, certificate: rootB.certificate }] }
+    // They live as long as their roots, so that nothing but roots is due here.
+    underA = issuingOf(await odd('under a', root, { pathLength: 0, notAfter: plus(NOW, 10 * YEAR) }), { root: a.id })
+    underB = issuingOf(await odd('under b', rootB, { pathLength: 0, notAfter: plus(NOW, 20 * YEAR) }), { root: b.id })
+    due = rootDueAt(a, policy)
+    deadline = deadlineOf(a)
+  })
+
+  const WISH: Omit<Rotation, 'to'> = { since: NOW, by: 'admin', because: 'yearly' }
+  const TAINT: Taint = { at: NOW, because: 'laptop stolen', leavesAt: plus(NOW, HOUR) }
+  /** One workload with a certificate of an hour. */
+  const aWorkload = (issuer: Authority, bundle: number, incomplete?: string): Evidence => ({
+    incomplete,
+    workloads: () => [
+      { name: 'shop/cart', namespace: 'shop', svids: [{ issuer: issuer.id, bundle, notAfter: plus(NOW, HOUR) }] },
+    ],
+  })
+  const next = (authorities: Authority[], change: Partial<AuthoritySet>, evidence = NO_EVIDENCE, now = NOW) => {
+    const set = aSet(authorities, change)
+    const holds = authorities.find(({ role, state }) => role === 'issuing' && state === 'active')
+    return nextAction(set, holds?.id, evidence, now, policy)
+  }
+  const to = (rootId: string | undefined) => ({ rotation: { ...WISH, to: rootId } })
+  /** A old and B signing. */
+  const activated = (change: Partial<Authority> = {}): Authority[] => [
+    { ...a, state: 'old', ...change },
+    { ...crossed, state: 'active' },
+    { ...underA, state: 'old' },
+    underB,
+  ]
+
+  describe('and no rotation', () => {
+    test('waits until the root is due', () => {
+      expect(next([a, underA], {}, NO_EVIDENCE, plus(NOW, 9 * YEAR))).toEqual({ kind: 'wait', until: due })
+      expect(due).toEqual(plus(NOW, 10 * YEAR - 180 * DAY))
+    })
+
+    test('begins one when it is', () => {
+      const begun = {
+        kind: 'begin-rotation',
+        because: `root ${shortId(a.id)} ends at ${a.certificate.tbs.notAfter.toISOString()}`,
+      }
+      expect(next([a, underA], {}, NO_EVIDENCE, due)).toEqual(begun)
+      // What an admin left half done is no reason to let the root end.
+      expect(next([a, b, underA], {}, NO_EVIDENCE, due)).toEqual(begun)
+      expect(next([{ ...b, state: 'old' }, a, underA], {}, NO_EVIDENCE, due)).toEqual(begun)
+    })
+
+    test('is due no sooner than a sixth of a short life before its end', () => {
+      expect(rootDueAt(a, { rootDueBeforeMs: 9 * YEAR })).toEqual(renewalOf(a))
+    })
+
+    test('leaves to the admin what is prepared or old', () => {
+      expect(next([a, crossed, underA], {})).toMatchObject({ kind: 'wait' })
+      expect(next(activated(), {}, aWorkload(underB, 2))).toMatchObject({ kind: 'wait' })
+    })
+
+    test('of a plugged-in CA nothing but issuing authorities is due', () => {
+      expect(next([a, underA], { origin: 'plugged-in' }, NO_EVIDENCE, due)).toMatchObject({ kind: 'wait' })
+    })
+  })
+
+  describe('and a rotation that was begun', () => {
+    test('prepares a root', () => {
+      expect(next([a, underA], to(undefined))).toEqual({ kind: 'prepare-root', because: 'yearly' })
+    })
+
+    test('prepares none while another is on its way out, which leaves first', () => {
+      const waiting = next(activated({ state: 'tainted', taint: TAINT }), to(undefined), aWorkload(underA, 2))
+      expect(waiting).toMatchObject({ kind: 'wait', until: TAINT.leavesAt, for: { blockers: [{}] } })
+      expect(next(activated(), to(undefined), aWorkload(underB, 2))).toMatchObject({ kind: 'revoke-root' })
+    })
+
+    test('activates it when all were sent it', () => {
+      expect(next([a, crossed, underA], to(b.id), aWorkload(underA, 2))).toEqual({
+        kind: 'activate-root',
+        root: crossed,
+        because: 'yearly',
+        deadline: false,
+      })
+    })
+
+    test('waits for who was not, at most until its certificate ends', () => {
+      expect(next([a, crossed, underA], to(b.id), aWorkload(underA, 1))).toMatchObject({
+        kind: 'wait',
+        until: plus(NOW, HOUR),
+        for: { open: false, blockers: [{ workload: 'shop/cart' }] },
+      })
+    })
+
+    test('waits while something may be unknown', () => {
+      expect(next([a, crossed, underA], to(b.id), aWorkload(underA, 2, 'being read'))).toMatchObject({
+        kind: 'wait',
+        until: plus(NOW, DAY),
+        for: { incomplete: 'being read' },
+      })
+    })
+
+    test('activates at the deadline a root that all follow by its cross-certificate', () => {
+      const before = aWorkload(underA, 1)
+      expect(next([a, crossed, underA], to(b.id), before, plus(deadline, -1))).toMatchObject({ kind: 'wait' })
+      expect(next([a, crossed, underA], to(b.id), before, deadline)).toEqual({
+        kind: 'activate-root',
+        root: crossed,
+        because: `root ${shortId(a.id)} is about to end`,
+        deadline: true,
+      })
+      expect(next([a, crossed, underA], to(b.id), aWorkload(underA, 1, 'being read'), deadline)).toMatchObject({
+        deadline: true,
+      })
+    })
+
+    test('activates none at the deadline that somebody would not follow', () => {
+      expect(next([a, b, underA], to(b.id), aWorkload(underA, 1), deadline)).toMatchObject({ kind: 'wait' })
+      const byNobodyElse = [{ ...a, bundledSince: 2 }, { ...b, state: 'old' as const }, crossed, underA]
+      const late = [{ ...crossed, id: 'd'.repeat(40), bundledSince: 3 }]
+      expect(next([...byNobodyElse, ...late], to('d'.repeat(40)), aWorkload(underA, 1), deadline)).toMatchObject({
+        kind: 'wait',
+      })
+    })
+
+    test('waits for nobody where every other root has ended, for so has all that they signed; but where one has not', () => {
+      const late = plus(NOW, 11 * YEAR)
+      expect(next([a, crossed, underA], to(b.id), aWorkload(underA, 1), late)).toMatchObject({ kind: 'activate-root' })
+      const { certificate } = crossed
+      const lasting = { ...a, id: 'f'.repeat(40), state: 'tainted', certificate } as const
+      expect(next([a, lasting, crossed, underA], to(b.id), aWorkload(underA, 1), late)).toMatchObject({ kind: 'wait' })
+    })
+
+    test('discards a prepared root that ended before it signed', () => {
+      expect(
+        next([a, { ...crossed, certificate: issuing.certificate }, underA], to(b.id), NO_EVIDENCE, plus(NOW, YEAR)),
+      ).toMatchObject({
+        kind: 'revoke-root',
+        root: { id: b.id },
+        because: 'it ended before it signed',
+      })
+    })
+
+    test('takes the old root out when nothing stands on it', () => {
+      expect(next(activated(), to(b.id), aWorkload(underA, 2))).toMatchObject({ kind: 'wait', until: plus(NOW, HOUR) })
+      expect(next(activated(), to(b.id), aWorkload(underB, 2))).toMatchObject({
+        kind: 'revoke-root',
+        root: { id: a.id },
+        because: 'nothing stands on it any more',
+        gate: { open: true },
+      })
+    })
+
+    test('never takes it out for a deadline', () => {
+      expect(next(activated(), to(b.id), aWorkload(underA, 2), plus(NOW, 9.99 * YEAR))).toMatchObject({ kind: 'wait' })
+    })
+
+    test('ends when nothing is left to do', () => {
+      expect(next([{ ...a, state: 'revoked' }, { ...crossed, state: 'active' }, underB], to(b.id))).toEqual({
+        kind: 'end-rotation',
+      })
+      expect(next([a, underA], to('e'.repeat(40)))).toEqual({ kind: 'end-rotation' })
+    })
+  })
+
+  describe('of which one is compromised', () => {
+    const tainted = (change: Partial<Authority> = {}) => activated({ state: 'tainted', taint: TAINT, ...change })
+
+    test('takes it out at the gate, without any rotation', () => {
+      expect(next(tainted(), {}, aWorkload(underB, 2))).toMatchObject({ kind: 'revoke-root', gate: { open: true } })
+    })
+
+    test('waits for who stands on it, at most for the time that was given', () => {
+      expect(
+        next(tainted({ taint: { ...TAINT, leavesAt: plus(NOW, MINUTE) } }), {}, aWorkload(underA, 2)),
+      ).toMatchObject({
+        kind: 'wait',
+        until: plus(NOW, MINUTE),
+        for: { blockers: [{ workload: 'shop/cart' }] },
+      })
+    })
+
+    test('takes it out when that is over, and names who is cut off', () => {
+      for (const evidence of [aWorkload(underA, 2), aWorkload(underA, 2, 'being read')])
+        expect(next(tainted(), {}, evidence, TAINT.leavesAt)).toMatchObject({
+          kind: 'revoke-root',
+          because: 'it was declared compromised: laptop stolen',
+          gate: { open: false, blockers: [{ workload: 'shop/cart' }] },
+        })
+      expect(next(tainted(), {}, aWorkload(underA, 2), plus(TAINT.leavesAt, -1))).toMatchObject({ kind: 'wait' })
+    })
+
+    test('does not give it the time again where the clock is set back by more', () => {
+      expect(next(tainted(), {}, aWorkload(underA, 2), plus(NOW, -HOUR))).toMatchObject({ kind: 'wait' })
+      expect(next(tainted(), {}, aWorkload(underA, 2), plus(NOW, -HOUR - 1))).toMatchObject({ kind: 'revoke-root' })
+    })
+
+    test('takes out in the same time an old one that certified it', () => {
+      expect(next(activated({ taint: TAINT }), {}, aWorkload(underA, 2), TAINT.leavesAt)).toMatchObject({
+        kind: 'revoke-root',
+        root: { state: 'old' },
+      })
+    })
+  })
+
+  describe('of which the one that signs has ended', () => {
+    const ended = () => plus(NOW, 11 * YEAR)
+
+    test('replaces it, for it can sign no issuing authority', () => {
+      const sooner = issuingOf(issuing, { root: a.id })
+      expect(next([a, sooner], {}, NO_EVIDENCE, ended())).toMatchObject({ kind: 'begin-rotation' })
+      expect(next([a, sooner], to(undefined), NO_EVIDENCE, ended())).toMatchObject({ kind: 'prepare-root' })
+    })
+
+    test('replaces it not at a start, whose clock may be wrong', () => {
+      expect(nextAction(aSet([a, underA]), undefined, NO_EVIDENCE, ended(), policy)).toMatchObject({
+        kind: 'renew-issuing',
+      })
+    })
+
+    test('signs to its last moment', () => {
+      expect(next([a, issuingOf(issuing, { root: a.id })], {}, NO_EVIDENCE, a.certificate.tbs.notAfter)).toMatchObject({
+        kind: 'renew-issuing',
+      })
+    })
+  })
+
+  test('waits no longer than for what is due first', () => {
+    const short = issuingOf(issuing, { root: a.id })
+    expect(next([a, short], {})).toEqual({ kind: 'wait', until: renewal })
+    expect(next([a, crossed, short], to(b.id), aWorkload(underA, 1))).toMatchObject({ until: plus(NOW, HOUR) })
   })
 })

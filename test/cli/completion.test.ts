@@ -12,6 +12,8 @@ async function offered(...words: string[]): Promise<string[]> {
 test('bash completes verbs, verbs of a group and flags', async () => {
   expect(await offered('alcazar', 'is')).toEqual(['issue'])
   expect(await offered('alcazar', 'ledger', '')).toEqual(['list', 'show'])
+  expect(await offered('alcazar', 'root', 'r')).toEqual(['rotate', 'rollback', 'revoke'])
+  expect(await offered('alcazar', 'root', 'taint', '--w')).toEqual(['--within'])
   expect(await offered('alcazar', 'issue', '--na')).toEqual(['--namespace'])
   expect(await offered('alcazar', 'ledger', 'list', '--ref')).toEqual(['--refused'])
 })

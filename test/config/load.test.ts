@@ -23,6 +23,7 @@ function file(content: string): string {
 const load = (flags: Record<string, unknown> = {}, environment: NodeJS.ProcessEnv = {}, path?: string) =>
   loadConfig({ flags: new Map(Object.entries(flags)), environment, file: path })
 
+const TOKEN = { 'keys.pkcs11Module': '/m.so', 'keys.pkcs11Token': 'root', 'keys.pkcs11PinFile': '/pin' }
 /** What a server outside dev mode needs at least. */
 const OWN = { 'keys.passphraseFile': '/etc/alcazar/passphrase', 'attestation.apiServer': 'https://10.0.0.1:6443' }
 const PLUGGED = { pluggedCa: '/etc/cacerts', 'attestation.apiServer': 'https://10.0.0.1:6443' }
@@ -237,6 +238,20 @@ const REFUSED: readonly (readonly [
     {},
     /^keys\.passphraseFile and keys\.wrappingKeyFile exclude each other: .*“alcazar keys reseal”/,
   ],
+  ...['pkcs11Module', 'pkcs11Token', 'pkcs11PinFile'].map(
+    (left): [string, Record<string, unknown>, NodeJS.ProcessEnv, RegExp] => [
+      `a token without keys.${left}`,
+      { ...OWN, ...TOKEN, [`keys.${left}`]: undefined },
+      {},
+      /^keys\.pkcs11Module, keys\.pkcs11Token and keys\.pkcs11PinFile belong together: set all three, or none$/,
+    ],
+  ),
+  [
+    'a token in dev mode',
+    { ...TOKEN, dev: true },
+    {},
+    /^dev mode keeps its root’s key in the clear; leave out keys\.pkcs11Module, keys\.pkcs11Token, keys\.pkcs11PinFile, or dev$/,
+  ],
   [
     'a plugged-in CA with a passphrase',
     { ...PLUGGED, 'keys.passphraseFile': '/p' },
@@ -331,6 +346,12 @@ test('takes a root of its own, sealed, outside dev mode', () => {
   expect(load(OWN).config).toMatchObject({ dev: false, keys: { passphraseFile: '/etc/alcazar/passphrase' } })
   const { config } = load({ 'keys.wrappingKeyFile': '/k', 'attestation.apiServer': 'https://x' })
   expect(config).toMatchObject({ dev: false, keys: { wrappingKeyFile: '/k' } })
+})
+
+test('takes a root in a token, alone or while a sealed one is still there', () => {
+  const keys = { pkcs11Module: '/m.so', pkcs11Token: 'root', pkcs11PinFile: '/pin' }
+  expect(load({ ...TOKEN, 'attestation.apiServer': 'https://x' }).config).toMatchObject({ dev: false, keys })
+  expect(load({ ...OWN, ...TOKEN }).config.keys).toMatchObject({ ...keys, passphraseFile: '/etc/alcazar/passphrase' })
 })
 
 test('an empty file changes nothing', () => {

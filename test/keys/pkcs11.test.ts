@@ -13,6 +13,7 @@ import { PrivateKey, type Signer } from '../../src/keys/private-key.ts'
 import { keyIdOf, verifySignature } from '../../src/keys/public-key.ts'
 import { scratch } from '../_support/scratch.ts'
 import { missingForTokens, PIN, PIN_FLAGS, SoftHsm } from '../_support/soft-hsm.ts'
+import { vaultContract } from '../_support/vault-contract.ts'
 
 const missing = missingForTokens()
 // On a laptop without them these tests are skipped; in CI that would be a hole nobody sees.
@@ -600,6 +601,27 @@ describe.skipIf(missing.length > 0)(
         })
         // Who was first goes on.
         expectSigned(signer, await signer.sign(TBS))
+      })
+    })
+
+    describe('keys in a token', () => {
+      let current: { test: string | undefined; hsm: SoftHsm; token: Pkcs11Token | undefined } | undefined
+      vaultContract({
+        // A process uses a module once: the one before ends first.
+        open: async () => {
+          const { currentTestName } = expect.getState()
+          if (current?.test !== currentTestName) {
+            current = { test: currentTestName, hsm: new SoftHsm(), token: undefined }
+            current.hsm.add('root')
+          }
+          const { hsm, token } = current as NonNullable<typeof current>
+          await token?.[Symbol.asyncDispose]()
+          const next = hsm.open('root')
+          if (current) current.token = next
+          return new Pkcs11Keys(next)
+        },
+        makes: ['ecdsa-p256', 'ecdsa-p384', 'ecdsa-p521', 'rsa-2048', 'rsa-3072', 'rsa-4096'],
+        takes: false,
       })
     })
 

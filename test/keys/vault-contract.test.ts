@@ -47,7 +47,8 @@ describe('of several vaults', () => {
     expect(() => makingVault([])).toThrow(
       expect.objectContaining({
         code: 'wrong_state',
-        message: 'no place for root keys is set; name one by keys.passphraseFile or keys.wrappingKeyFile',
+        message:
+          'no place for root keys is set; name one by keys.passphraseFile, keys.wrappingKeyFile or keys.pkcs11Module',
       }),
     )
   })

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { wholeSecond } from '../../src/core/clock.ts'
@@ -27,11 +27,12 @@ test('a server runs its jobs by the clock, and shows them on the admin’s socke
   expect(jobs.map(({ name, expression }) => [name, expression])).toEqual([
     ['checkAuthorities', '*/5 * * * *'],
     ['renewIssuing', '*/5 * * * *'],
+    ['rotateRoot', undefined],
     ['prune', '17 * * * *'],
   ])
   await clock.leap(HOUR)
   await until('all have run', async () =>
-    (await statusOf(server)).jobs.every(({ last }) => last?.outcome?.kind === 'done'),
+    (await statusOf(server)).jobs.every(({ last, expression }) => !expression || last?.outcome?.kind === 'done'),
   )
   expect((await jobOf(server, 'checkAuthorities')).last?.outcome?.text).toMatch(/^root .{9} ends first, in \d+ years$/)
   expect(await server.metric('alcazar_scheduled_runs_total{job="prune",outcome="ok"}')).toBe(1)
@@ -84,13 +85,15 @@ test('a damaged record is told as a warning, and the server starts', async () =>
   expect(JSON.parse(readFileSync(join(state, 'schedule.json'), 'utf8')).jobs).toHaveLength(3)
 })
 
-test('a time for a job that there isn’t keeps it from starting', async () => {
-  const state = scratch()
-  await expect(aDevServer({ state, settings: { 'schedule.rotateRoot': '0 3 1 1 *' } })).rejects.toMatchObject({
-    code: 'invalid_argument',
-    message: expect.stringMatching(/^schedule\.rotateRoot is set, and this server has no such job; /),
+test('the root is replaced when the clock says so', async () => {
+  const clock = aMinutePast()
+  await using server = await aDevServer({ clock, settings: { 'schedule.rotateRoot': '30 * * * *' } })
+  await clock.leap(HOUR)
+  await until('it has run', async () => (await jobOf(server, 'rotateRoot')).last?.outcome !== undefined)
+  expect((await jobOf(server, 'rotateRoot')).last?.outcome).toMatchObject({
+    kind: 'done',
+    text: expect.stringMatching(/^on its way since .*: the schedule says so$/),
   })
-  expect(existsSync(join(state, 'schedule.json'))).toBe(false)
 })
 
 describe('a plugged-in CA that ends soon', () => {

@@ -1,8 +1,10 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { SETTINGS } from '../../src/config/schema.ts'
 import { SealedKeys } from '../../src/keys/sealed-keys.ts'
 import { KeyDirectory } from '../../src/storage/key-directory.ts'
+import { AlcazarProcess } from '../_support/a-process.ts'
 import { aDevServer, aPluggedServer, type Settings, TestCluster, TestServer } from '../_support/a-server.ts'
 import { alcazar } from '../_support/a-terminal.ts'
 import { aCsr } from '../_support/csr.ts'
@@ -92,6 +94,28 @@ describe('a server with a root of its own', () => {
     expect(secret.filter((one) => told.some((text) => text.includes(one)))).toEqual([])
     expect(told.filter((text) => /PRIVATE KEY/.test(text))).toEqual([])
   })
+})
+
+test('the program itself, killed as soon as it serves, has the same root at its next start', async () => {
+  const settings = { ...cluster.settings(), 'keys.passphraseFile': passphraseFile() }
+  const flags = Object.entries(settings).flatMap(([key, value]) => [
+    SETTINGS.find((one) => one.key === key)?.flag ?? '',
+    String(value),
+  ])
+  const journals: string[][] = []
+  for (let round = 0; round < 2; round++) {
+    await using ran = new AlcazarProcess([
+      ...['serve', '--state-directory', state, '--listen', '127.0.0.1:0', '--health-listen', '127.0.0.1:0'],
+      ...['--log-format', 'json', ...flags],
+    ])
+    await ran.serving()
+    ran.child.kill('SIGKILL')
+    expect(await ran.ended).toBe('SIGKILL')
+    expect(ran.err + ran.out).not.toContain(PASSPHRASE)
+    journals.push([keyFile(), ...(/"certificate": "[^"]+"/.exec(contents()['journal.json'] ?? '') ?? [])])
+  }
+  expect(journals[0]).toHaveLength(2)
+  expect(journals[1]).toEqual(journals[0])
 })
 
 describe('a start is refused, and nothing is overwritten:', () => {

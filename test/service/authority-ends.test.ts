@@ -3,6 +3,7 @@ import type { Authority, AuthoritySet } from '../../src/authority/authority.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { authorityEnds, EndWarnings, remainingMs, warningsOf } from '../../src/service/authority-ends.ts'
+import { prune } from '../../src/service/scheduled-jobs.ts'
 import { World } from '../_support/a-world.ts'
 import { aSet, issuingOf, NOW, rootOf } from '../_support/authority-sets.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
@@ -230,10 +231,10 @@ describe('with a real keeper', () => {
     await world.start()
     await world.clock.advance(DAY)
     const keeper = await world.start()
-    expect(await keeper.prune()).toBe(0)
+    expect(await prune(keeper, world.clock)).toBe(0)
     const { revision } = world.journal
     world.clock.jump(29 * DAY + MINUTE)
-    expect(await keeper.prune()).toBe(1)
+    expect(await prune(keeper, world.clock)).toBe(1)
     expect(world.journal.revision).toBe(revision + 1)
     expect(world.journal.set.authorities.map(({ role, state }) => `${role} ${state}`)).toEqual([
       'root active',
@@ -241,7 +242,7 @@ describe('with a real keeper', () => {
     ])
     // The one that signs has ended, too, and nobody renewed it.
     world.clock.jump(2 * DAY)
-    expect(await keeper.prune()).toBe(0)
+    expect(await prune(keeper, world.clock)).toBe(0)
     await world.check()
   })
 

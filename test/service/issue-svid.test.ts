@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
+import { NO_EVIDENCE } from '../../src/authority/gate.ts'
 import { verifyPath } from '../../src/authority/path.ts'
 import { sha256Hex } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
@@ -7,6 +8,7 @@ import { DAY, HOUR } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { Latest } from '../../src/core/latest.ts'
 import type { PrivateKey } from '../../src/keys/private-key.ts'
+import { IssuancesUnderWay } from '../../src/service/issuances-under-way.ts'
 import { issuingSvids } from '../../src/service/issue-svid.ts'
 import { readCertificate } from '../../src/x509/certificate.ts'
 import { readLineage } from '../../src/x509/lineage.ts'
@@ -28,6 +30,8 @@ const issuing = (ca: Ca, parts: Partial<Parameters<typeof issuingSvids>[0]>) =>
     policy: ca.policy,
     active: ca.keeper.active,
     isOurs: (key) => ca.keeper.isOurs(key),
+    vouches: () => true,
+    underWay: new IssuancesUnderWay(),
     ledger: ca.ledger,
     inventory: ca.inventory,
     events: ca.events,
@@ -655,5 +659,93 @@ describe('a CSR over a key of the CA itself is refused', () => {
     await ca.keeper.tick()
     expect(ca.keeper.active.get()?.signer).not.toBe(old)
     await refusesKey(ca, old)
+  })
+})
+
+describe('what is being issued', () => {
+  test('counts from the moment on at which what signs it was chosen, until it is recorded', async () => {
+    const ca = await aCa()
+    const underWay = new IssuancesUnderWay()
+    const seen: unknown[] = []
+    const look = () => seen.push([...underWay.among(NO_EVIDENCE).workloads()])
+    const issue = issuing(ca, {
+      underWay,
+      ledger: {
+        intend: async (record) => {
+          look()
+          await ca.ledger.intend(record)
+        },
+        record: async (record) => {
+          await ca.ledger.record(record)
+          look()
+        },
+      },
+    })
+    const { svid } = await issue(await aRequest(withToken(ca.podToken())), NEVER)
+    const { tbs, authority } = svid.prepared
+    const expected = {
+      name: 'shop/cart-0',
+      namespace: 'shop',
+      svids: [{ issuer: authority.authority.id, bundle: 1, notAfter: tbs.notAfter }],
+    }
+    expect(seen).toEqual([[expected], [expected]])
+    expect([...underWay.among(NO_EVIDENCE).workloads()]).toEqual([])
+  })
+
+  test('counts no more once it was refused', async () => {
+    const ca = await aCa()
+    const underWay = new IssuancesUnderWay()
+    ca.ledger.full = true
+    await expect(issuing(ca, { underWay })(await aRequest(withToken(ca.podToken())), NEVER)).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
+    expect([...underWay.among(NO_EVIDENCE).workloads()]).toEqual([])
+  })
+
+  test('is not answered where what signed it was declared compromised meanwhile', async () => {
+    const ca = await aCa()
+    const request = await aRequest(withToken(ca.podToken()))
+    const issue = issuing(ca, {
+      vouches: ({ certificate }) => ca.keeper.mayVouch(certificate.tbs.subject, ca.clock.now()).length > 0,
+      ledger: {
+        intend: async (record) => {
+          await ca.ledger.intend(record)
+          const root = ca.keeper.set.authorities.find(({ role }) => role === 'root')
+          await ca.keeper.roots.taint(root?.id ?? '', { by: 'admin', because: 'laptop stolen' }, HOUR)
+        },
+        record: (record) => ca.ledger.record(record),
+      },
+    })
+    await expect(issue(request, NEVER)).rejects.toMatchObject({
+      code: 'not_ready',
+      message: 'the authority that signed was taken back meanwhile; ask again',
+    })
+    expect(ca.ledger.of('issued')).toEqual([])
+    expect(ca.ledger.of('refused')).toMatchObject([{ code: 'not_ready' }])
+  })
+
+  test('is one workload with what is known of it', () => {
+    const underWay = new IssuancesUnderWay()
+    const svid = (bundle: number) => ({ issuer: 'a', bundle, notAfter: new Date(0) })
+    const known = {
+      incomplete: 'being read',
+      workloads: () => [
+        { name: 'shop/cart-0', namespace: 'shop', svids: [svid(1)] },
+        { name: 'shop/till-0', namespace: 'shop', svids: [svid(1)] },
+      ],
+    }
+    const end = underWay.begin({ name: 'shop/cart-0', namespace: 'shop', svid: svid(2) })
+    underWay.begin({ name: 'tax/tax-0', namespace: 'tax', svid: svid(3) })
+    underWay.begin({ name: 'tax/tax-0', namespace: 'tax', svid: svid(4) })
+    const { incomplete, workloads } = underWay.among(known)
+    expect(incomplete).toBe('being read')
+    expect([...workloads()]).toEqual([
+      { name: 'shop/cart-0', namespace: 'shop', svids: [svid(1), svid(2)] },
+      { name: 'shop/till-0', namespace: 'shop', svids: [svid(1)] },
+      { name: 'tax/tax-0', namespace: 'tax', svids: [svid(3), svid(4)] },
+    ])
+    end()
+    expect([...workloads()]).toHaveLength(3)
+    expect([...workloads()][0]?.svids).toEqual([svid(1)])
   })
 })

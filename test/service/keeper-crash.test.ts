@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { JournalInDoubt } from '../../src/authority/journal.ts'
 import { DAY } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
+import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { World } from '../_support/a-world.ts'
 import type { Fault } from '../_support/memory-store.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
@@ -44,7 +45,95 @@ const take = async (world: World, ca: Sets['a']) => {
   await world.issue(20 * DAY)
 }
 
+const ADMIN = { by: 'admin', because: 'yearly' } as const
+const roots = (world: World) => (world.keeper as NonNullable<World['keeper']>).roots
+const idOf = (world: World, state: string) =>
+  world.journal.set.authorities.find((one) => one.role === 'root' && one.state === state)?.id ?? ''
+const prepared = async () => {
+  const world = await dev()
+  await roots(world).prepare(ADMIN)
+  // What was issued before has ended, and one workload has the new bundle.
+  await world.clock.advance(21 * DAY)
+  await world.issue(20 * DAY)
+  return world
+}
+const activated = async () => {
+  const world = await prepared()
+  await roots(world).activate(undefined, ADMIN)
+  await world.issue(20 * DAY)
+  return world
+}
+const nothingStands = async () => {
+  const world = await activated()
+  await world.clock.advance(21 * DAY)
+  await world.issue(20 * DAY)
+  return world
+}
+
 const stories: readonly Story[] = [
+  { what: 'a root prepared', before: dev, does: (world) => roots(world).prepare(ADMIN) },
+  { what: 'a root activated', before: prepared, does: (world) => roots(world).activate(undefined, ADMIN) },
+  { what: 'a prepared root taken back', before: prepared, does: (world) => roots(world).rollback(ADMIN) },
+  { what: 'an activated root taken back', before: activated, does: (world) => roots(world).rollback(ADMIN) },
+  { what: 'an old root revoked', before: nothingStands, does: (world) => roots(world).revoke(undefined, ADMIN) },
+  {
+    what: 'the root that signs tainted',
+    before: dev,
+    does: (world) => roots(world).taint(idOf(world, 'active'), ADMIN, 50 * DAY),
+  },
+  {
+    what: 'the root that signs tainted while another is prepared',
+    before: prepared,
+    does: (world) => roots(world).taint(idOf(world, 'active'), ADMIN, 50 * DAY),
+  },
+  {
+    what: 'an old root tainted',
+    before: activated,
+    does: (world) => roots(world).taint(idOf(world, 'old'), ADMIN, 50 * DAY),
+  },
+  {
+    what: 'a tainted root out after its time',
+    before: async () => {
+      const world = await activated()
+      await roots(world).taint(idOf(world, 'old'), ADMIN, DAY)
+      await world.clock.advance(DAY)
+      return world
+    },
+    does: async (world) => world.keeper?.tick(),
+  },
+  {
+    what: 'a whole rotation',
+    before: async () => {
+      const world = await dev()
+      await world.clock.advance(21 * DAY)
+      return world
+    },
+    does: async (world) => {
+      await roots(world).rotate(ADMIN)
+      await world.keeper?.tick()
+    },
+  },
+  {
+    what: 'a rotation that waits, activated at its deadline',
+    before: async () => {
+      const world = new World({ kind: 'dev', root: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: 60 * DAY } })
+      await world.start()
+      await world.clock.advance(49 * DAY)
+      await world.keeper?.tick()
+      await world.issue(11 * DAY)
+      await roots(world).rotate(ADMIN)
+      await world.keeper?.tick()
+      expect(idOf(world, 'prepared')).not.toBe('')
+      await world.clock.advance(6 * DAY)
+      return world
+    },
+    does: async (world) => world.keeper?.tick(),
+  },
+  {
+    what: 'a workload forgotten',
+    before: dev,
+    does: (world) => roots(world).forget('shop/cart-0', new Date('2030-01-21T00:00:00Z'), ADMIN),
+  },
   { what: 'a first start', before: async () => new World(), does: (world) => world.start() },
   { what: 'a restart', before: dev, does: (world) => world.start() },
   {
@@ -157,6 +246,27 @@ describe.each(stories)('$what', (story) => {
         await world.start()
         await world.check()
       })
+    },
+  )
+
+  test.each<Fault>(['refused', 'in doubt, written', 'in doubt, not written'])(
+    'a key store that fails at any use (%s) changes nothing that the journal says, and the next start finds its way',
+    async (fault) => {
+      const counted = await story.before()
+      const { keyUses } = counted.store
+      await story.does(counted)
+      for (let use = 1; use <= counted.store.keyUses - keyUses; use++) {
+        const world = await story.before()
+        world.store.keyFaults.set(world.store.keyUses + use, fault)
+        await story.does(world).catch((error: unknown) => expect(error).toBeInstanceOf(CaError))
+        world.store.keyFaults.clear()
+        await world.check()
+        if (world.keeper) expect(world.keeper.stopped).toBeUndefined()
+        await world.start()
+        await world.check()
+        await world.issue()
+        await world.check()
+      }
     },
   )
 

@@ -337,14 +337,6 @@ describe('a start is refused', () => {
     )
   })
 
-  test('where the root has ended', async () => {
-    const world = new World()
-    await world.start()
-    await world.clock.advance(3651 * DAY)
-    await refused(world, {}, 'not_ready', /no issuing authority could be made/)
-    expect(eventsOf(world, 'rotationFailed')).toHaveLength(1)
-  })
-
   test('where another process begins at the same moment', async () => {
     const world = new World()
     class Slow extends MemoryStore {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
+import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
 import { World } from '../_support/a-world.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
@@ -189,6 +190,18 @@ describe('a rotation', () => {
     )
   })
 
+  test('replaces a root that ended while nobody ran, at the start, even where nothing is known of who is alive', async () => {
+    const { world, first } = await started()
+    await world.issue(30 * DAY)
+    await world.clock.advance(3651 * DAY)
+    const keeper = await world.start({
+      evidence: () => ({ incomplete: 'this server is starting', workloads: () => [] }),
+    })
+    expect(activeRoot(keeper.set)?.id).not.toBe(first.id)
+    expect(activeIssuing(keeper.set)?.root).toBe(activeRoot(keeper.set)?.id)
+    await world.check()
+  })
+
   test('is not for a plugged-in CA, which says how its roots are replaced', async () => {
     const world = new World({ kind: 'plugged-in', ca: (await aPluggedCa()).a })
     const keeper = await world.start()
@@ -238,5 +251,185 @@ describe('a compromised root', () => {
       'it was declared compromised: laptop stolen',
       ['shop/cart-0'],
     ])
+  })
+})
+
+describe('a root that certified a compromised one', () => {
+  /** A old, B signing and certified by A, and one workload on B. */
+  async function rotated() {
+    const all = await started()
+    const b = await all.keeper.roots.prepare(ADMIN)
+    await all.keeper.roots.activate(undefined, ADMIN)
+    await all.world.issue(24 * HOUR, 'shop/cart-0')
+    return { ...all, b }
+  }
+  const STOLEN = { by: 'admin', because: 'laptop stolen' } as const
+
+  test('leaves with it: who trusts the one takes what the other’s key signs', async () => {
+    const { world, keeper, first, b } = await rotated()
+    const tainted = await keeper.roots.taint(b.id, STOLEN, HOUR)
+    expect(states(keeper)).toEqual(['old', 'tainted', 'active'])
+    expect(keeper.set.authorities.find(({ id }) => id === first.id)?.taint).toMatchObject({
+      because: `it certified root ${shortId(b.id)}: laptop stolen`,
+      leavesAt: tainted.leavesAt,
+    })
+    expect(world.broken()).toEqual([])
+    await world.clock.advance(HOUR)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'revoked', 'active'])
+  })
+
+  test('signs no longer where it signed again after a rollback', async () => {
+    const { world, keeper, b } = await rotated()
+    await keeper.roots.rollback(ADMIN)
+    expect(states(keeper)).toEqual(['active', 'old'])
+    const tainted = await keeper.roots.taint(b.id, STOLEN, HOUR)
+    expect(states(keeper)).toEqual(['old', 'tainted', 'active'])
+    expect(activeRoot(keeper.set)?.id).toBe(tainted.successor?.id)
+    await world.issue(HOUR, 'shop/till-0')
+    expect(world.broken()).toEqual([])
+    await world.clock.advance(HOUR)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'revoked', 'active'])
+  })
+
+  test('is not gone back to', async () => {
+    const { keeper, b } = await rotated()
+    await keeper.roots.taint(b.id, STOLEN, HOUR)
+    await expect(keeper.roots.rollback(ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: 'there is nothing to take back: no root is prepared, and none waits to leave',
+    })
+  })
+
+  test('has no more time when it is declared compromised itself', async () => {
+    const { keeper, first, b } = await rotated()
+    const { leavesAt } = await keeper.roots.taint(b.id, STOLEN, HOUR)
+    expect((await keeper.roots.taint(first.id, STOLEN, 2 * HOUR)).leavesAt).toEqual(leavesAt)
+  })
+})
+
+describe('a rotation in the way of which something stands', () => {
+  test('waits for a tainted root to leave before it prepares another, and fails at nothing meanwhile', async () => {
+    const { world, keeper, first } = await started()
+    await world.issue(24 * HOUR, 'shop/cart-0')
+    await keeper.roots.taint(first.id, ADMIN, HOUR)
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['tainted', 'active'])
+    expect(world.events.told.filter(({ event }) => event === 'rotationFailed')).toEqual([])
+    await world.clock.advance(HOUR)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'active', 'prepared'])
+  })
+
+  test('goes on by the clock from what an admin left half done, when the root is due', async () => {
+    const { world, keeper, first } = await started()
+    await world.clock.advance(365 * DAY)
+    const { id } = await keeper.roots.prepare(ADMIN)
+    await world.clock.advance(first.certificate.tbs.notAfter.getTime() - world.clock.now().getTime() - 180 * DAY)
+    await keeper.tick()
+    expect(activeRoot(keeper.set)?.id).toBe(id)
+    expect(states(keeper)).toEqual(['revoked', 'active'])
+  })
+
+  test('activates at the deadline what all follow by the cross-certificate, and says so', async () => {
+    const world = new World({ kind: 'dev', root: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: 60 * DAY } })
+    const keeper = await world.start()
+    await world.clock.advance(49 * DAY)
+    await keeper.tick()
+    await world.issue(11 * DAY, 'shop/cart-0')
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    await world.clock.advance(5 * DAY - MINUTE)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    await world.clock.advance(2 * MINUTE)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['old', 'active'])
+    expect(world.events.told.filter(({ event }) => event === 'deadlineReached')).toHaveLength(1)
+    await world.issue(HOUR, 'shop/till-0')
+    expect(world.broken()).toEqual([])
+  })
+
+  test('makes up for a machine that slept past the end of the root', async () => {
+    const { world, keeper, first } = await started()
+    world.clock.jump(11 * 365 * DAY)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'active'])
+    expect(activeRoot(keeper.set)?.id).not.toBe(first.id)
+    await world.check()
+  })
+})
+
+describe('a root that is not valid now', () => {
+  test('is not activated, with what to do', async () => {
+    const { world, keeper } = await started()
+    const { id, certificate } = await keeper.roots.prepare(ADMIN)
+    world.clock.jump(11 * 365 * DAY)
+    await expect(keeper.roots.activate(undefined, ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: `root ${shortId(id)} is valid from ${certificate.tbs.notBefore.toISOString()} to ${certificate.tbs.notAfter.toISOString()}, and now is ${world.clock.now().toISOString()}: take it out with alcazar root revoke, and prepare another`,
+    })
+    world.clock.jump(-12 * 365 * DAY)
+    await expect(keeper.roots.activate(undefined, ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringContaining('is valid from'),
+    })
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+  })
+})
+
+describe('a store that can’t be written', () => {
+  test('is not filled with keys by a clock that tries again and again', async () => {
+    const { world, keeper } = await started()
+    await keeper.roots.rotate(ADMIN)
+    for (let ahead = 1; ahead <= 5; ahead++) world.store.faults.set(world.store.writes + ahead, 'refused')
+    for (let times = 0; times < 5; times++) await keeper.tick()
+    expect(world.events.told.filter(({ event }) => event === 'rotationFailed')).toHaveLength(5)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'active'])
+    expect(world.store.keys.size).toBe(2)
+    await keeper.roots.prepare(ADMIN)
+    expect(world.store.keys.size).toBe(3)
+  })
+})
+
+describe('a workload that was forgotten', () => {
+  test('is in the journal until the last of its certificates has ended, once', async () => {
+    const { world, keeper } = await started()
+    const until = (hours: number) => new Date(world.clock.now().getTime() + hours * HOUR)
+    await keeper.roots.forget('shop/cart-0', until(1), ADMIN)
+    await keeper.roots.forget('shop/till-0', until(3), ADMIN)
+    await keeper.roots.forget('shop/till-0', until(4), ADMIN)
+    expect(keeper.set.forgotten.map(({ workload }) => workload)).toEqual(['shop/cart-0', 'shop/till-0'])
+    await world.clock.advance(2 * HOUR)
+    await keeper.roots.forget('shop/tax-0', until(1), ADMIN)
+    expect(world.journal.set.forgotten.map(({ workload }) => workload)).toEqual(['shop/till-0', 'shop/tax-0'])
+    expect(world.ledger.of('authority').at(-1)).toMatchObject({
+      what: 'workload forgotten',
+      detail: 'shop/tax-0, by the admin: yearly',
+    })
+  })
+
+  test('stays forgotten when it is forgotten again by a clock that was set back', async () => {
+    const { world, keeper } = await started()
+    const at = world.clock.now()
+    const until = new Date(at.getTime() + HOUR)
+    await keeper.roots.forget('shop/cart-0', until, ADMIN)
+    world.clock.jump(-DAY)
+    await keeper.roots.forget('shop/cart-0', world.clock.now(), ADMIN)
+    expect(keeper.set.forgotten).toEqual([{ workload: 'shop/cart-0', at, until }])
+  })
+
+  test('is not forgotten for a reason that is too long', async () => {
+    const { world, keeper } = await started()
+    await expect(
+      keeper.roots.forget('shop/cart-0', world.clock.now(), { by: 'admin', because: 'x'.repeat(501) }),
+    ).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: 'a reason has at most 500 characters, not 501',
+    })
+    expect(keeper.set.forgotten).toEqual([])
   })
 })

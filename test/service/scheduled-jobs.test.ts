@@ -11,7 +11,7 @@ async function jobs() {
   const world = new World()
   const keeper = await world.start()
   const warnings = new EndWarnings({ set: () => keeper.set, events: world.events, clock: world.clock })
-  const all = scheduledJobs({ keeper, warnings })
+  const all = scheduledJobs({ keeper, warnings, clock: world.clock })
   const run = (name: JobName) => all.find((job) => job.name === name)?.run(NEVER) ?? expect.fail(`no ${name}`)
   return { world, keeper, all, run }
 }

@@ -188,7 +188,8 @@ describe('a root’s key made after the beginning', () => {
     const store = new AuthorityDirectory(state, [], async () => false)
     expect(await refusal(store.newRootKey(keyAlgorithm('ecdsa-p256')))).toMatchObject({
       code: 'wrong_state',
-      message: 'no place for root keys is set; name one by keys.passphraseFile or keys.wrappingKeyFile',
+      message:
+        'no place for root keys is set; name one by keys.passphraseFile, keys.wrappingKeyFile or keys.pkcs11Module',
     })
     expect(readdirSync(state)).toEqual([])
   })

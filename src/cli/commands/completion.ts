@@ -37,6 +37,8 @@ function bash(words: readonly Words[], zsh: boolean): string {
       `    ${group}) words="${groups
         .filter(({ path }) => path[0] === group)
         .map(({ path }) => path[1])
+        // What has verbs of its own may be one itself.
+        .concat(words.find(({ path }) => path.length === 1 && path[0] === group)?.flags ?? [])
         .join(' ')}" ;;`,
   )
   const cases = words.map(({ path, flags }) => `    "${path.join(' ')}") words="${flags.join(' ')}" ;;`)

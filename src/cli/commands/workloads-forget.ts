@@ -1,0 +1,29 @@
+import { type Command, Option } from 'commander'
+import { relativeInWords } from '../../core/duration.ts'
+import { print, type Verb } from '../env.ts'
+import { STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { outputOption } from '../output-option.ts'
+import { RootsApi } from '../roots/api.ts'
+
+export const workloadsForget: Verb = {
+  name: 'workloads forget',
+  summary: 'Cut off a workload that is gone or holds up a rotation: it renews only after it attested again',
+  define(command: Command) {
+    command
+      .argument('<workload>', 'NAMESPACE/NAME, as alcazar workloads shows it')
+      .addOption(new Option('--because <text>', 'why, for the ledger').makeOptionMandatory())
+      .option(STATE_FLAG, STATE_HELP)
+      .addOption(outputOption())
+  },
+  async run(env, [workload = ''], options) {
+    const view = await new RootsApi(env, options).forget(workload, options.because as string)
+    print(env, options, view, () => {
+      const forgotten = view.forgotten.find((one) => one.workload === workload)
+      const until = relativeInWords(new Date(forgotten?.until ?? view.now), new Date(view.now))
+      return [
+        `${workload} is cut off: it holds up nothing any more, and what it has renews nothing.`,
+        `The last of its certificates ends ${until}; until then it still works where it is trusted.`,
+      ]
+    })
+  },
+}

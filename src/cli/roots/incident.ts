@@ -1,0 +1,102 @@
+import { shortId } from '../../core/bytes.ts'
+import { relativeInWords } from '../../core/duration.ts'
+import type { TaintedView } from '../../endpoints/admin/authority-routes.ts'
+import type { RotationView } from '../../service/rotation-view.ts'
+import { momentInWords } from '../moments.ts'
+import type { Seen } from './watch.ts'
+import { count, workloads } from './words.ts'
+
+/** How many namespaces get a line of their own. */
+const NAMED = 20
+
+/** What happens from now on, how long it takes, and what to do for those who should not wait. */
+export function incidentLines({ tainted, authorities, now: at }: TaintedView, view: RotationView): string[] {
+  const now = new Date(at)
+  const because = authorities.find(({ id }) => id === tainted.id)?.taint?.because ?? ''
+  const leaves = new Date(tainted.leavesAt)
+  const until = tainted.until === undefined ? undefined : new Date(tainted.until)
+  const waiting = view.namespaces.filter(({ live, ready }) => ready < live)
+  return [
+    `Root ${shortId(tainted.id)} is declared compromised: ${because}`,
+    `  from now on  nothing under it authenticates anybody here${view.signing === undefined ? '' : `; root ${shortId(view.signing)} signs`}`,
+    `  affected     ${workloads(tainted.affected)}`,
+    `  out          root ${shortId(tainted.id)} leaves the bundle when nothing stands on it, at the latest ${momentInWords(leaves, now)} (${relativeInWords(leaves, now)})`,
+    ...(until
+      ? [
+          `  renewal      our agents and SDS are told at once; stock istio agents, ztunnel and mounted files renew by themselves, the last by ${momentInWords(until, now)}`,
+          ...(until > leaves
+            ? ['               who has not renewed when the root leaves is cut off: restart those who may not wait']
+            : []),
+        ]
+      : []),
+    ...(waiting.length === 0 ? [] : restarts(view, now)),
+  ]
+}
+
+function restarts({ namespaces }: RotationView, now: Date): string[] {
+  const waiting = namespaces
+    .filter(({ live, ready }) => ready < live)
+    .sort((a, b) => b.live - b.ready - (a.live - a.ready))
+  const lines = waiting.slice(0, NAMED).map(({ namespace, live, ready, until }) => {
+    const by = until === undefined ? '' : `, by themselves until ${momentInWords(new Date(until), now)}`
+    return `  kubectl rollout restart deployment,statefulset,daemonset -n ${namespace}    # ${workloads(live - ready, '')}${by}`
+  })
+  return [
+    'Who should not wait is restarted; a restart of all that runs in a namespace:',
+    ...lines,
+    ...(waiting.length > NAMED ? [`  … ${waiting.length - NAMED} more namespaces: alcazar workloads`] : []),
+  ]
+}
+
+/** What a person pastes into the incident's report. */
+export type Incident = {
+  readonly root: string
+  readonly because: string
+  readonly declaredAt: string
+  readonly successor?: string
+  readonly affected: number
+  readonly outAt: string
+  readonly bundleSequence: number
+  /** Workloads that stood on it, or were not known to trust its successor, when it left. */
+  readonly cutOff: number
+  /** The first of them. */
+  readonly named: readonly string[]
+}
+
+/** As it was at the last look before the root left, which is at most a second old. */
+export function incidentOf({ tainted, authorities }: TaintedView, { last, end }: Seen): Incident {
+  const taint = authorities.find(({ id }) => id === tainted.id)?.taint
+  // Before its time it leaves only when nobody is in the way.
+  const forced = last.gate !== undefined && end.now >= tainted.leavesAt
+  return {
+    root: tainted.id,
+    because: taint?.because ?? '',
+    declaredAt: taint?.at ?? '',
+    ...(end.signing !== undefined && { successor: end.signing }),
+    affected: tainted.affected,
+    outAt: end.now,
+    bundleSequence: end.bundleSequence,
+    cutOff: forced ? (last.gate?.inTheWay ?? 0) : 0,
+    named: forced ? (last.gate?.first ?? []).map(({ workload }) => workload) : [],
+  }
+}
+
+export function reportLines(incident: Incident): string[] {
+  const { root, because, declaredAt, successor, affected, outAt, bundleSequence, cutOff, named } = incident
+  const more = cutOff - named.length
+  return [
+    '--- for the incident report ---',
+    `Root ${shortId(root)} compromised: ${because}`,
+    `declared       ${utc(declaredAt)}`,
+    ...(successor === undefined ? [] : [`replaced by    root ${shortId(successor)}`]),
+    `affected       ${workloads(affected)} had a certificate under it`,
+    `out of bundle  ${utc(outAt)}, ${relativeInWords(new Date(outAt), new Date(declaredAt)).replace('in ', '')} later, with bundle ${bundleSequence}`,
+    cutOff === 0
+      ? 'cut off        nobody: all had renewed or ended'
+      : `cut off        ${count(cutOff)}: ${named.join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}`,
+    `record         alcazar ledger show ${root.slice(0, 8)}`,
+    '-------------------------------',
+  ]
+}
+
+const utc = (iso: string): string => `${iso.slice(0, 19).replace('T', ' ')} UTC`

@@ -1,0 +1,121 @@
+import { shortId } from '../../core/bytes.ts'
+import { durationInWords, relativeInWords } from '../../core/duration.ts'
+import { keyAlgorithm } from '../../keys/algorithms.ts'
+import type { StepView } from '../../service/authority-steps.ts'
+import type { AuthoritiesView, AuthorityView } from '../../service/rotation-view.ts'
+import { endInWords } from '../moments.ts'
+import { blockerLines, columns, count, HOMES, workloads } from './words.ts'
+
+/**
+ * Every root with what stands under it, what is wrong with it and what can be done next.
+ * @param all revoked roots too, and issuing authorities that sign no longer
+ */
+export function statusLines(view: AuthoritiesView, all: boolean): string[] {
+  const now = new Date(view.now)
+  const roots = view.authorities.filter(({ role }) => role === 'root')
+  const shown = roots.filter(({ state }) => all || state !== 'revoked')
+  const table = columns([
+    ['ROOT', 'STATE', 'ENDS IN', 'STANDS ON IT', 'KEY'],
+    ...shown.map((root) => [
+      shortId(root.id),
+      root.state,
+      endsIn(root, now),
+      `${count(root.live)} live`,
+      `${keyAlgorithm(root.algorithm).label}, ${HOMES[root.key]}`,
+    ]),
+  ])
+  const hidden = roots.length - shown.length
+  return [
+    table[0] as string,
+    ...shown.flatMap((root, index) => [table[index + 1] as string, ...under(view, root, all, now)]),
+    ...(hidden > 0 ? [`${hidden} revoked before: alcazar authority status`] : []),
+    `Bundle ${view.bundleSequence}, ${workloads(view.live)}.${
+      view.rotating ? ' A rotation is on its way; watch it, or take it up: alcazar root rotate' : ''
+    }`,
+    ...view.forgotten.map(
+      ({ workload, until }) => `Cut off: ${workload}, until ${until.slice(0, 16).replace('T', ' ')} UTC`,
+    ),
+  ]
+}
+
+const INDENT = ' '.repeat(11)
+
+function under(view: AuthoritiesView, root: AuthorityView, all: boolean, now: Date): string[] {
+  const issuing = view.authorities.filter((one) => one.role === 'issuing' && one.root === root.id)
+  // What signed before is worth a line while something alive stands on it.
+  const shown = issuing.filter(({ state, live }) => all || state === 'active' || live > 0)
+  return [
+    ...shown.map((one) => `  issuing  ${issuingLine(one, now)}`),
+    ...(root.cross.length > 0 && (root.state === 'prepared' || root.state === 'active')
+      ? [`crossed by ${root.cross.map(({ by }) => shortId(by)).join(', ')}: who trusts only that follows`]
+      : []),
+    ...[root, ...shown].flatMap((one) =>
+      one.warnings.map((warning) => `warning: ${one.role === 'root' ? '' : `issuing ${shortId(one.id)}: `}${warning}`),
+    ),
+    ...nextLines(view, root, now),
+  ].map((line) => `${INDENT}${line}`)
+}
+
+function issuingLine(one: AuthorityView, now: Date): string {
+  return [
+    shortId(one.id),
+    one.state,
+    `${endInWords(new Date(one.notAfter), now)}${one.dueAt === undefined ? '' : `, renewed ${relativeInWords(new Date(one.dueAt), now)}`}`,
+    `${count(one.live)} live`,
+    HOMES[one.key],
+  ].join('  ')
+}
+
+const endsIn = ({ notAfter }: AuthorityView, now: Date): string => {
+  const left = new Date(notAfter).getTime() - now.getTime()
+  return left < 0 ? 'ended' : durationInWords(left)
+}
+
+function nextLines(view: AuthoritiesView, root: AuthorityView, now: Date): string[] {
+  if (view.origin === 'plugged-in')
+    return root.state === 'active' ? ['next: its files are replaced by whoever plugged it in; or alcazar import'] : []
+  if (root.state === 'active') return activeLines(view, root, now)
+  const verb = root.state === 'prepared' ? 'activate' : 'revoke'
+  const step = root.steps.find((one) => one.verb === verb)
+  if (!step) return []
+  const byItself = view.rotating || root.state === 'tainted'
+  const does = verb === 'activate' ? 'it signs' : 'it leaves the bundle'
+  return stepLines(step, {
+    does,
+    now,
+    command: `alcazar root ${verb} ${root.id.slice(0, 8)}`,
+    more: verb === 'activate' ? 'alcazar workloads --lagging' : `alcazar workloads --on ${root.id.slice(0, 8)}`,
+    byItself,
+    ...(root.taint && { atTheLatest: new Date(root.taint.leavesAt) }),
+  })
+}
+
+function activeLines({ authorities, rotating }: AuthoritiesView, root: AuthorityView, now: Date): string[] {
+  const moving = authorities.some((one) => one.role === 'root' && ['prepared', 'old', 'tainted'].includes(one.state))
+  if (moving || rotating) return []
+  const due = root.dueAt === undefined ? undefined : new Date(root.dueAt)
+  const when = due && (due <= now ? ', due now' : `, by itself ${relativeInWords(due, now)}`)
+  return [`next: a new root${when ?? ''}    possible now: alcazar root rotate`]
+}
+
+type StepWords = {
+  readonly does: string
+  readonly command: string
+  readonly more: string
+  readonly byItself: boolean
+  readonly now: Date
+  readonly atTheLatest?: Date
+}
+
+function stepLines(step: StepView, { does, command, more, byItself, now, atTheLatest }: StepWords): string[] {
+  if (step.open) return [`next: ${does}    ${byItself ? 'about to happen by itself' : `possible now: ${command}`}`]
+  if (step.incomplete !== undefined && step.inTheWay === 0)
+    return [`next: ${does}    closed: nobody can say whether it is safe: ${step.incomplete}`]
+  const ends = [step.until && new Date(step.until), atTheLatest].filter((one) => one instanceof Date)
+  const latest = ends.length === 0 ? undefined : new Date(Math.min(...ends.map((one) => one.getTime())))
+  const by = latest && `, at the latest ${relativeInWords(latest, now)}`
+  return [
+    `next: ${does}    closed: ${workloads(step.inTheWay)} in the way${step.incomplete === undefined ? '' : `, maybe more (${step.incomplete})`}${by ?? ''}`,
+    ...blockerLines(step, now, more),
+  ]
+}

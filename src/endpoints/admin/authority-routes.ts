@@ -1,0 +1,148 @@
+import { HOUR, MINUTE, SECOND } from '../../core/duration.ts'
+import { CaError } from '../../core/errors.ts'
+import type { Json } from '../../core/json.ts'
+import type { Force } from '../../service/closed-gate.ts'
+import { forgetWorkload } from '../../service/forget-workload.ts'
+import type { Keeper } from '../../service/keeper.ts'
+import type { Tainted, Wish } from '../../service/roots.ts'
+import { type AuthoritiesView, authoritiesView, NAMED, rotationView } from '../../service/rotation-view.ts'
+import type { HttpAnswer, HttpCall, Route } from './http.ts'
+import { fields, json } from './routes.ts'
+
+/** What a taint leads to, with the view after it. */
+export type TaintedView = AuthoritiesView & {
+  readonly tainted: {
+    readonly id: string
+    readonly successor?: string
+    readonly leavesAt: string
+    readonly affected: number
+    readonly until?: string
+  }
+}
+
+export const TAINT_WITHIN_MS = HOUR
+const MIN_WITHIN_MS = MINUTE
+const MAX_WITHIN_MS = 7 * 24 * HOUR
+const MAX_NAMED = 100
+const MAX_REASON = 500
+/** An id of 40 digits, however it is spaced. */
+const MAX_ID = 80
+/** The longest names Kubernetes has: a namespace of 63, a slash, a pod of 253, and what tells apart those without a pod. */
+const MAX_WORKLOAD = 340
+
+/** The admin's verbs for roots, on the unix socket alone. Each answers with the view after it. */
+export function authorityRoutes(keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>): readonly Route[] {
+  const { roots } = keeper
+  const seen = () => keeper.seen()
+  const authorities = (): HttpAnswer => json(authoritiesView(seen()))
+  const verb = (name: string, known: readonly string[], run: (body: Body) => Promise<unknown>): Route => ({
+    method: 'POST',
+    path: `/v1/authorities/${name}`,
+    handle: async (call) => {
+      await run(fields(call.body(), [...known, 'because']))
+      return authorities()
+    },
+  })
+  return [
+    { method: 'GET', path: '/v1/authorities', handle: async (call) => json(authoritiesView(seen(), namedIn(call))) },
+    { method: 'GET', path: '/v1/rotation', handle: async () => json(rotationView(seen())) },
+    {
+      method: 'POST',
+      path: '/v1/rotation',
+      handle: async (call) => {
+        await roots.rotate(wishIn(fields(call.body(), ['because'])))
+        // The clock's own look may be a minute away.
+        await keeper.tick()
+        return json(rotationView(seen()))
+      },
+    },
+    verb('prepare', [], (body) => roots.prepare(wishIn(body))),
+    verb('activate', ['id', 'breaks'], (body) => roots.activate(idIn(body), wishIn(body), forceIn(body))),
+    verb('rollback', ['breaks'], (body) => roots.rollback(wishIn(body), forceIn(body))),
+    verb('revoke', ['id', 'breaks'], (body) => roots.revoke(idIn(body), wishIn(body), forceIn(body))),
+    {
+      method: 'POST',
+      path: '/v1/authorities/taint',
+      handle: async (call) => {
+        const body = fields(call.body(), ['id', 'because', 'breaks', 'withinSeconds'])
+        const id = idIn(body)
+        if (id === undefined)
+          throw new CaError('invalid_argument', 'id is missing: the root that is compromised, from its beginning')
+        const tainted = await roots.taint(id, wishIn(body), withinIn(body), forceIn(body))
+        // Nothing may stand on it.
+        await keeper.tick()
+        return json({ ...authoritiesView(seen()), tainted: taintedView(tainted) } satisfies TaintedView)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/workloads/forget',
+      handle: async (call) => {
+        const body = fields(call.body(), ['workload', 'because'])
+        const workload = textIn(body, 'workload', MAX_WORKLOAD)
+        if (workload === undefined)
+          throw new CaError('invalid_argument', 'workload is missing: NAMESPACE/NAME as alcazar workloads shows it')
+        await forgetWorkload(roots, seen().evidence, workload, wishIn(body))
+        return authorities()
+      },
+    },
+  ]
+}
+
+type Body = { readonly [key: string]: Json | undefined }
+
+function taintedView({ authority, successor, leavesAt, affected, until }: Tainted): TaintedView['tainted'] {
+  return {
+    id: authority.id,
+    ...(successor && { successor: successor.id }),
+    leavesAt: leavesAt.toISOString(),
+    affected,
+    ...(until && { until: until.toISOString() }),
+  }
+}
+
+function namedIn({ query }: HttpCall): number {
+  for (const key of query.keys())
+    if (key !== 'named')
+      throw new CaError('invalid_argument', `unknown query ${JSON.stringify(key.slice(0, 64))}; there is named`)
+  const given = query.get('named') ?? String(NAMED)
+  if (!/^\d{1,3}$/.test(given) || Number(given) > MAX_NAMED)
+    throw new CaError('invalid_argument', `named is how many workloads to list, at most ${MAX_NAMED}`)
+  return Number(given)
+}
+
+function wishIn(body: Body): Wish {
+  const because = textIn(body, 'because', MAX_REASON)
+  if (because === undefined || because.trim() === '')
+    throw new CaError('invalid_argument', 'because is missing: why, for the ledger')
+  return { by: 'admin', because }
+}
+
+const idIn = (body: Body): string | undefined => textIn(body, 'id', MAX_ID)
+
+function forceIn({ breaks }: Body): Force | undefined {
+  return breaks === undefined ? undefined : { breaks: wholeNumber(breaks, 'breaks', 'how many workloads may break') }
+}
+
+function withinIn({ withinSeconds }: Body): number {
+  if (withinSeconds === undefined) return TAINT_WITHIN_MS
+  const what = `the seconds after which the root leaves at the latest, from ${MIN_WITHIN_MS / SECOND} to ${MAX_WITHIN_MS / SECOND} (7 days)`
+  const within = wholeNumber(withinSeconds, 'withinSeconds', what) * SECOND
+  if (within < MIN_WITHIN_MS || within > MAX_WITHIN_MS)
+    throw new CaError('invalid_argument', `withinSeconds is ${what}`)
+  return within
+}
+
+function textIn(body: Body, name: string, longest: number): string | undefined {
+  const text = body[name]
+  if (text === undefined) return undefined
+  if (typeof text !== 'string' || text.length > longest)
+    throw new CaError('invalid_argument', `${name} is a text of at most ${longest} characters`)
+  return text
+}
+
+function wholeNumber(value: Json, name: string, what: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+    throw new CaError('invalid_argument', `${name} is a whole number: ${what}`)
+  return value
+}

@@ -1,0 +1,77 @@
+import { mkdir, readFile } from 'node:fs/promises'
+import type { Cluster } from './attestation/cluster.ts'
+import type { FetchTokenIssuer } from './attestation/token-keys.ts'
+import type { Config } from './config/schema.ts'
+import type { Clock } from './core/clock.ts'
+import { CaError } from './core/errors.ts'
+import type { RandomBytes } from './core/random.ts'
+import { Pkcs11Keys } from './keys/pkcs11-keys.ts'
+import { PlainKeys } from './keys/plain-keys.ts'
+import { SealedKeys } from './keys/sealed-keys.ts'
+import type { KeyVaults } from './keys/vaults.ts'
+import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
+import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
+import type { Events } from './service/events.ts'
+import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
+
+/** Keys in the clear are dev mode's alone. Where both are set, new keys are made in the token, and sealed ones still opened. */
+export function keyVaults({ dev, keys }: Config, opened: AsyncDisposableStack): KeyVaults {
+  if (dev) return [new PlainKeys()]
+  const [token, encryption] = [tokenFrom(keys), encryptionFrom(keys)]
+  return [...(token ? [new Pkcs11Keys(opened.use(token))] : []), ...(encryption ? [new SealedKeys(encryption)] : [])]
+}
+
+/** @throws CaError `invalid_argument`: it can’t be made */
+export async function openState(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    throw new CaError(
+      'invalid_argument',
+      `the state directory ${path} can’t be made: ${(cause as Error).message}; choose another with --state-directory`,
+      { cause },
+    )
+  }
+}
+
+/** What checks tokens: the cluster they are from, and its keys. */
+export type Tokens = {
+  readonly cluster: Cluster
+  readonly fetch: FetchTokenIssuer
+  readonly run: (signal: AbortSignal) => Promise<unknown>
+}
+
+export async function kubernetesTokens(
+  config: Config,
+  clock: Clock,
+  random: RandomBytes,
+  events: Events,
+): Promise<Tokens> {
+  const {
+    kubeconfig,
+    apiServer: server = '',
+    apiServerCa: caFile,
+    apiServerToken: tokenFile,
+    jwksFile,
+    issuer,
+  } = config.attestation
+  const api =
+    kubeconfig === undefined
+      ? connectMounted({ server, caFile, tokenFile }, clock)
+      : await connectKubeconfig(kubeconfig, clock)
+  const cluster = new KubernetesCluster({ api, clock, random, events })
+  const discover = discoverTokenIssuer(api)
+  const fetch: FetchTokenIssuer = async (signal) => {
+    if (jwksFile !== undefined && issuer !== undefined) return { issuer, jwks: await readFile(jwksFile, 'utf8') }
+    const found = await discover(signal)
+    return { issuer: issuer ?? found.issuer, jwks: found.jwks }
+  }
+  return { cluster: cluster.cluster, fetch, run: (signal) => cluster.run(signal) }
+}
+
+/** Where this machine reaches a server that listens on every address. */
+export function loopbackOf(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  if (host === '::') return '[::1]'
+  return host.includes(':') ? `[${host}]` : host
+}

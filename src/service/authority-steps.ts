@@ -1,0 +1,134 @@
+import { type Authority, type AuthoritySet, activeRoot } from '../authority/authority.ts'
+import { type Blocker, type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
+import { possibleVerbs, TRANSITIONS, type Verb } from '../authority/transitions.ts'
+
+/** Whether a step may be taken now, for JSON. */
+export type GateView = {
+  readonly open: boolean
+  /** Why nobody can say for sure. */
+  readonly incomplete?: string
+  /** How many live workloads it would break now. */
+  readonly inTheWay: number
+  /** Of these, those that are in the way for longest. */
+  readonly first: readonly BlockerView[]
+  /** When the last of them has ended, whatever they do. */
+  readonly until?: string
+}
+
+export type BlockerView = {
+  readonly workload: string
+  readonly namespace: string
+  readonly why: string
+  readonly until: string
+}
+
+/** A verb that is possible for a root now, the gate aside. */
+export type StepView = GateView & { readonly verb: Verb }
+
+const OPEN: Gate = { open: true, incomplete: undefined, blockers: [], live: 0, until: undefined }
+
+/** The evidence as it is now: what asks it several times reads the inventory once. */
+export function snapshot({
+  incomplete,
+  workloads,
+}: Evidence): Evidence & { readonly all: readonly WorkloadEvidence[] } {
+  const all = [...workloads()]
+  return { incomplete, workloads: () => all, all }
+}
+
+/** What an admin can do to a root now, in the order of the transition table, and whom it would break. */
+export function stepsOf(set: AuthoritySet, root: Authority, evidence: Evidence, named: number): readonly StepView[] {
+  if (set.origin === 'plugged-in') return []
+  const verbs: readonly Verb[] = root.state === 'active' ? ['taint'] : possibleVerbs(root)
+  return verbs.map((verb) => ({ verb, ...gateView(gateOf(set, root, verb, evidence), named) }))
+}
+
+function gateOf(set: AuthoritySet, root: Authority, verb: Verb, evidence: Evidence): Gate {
+  if (verb === 'taint') return root.state === 'active' ? gateOfSuccessor(set, root, evidence) : OPEN
+  const condition = TRANSITIONS.find((one) => one.verb === verb && one.from === root.state)?.condition
+  return gate(set, root, condition, evidence)
+}
+
+/** Who does not know the successor of a compromised root follows its cross-certificate, where there is one. */
+function gateOfSuccessor(set: AuthoritySet, root: Authority, evidence: Evidence): Gate {
+  const incoming = incomingOf(set) ?? imagined(set, root)
+  return incoming.cross.some(({ by }) => by === root.id) ? OPEN : gate(set, incoming, 'trusted', evidence)
+}
+
+export function incomingOf(set: AuthoritySet): Authority | undefined {
+  return set.authorities.find(({ role, state }) => role === 'root' && state === 'prepared')
+}
+
+/** The root that would be made now, as far as gates ask. */
+function imagined(set: AuthoritySet, active: Authority): Authority {
+  return {
+    ...active,
+    id: 'not made yet',
+    state: 'prepared',
+    bundledSince: set.bundleSequence + 1,
+    cross: active.key === 'elsewhere' ? [] : [{ by: active.id, certificate: active.certificate }],
+    taint: undefined,
+  }
+}
+
+/**
+ * Whom it would break if the rest of a rotation were forced now, step by step.
+ * @param next the gate of the next step, where a root is on its way
+ */
+export function ifForced(
+  set: AuthoritySet,
+  evidence: Evidence,
+  next: GateView | undefined,
+  named: number,
+): { readonly activate?: GateView; readonly revoke?: GateView } {
+  const active = activeRoot(set)
+  if (!active || set.origin === 'plugged-in') return {}
+  const prepared = incomingOf(set)
+  // An old root is on its way out.
+  if (!prepared && next) return { revoke: next }
+  const incoming = prepared ?? imagined(set, active)
+  const before = { ...active, state: 'old' as const }
+  const after = {
+    ...set,
+    authorities: [
+      ...set.authorities.filter(({ role, state }) => role !== 'root' || (state !== 'active' && state !== 'prepared')),
+      before,
+      { ...incoming, state: 'active' as const },
+    ],
+  }
+  return {
+    activate: next ?? gateView(gate(set, incoming, 'trusted', evidence), named),
+    revoke: gateView(gate(after, before, 'unused', evidence), named),
+  }
+}
+
+export const isLeaving = (state: Authority['state']): boolean => state === 'old' || state === 'tainted'
+
+/** @param named how many of those in the way are listed, the last to end first */
+export function gateView({ open, incomplete, blockers, until }: Gate, named: number): GateView {
+  return {
+    open,
+    ...(incomplete !== undefined && { incomplete }),
+    inTheWay: blockers.length,
+    first: longest(blockers, named).map((one) => ({ ...one, until: one.until.toISOString() })),
+    ...(until && { until: until.toISOString() }),
+  }
+}
+
+/** Those that end last, by name where they end together. There may be a hundred thousand, of which a few are asked for: they are not all sorted. */
+function longest(blockers: readonly Blocker[], wanted: number): readonly Blocker[] {
+  const found: Blocker[] = []
+  for (const one of blockers) {
+    if (found.length === wanted && (wanted === 0 || !isBefore(one, found[wanted - 1] as Blocker))) continue
+    let at = found.length
+    while (at > 0 && isBefore(one, found[at - 1] as Blocker)) at--
+    found.splice(at, 0, one)
+    if (found.length > wanted) found.pop()
+  }
+  return found
+}
+
+function isBefore(a: Blocker, b: Blocker): boolean {
+  const [ends, others] = [a.until.getTime(), b.until.getTime()]
+  return ends === others ? a.workload < b.workload : ends > others
+}

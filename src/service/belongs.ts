@@ -1,0 +1,30 @@
+import type { AuthoritySet, Origin } from '../authority/authority.ts'
+import { CaError } from '../core/errors.ts'
+import type { TrustDomain } from '../spiffe/trust-domain.ts'
+
+/** What is said to a server of another kind than the one that made the state, dev mode aside. */
+const ELSEWHERE: Readonly<Record<Origin, string>> = {
+  dev: 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it; choose another with --state-directory',
+  own: 'this state directory has a root of its own; leave out pluggedCa and name by keys.passphraseFile or keys.wrappingKeyFile what its key is sealed with, or choose another with --state-directory',
+  'plugged-in':
+    'this state directory was made with a plugged-in CA and has no root of its own; name that CA by pluggedCa, or choose another with --state-directory',
+}
+
+/**
+ * That the state was made by a server of this kind, for this trust domain.
+ * @throws CaError `wrong_state`: it was not; what to do
+ */
+export function checkBelongs(set: AuthoritySet, kind: Origin, trustDomain: TrustDomain): void {
+  if (set.origin !== kind)
+    throw new CaError(
+      'wrong_state',
+      kind === 'dev'
+        ? 'this state directory was not made by dev mode, and dev mode leaves it alone; choose another with --state-directory'
+        : ELSEWHERE[set.origin],
+    )
+  if (!set.trustDomain.equals(trustDomain))
+    throw new CaError(
+      'wrong_state',
+      `this state directory belongs to the trust domain ${set.trustDomain.name}, not ${trustDomain.name}; choose another with --state-directory, or that trust domain with --trust-domain`,
+    )
+}

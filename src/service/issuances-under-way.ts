@@ -1,0 +1,34 @@
+import type { Evidence, Standing, WorkloadEvidence } from '../authority/gate.ts'
+
+/** A certificate that is being issued, and for which workload. */
+export type UnderWay = Pick<WorkloadEvidence, 'name' | 'namespace'> & { readonly svid: Standing }
+
+/**
+ * What is being issued, from the moment at which it was chosen what signs it to the one at which the inventory knows it or it was refused. A
+ * gate that did not see these could open between the two: for a certificate that stands on the root that leaves, or came with a bundle from before.
+ */
+export class IssuancesUnderWay {
+  readonly #issuances = new Set<UnderWay>()
+
+  /** Gives what ends it. */
+  begin(issuance: UnderWay): () => void {
+    this.#issuances.add(issuance)
+    return () => this.#issuances.delete(issuance)
+  }
+
+  /** What is known of the living, and these. */
+  among({ incomplete, workloads }: Evidence): Evidence {
+    return { incomplete, workloads: () => this.#with(workloads()) }
+  }
+
+  *#with(known: Iterable<WorkloadEvidence>): Generator<WorkloadEvidence> {
+    const unknown = Map.groupBy(this.#issuances, ({ name }) => name)
+    for (const workload of known) {
+      const more = unknown.get(workload.name)
+      unknown.delete(workload.name)
+      yield more ? { ...workload, svids: [...workload.svids, ...more.map(({ svid }) => svid)] } : workload
+    }
+    for (const [name, [first, ...more]] of unknown)
+      if (first) yield { name, namespace: first.namespace, svids: [first, ...more].map(({ svid }) => svid) }
+  }
+}

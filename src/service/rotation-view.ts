@@ -1,0 +1,344 @@
+import { type Authority, type AuthoritySet, activeRoot, type Forgotten, type Origin } from '../authority/authority.ts'
+import { type Evidence, type Gate, gate, standingOn, type WorkloadEvidence } from '../authority/gate.ts'
+import { deadlineOf, nextAction, type RotationPolicy, renewalOf, rootDueAt } from '../authority/next-action.ts'
+import { rootAbove } from '../authority/root-above.ts'
+import { shortId } from '../core/bytes.ts'
+import { earlier, later } from '../core/clock.ts'
+import { DAY } from '../core/duration.ts'
+import {
+  type GateView,
+  gateView,
+  ifForced,
+  incomingOf,
+  isLeaving,
+  type StepView,
+  snapshot,
+  stepsOf,
+} from './authority-steps.ts'
+
+/** What the views are made from: one moment. */
+export type Seen = {
+  readonly set: AuthoritySet
+  readonly evidence: Evidence
+  readonly now: Date
+  readonly policy: RotationPolicy
+  /** The id of the issuing authority whose key this process holds. */
+  readonly holding: string | undefined
+}
+
+export type AuthorityView = {
+  readonly id: string
+  readonly role: Authority['role']
+  readonly state: Authority['state']
+  readonly createdAt: string
+  readonly notBefore: string
+  readonly notAfter: string
+  readonly algorithm: string
+  /** Where its private key is. */
+  readonly key: Authority['key']
+  /** The id of the root an issuing authority stands under. */
+  readonly root?: string
+  /** The first bundle that had it; of a root. */
+  readonly bundledSince?: number
+  /** Live workloads with a certificate on it. */
+  readonly live: number
+  readonly cross: readonly { readonly by: string; readonly notAfter: string }[]
+  readonly taint?: { readonly at: string; readonly because: string; readonly leavesAt: string }
+  /** When its replacement begins by itself: of what signs. */
+  readonly dueAt?: string
+  /** What is wrong with it, a sentence each. */
+  readonly warnings: readonly string[]
+  /** What an admin can do to a root. */
+  readonly steps: readonly StepView[]
+}
+
+export type AuthoritiesView = {
+  readonly now: string
+  readonly origin: Origin
+  readonly bundleSequence: number
+  readonly live: number
+  readonly rotating: boolean
+  readonly authorities: readonly AuthorityView[]
+  readonly forgotten: readonly { readonly workload: string; readonly at: string; readonly until: string }[]
+}
+
+/** How many of those in the way a view lists unless more are asked for. */
+export const NAMED = 10
+/** A root this close to its end is warned of. */
+const SOON_MS = 30 * DAY
+
+/** @param named how many workloads are listed for each step */
+export function authoritiesView(seen: Seen, named = NAMED): AuthoritiesView {
+  const { set, now } = seen
+  const evidence = snapshot(seen.evidence)
+  const standing = standingOn(set, evidence)
+  return {
+    now: now.toISOString(),
+    origin: set.origin,
+    bundleSequence: set.bundleSequence,
+    live: evidence.all.length,
+    rotating: set.rotation !== undefined,
+    authorities: set.authorities.map((one) => authorityView(one, { ...seen, evidence }, standing, named)),
+    forgotten: set.forgotten.map(forgottenView),
+  }
+}
+
+const forgottenView = ({ workload, at, until }: Forgotten) => ({
+  workload,
+  at: at.toISOString(),
+  until: until.toISOString(),
+})
+
+function authorityView(
+  one: Authority,
+  seen: Seen,
+  standing: ReadonlyMap<string, number>,
+  named: number,
+): AuthorityView {
+  const { set, evidence } = seen
+  const { notBefore, notAfter } = one.certificate.tbs
+  const isRoot = one.role === 'root'
+  const root = isRoot ? undefined : rootAbove(set, one)
+  const due = dueAt(one, seen)
+  return {
+    id: one.id,
+    role: one.role,
+    state: one.state,
+    createdAt: one.createdAt.toISOString(),
+    notBefore: notBefore.toISOString(),
+    notAfter: notAfter.toISOString(),
+    algorithm: one.publicKey.algorithm.name,
+    key: one.key,
+    ...(root && { root: root.id }),
+    ...(isRoot && { bundledSince: one.bundledSince }),
+    live: standing.get(one.id) ?? 0,
+    cross: one.cross.map(({ by, certificate }) => ({ by, notAfter: certificate.tbs.notAfter.toISOString() })),
+    ...(one.taint && {
+      taint: {
+        at: one.taint.at.toISOString(),
+        because: one.taint.because,
+        leavesAt: one.taint.leavesAt.toISOString(),
+      },
+    }),
+    ...(due && { dueAt: due.toISOString() }),
+    warnings: warningsOf(one, seen),
+    steps: isRoot ? stepsOf(set, one, evidence, named) : [],
+  }
+}
+
+function dueAt(one: Authority, { set, policy, holding }: Seen): Date | undefined {
+  if (one.state !== 'active') return undefined
+  if (one.role === 'root') return set.origin === 'plugged-in' ? undefined : rootDueAt(one, policy)
+  return one.key === 'memory' && one.id === holding ? renewalOf(one) : undefined
+}
+
+function warningsOf(one: Authority, { now, set }: Seen): string[] {
+  if (one.state === 'revoked') return []
+  const { notBefore, notAfter } = one.certificate.tbs
+  const warnings: string[] = []
+  // A file in the clear is dev mode's way, or where an imported key was.
+  if (one.key === 'file') warnings.push('its key lies in the clear in the state directory: for dev mode only')
+  if (one.key === 'plugged-in') warnings.push('its key lies in the clear in the files of the plugged-in CA')
+  if (one.taint) warnings.push(`declared compromised: ${one.taint.because}`)
+  if (one.role === 'root') {
+    const soon = Math.min(SOON_MS, (notAfter.getTime() - notBefore.getTime()) / 10)
+    if (now > notAfter) warnings.push('it has ended: nothing under it verifies')
+    else if (notAfter.getTime() - now.getTime() <= soon && one.state === 'active')
+      warnings.push('it ends soon: replace it with alcazar root rotate')
+    const active = activeRoot(set)
+    if (one.state === 'prepared' && active && one.cross.every(({ by }) => by !== active.id))
+      warnings.push(
+        'no cross-certificate: it may sign only when every certificate that is alive came with it in the bundle',
+      )
+  }
+  return warnings
+}
+
+/**
+ * none: no root is on its way · prepare: a new one is about to be made · distribute: it goes out, some have not been sent it · activate: all have,
+ * so it signs next · renew: it signs, some still stand on the one before · retire: nobody does, but not all are known to trust only it · done: the
+ * old one is out.
+ */
+export const PHASES = ['none', 'prepare', 'distribute', 'activate', 'renew', 'retire', 'done'] as const
+export type Phase = (typeof PHASES)[number]
+
+export type NamespaceView = {
+  readonly namespace: string
+  readonly live: number
+  /** Live workloads that are not in the way of the next step. */
+  readonly ready: number
+  /** When the last of the others has ended. */
+  readonly until?: string
+}
+
+export type RotationView = {
+  readonly now: string
+  readonly phase: Phase
+  readonly origin: Origin
+  readonly bundleSequence: number
+  /** The wish to replace the root; nothing where there is none, or an admin goes step by step. */
+  readonly wish?: {
+    readonly since: string
+    readonly by: 'admin' | 'clock'
+    readonly because: string
+    readonly to?: string
+  }
+  /** The ids of the root that signs, of the one that shall, and of those that shall leave. */
+  readonly signing?: string
+  readonly incoming?: { readonly id: string; readonly bundledSince: number }
+  readonly leaving: readonly {
+    readonly id: string
+    readonly taint?: { readonly because: string; readonly leavesAt: string }
+  }[]
+  readonly live: number
+  readonly ready: number
+  readonly namespaces: readonly NamespaceView[]
+  /** Of the next step, where it has one. */
+  readonly gate?: GateView
+  readonly next: {
+    readonly what: string
+    /** When at the latest, where that can be said. */
+    readonly atTheLatest?: string
+    /** Whether it happens by itself. */
+    readonly byItself: boolean
+  }
+  /** When the root that signs is due to be replaced. */
+  readonly dueAt?: string
+  readonly ifForced: ReturnType<typeof ifForced>
+}
+
+export function rotationView(seen: Seen): RotationView {
+  const { set, now, policy } = seen
+  const evidence = snapshot(seen.evidence)
+  const { rotation } = set
+  const signing = activeRoot(set)
+  const incoming = incomingOf(set)
+  const leaving = set.authorities.filter(({ role, state }) => role === 'root' && isLeaving(state))
+  const [first] = leaving
+  const found = incoming ? gate(set, incoming, 'trusted', evidence) : first && gate(set, first, 'unused', evidence)
+  const standing = first && !incoming ? (standingOn(set, evidence).get(first.id) ?? 0) : 0
+  const phase = phaseOf(set, incoming, found, standing)
+  const namespaces = namespacesOf(evidence.all, found, phase)
+  const shown = found && gateView(found, NAMED)
+  return {
+    now: now.toISOString(),
+    phase,
+    origin: set.origin,
+    bundleSequence: set.bundleSequence,
+    ...(rotation && {
+      wish: {
+        since: rotation.since.toISOString(),
+        by: rotation.by,
+        because: rotation.because,
+        ...(rotation.to !== undefined && { to: rotation.to }),
+      },
+    }),
+    ...(signing && { signing: signing.id }),
+    ...(incoming && { incoming: { id: incoming.id, bundledSince: incoming.bundledSince } }),
+    leaving: leaving.map(({ id, taint }) => ({
+      id,
+      ...(taint && { taint: { because: taint.because, leavesAt: taint.leavesAt.toISOString() } }),
+    })),
+    live: evidence.all.length,
+    ready: namespaces.reduce((sum, { ready }) => sum + ready, 0),
+    namespaces,
+    ...(shown && { gate: shown }),
+    next: nextOf({ ...seen, evidence }, { incoming, first, found }),
+    ...(signing && set.origin !== 'plugged-in' && { dueAt: rootDueAt(signing, policy).toISOString() }),
+    ifForced: ifForced(set, evidence, shown, NAMED),
+  }
+}
+
+function phaseOf(set: AuthoritySet, incoming: Authority | undefined, found: Gate | undefined, standing: number): Phase {
+  if (set.rotation && set.rotation.to === undefined) return 'prepare'
+  if (incoming) return found?.open ? 'activate' : 'distribute'
+  if (found) return standing > 0 ? 'renew' : 'retire'
+  return set.rotation ? 'done' : 'none'
+}
+
+function namespacesOf(
+  all: readonly WorkloadEvidence[],
+  found: Gate | undefined,
+  phase: Phase,
+): readonly NamespaceView[] {
+  const rows = new Map<string, { live: number; ready: number; until: Date | undefined }>()
+  for (const { namespace } of all) {
+    const row = rows.get(namespace)
+    if (row) {
+      row.live++
+      row.ready++
+    } else rows.set(namespace, { live: 1, ready: 1, until: undefined })
+  }
+  if (phase === 'prepare') for (const row of rows.values()) row.ready = 0
+  else
+    for (const { namespace, until } of found?.blockers ?? []) {
+      const row = rows.get(namespace)
+      if (!row) continue
+      row.ready--
+      row.until = row.until ? later(row.until, until) : until
+    }
+  return [...rows]
+    .map(([namespace, { live, ready, until }]) => ({
+      namespace,
+      live,
+      ready,
+      ...(until && { until: until.toISOString() }),
+    }))
+    .sort((a, b) => (a.namespace < b.namespace ? -1 : 1))
+}
+
+type Moving = {
+  readonly incoming: Authority | undefined
+  readonly first: Authority | undefined
+  readonly found: Gate | undefined
+}
+
+/** What the clock does next, from the very function that it obeys; a wait, in words that say for what. */
+function nextOf(seen: Seen, { incoming, first, found }: Moving): RotationView['next'] {
+  const { set, evidence, now, policy, holding } = seen
+  const active = activeRoot(set)
+  if (set.origin === 'plugged-in' || !active)
+    return { what: 'nothing: the roots are those of the plugged-in CA’s files', byItself: false }
+  const action = nextAction(set, holding, evidence, now, policy)
+  switch (action.kind) {
+    case 'renew-issuing':
+      return soon(`a new issuing authority is made: ${action.because}`, now)
+    case 'begin-rotation':
+      return soon(`the rotation begins: ${action.because}`, now)
+    case 'prepare-root':
+      return soon('a new root is made', now)
+    case 'activate-root':
+      return soon(`root ${shortId(action.root.id)} signs`, now)
+    case 'revoke-root':
+      return soon(`root ${shortId(action.root.id)} leaves the bundle`, now)
+    case 'end-rotation':
+      return soon('the rotation ends', now)
+    case 'wait':
+  }
+  if (incoming) {
+    const crossed = incoming.cross.some(({ by }) => by === active.id)
+    const what = `root ${shortId(incoming.id)} signs`
+    return waiting(what, [found?.until, crossed ? deadlineOf(active) : undefined], set.rotation !== undefined)
+  }
+  if (first) {
+    const what = `root ${shortId(first.id)} leaves the bundle`
+    return waiting(what, [found?.until, first.taint?.leavesAt], set.rotation !== undefined || first.taint !== undefined)
+  }
+  return waiting(`root ${shortId(active.id)} is due to be replaced`, [rootDueAt(active, policy)], true)
+}
+
+const soon = (what: string, now: Date): RotationView['next'] => ({
+  what,
+  atTheLatest: now.toISOString(),
+  byItself: true,
+})
+
+function waiting(what: string, moments: readonly (Date | undefined)[], byItself: boolean): RotationView['next'] {
+  const known = moments.filter((one) => one !== undefined)
+  return {
+    what,
+    // Nothing that waits for an admin has a latest moment.
+    ...(known.length > 0 && byItself && { atTheLatest: known.reduce(earlier).toISOString() }),
+    byItself,
+  }
+}

@@ -1,0 +1,287 @@
+import { expect } from 'vitest'
+import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
+import { type AuthoritySet, activeRoot, bundledRoots, type Taint } from '../../src/authority/authority.ts'
+import { type Evidence, gate, type Standing } from '../../src/authority/gate.ts'
+import { plus } from '../../src/core/clock.ts'
+import { DAY, HOUR } from '../../src/core/duration.ts'
+import { keyAlgorithm } from '../../src/keys/algorithms.ts'
+import type { TrustBundle } from '../../src/spiffe/trust-bundle.ts'
+import { isValidAt, readCertificate } from '../../src/x509/certificate.ts'
+import { type Issued, verifies, World } from './a-world.ts'
+
+/** A certificate in the inventory, and whether its answer arrived. */
+type Row = Standing & {
+  readonly svid: Issued
+  readonly workload: string
+  readonly issuedAt: Date
+  readonly predecessor: Row | undefined
+  received: boolean
+}
+
+/** A process that asks for certificates; two in one pod are one workload. */
+export type Holder = {
+  readonly workload: string
+  /** Never renews. */
+  readonly late: boolean
+  /** What came last. */
+  row: Row | undefined
+  bundle: TrustBundle | undefined
+}
+
+/** An issuance that was prepared and not answered yet. */
+type Flight = {
+  readonly holder: Holder
+  readonly authority: ActiveAuthority
+  readonly predecessor: Row | undefined
+  readonly ttlMs: number
+}
+
+/**
+ * A world with workloads that renew, come late, lose answers and go. What is known of them is what an inventory knows (`ledger/inventory.ts`); what
+ * they hold is what reached them, which is another thing.
+ */
+export class Fleet extends World {
+  readonly holders: Holder[] = []
+  rows: Row[] = []
+  flights: Flight[] = []
+  /** Named when a compromised root left before they were ready: they are no longer promised anything. */
+  readonly #cutOff = new Set<Row>()
+  readonly #verified = new Map<string, { readonly ok: boolean; readonly from: number; readonly until: number }>()
+  #before: AuthoritySet | undefined
+  #names = 0
+  /** Lets every gate see nobody: what the property must notice. */
+  readonly #blind: boolean
+
+  constructor({ blind = false } = {}) {
+    super(
+      { kind: 'dev', root: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: 60 * DAY } },
+      { issuingLifetimeMs: 6 * DAY, rootDueBeforeMs: 10 * DAY },
+    )
+    this.#blind = blind
+  }
+
+  override get evidence(): Evidence {
+    const now = this.clock.now()
+    const rows = this.#blind ? [] : [...this.rows, ...this.#pending()].filter((row) => this.#counts(row, now))
+    const byWorkload = Map.groupBy(rows, ({ workload }) => workload)
+    return {
+      incomplete: undefined,
+      workloads: () => [...byWorkload].map(([name, svids]) => ({ name, namespace: 'shop', svids })),
+    }
+  }
+
+  /** A workload that attests by token, or another process in the pod of one. */
+  async join(ttlMs: number, late: boolean, beside?: Holder): Promise<void> {
+    const workload = beside?.workload ?? `shop/cart-${this.#names++}`
+    const holder: Holder = { workload, late, row: undefined, bundle: undefined }
+    this.holders.push(holder)
+    await this.#finish({ holder, authority: this.active, predecessor: undefined, ttlMs }, true)
+  }
+
+  /** With its certificate where that is taken, else by token. */
+  async renew(holder: Holder, ttlMs: number, arrives = true): Promise<void> {
+    await this.#finish(this.#begin(holder, ttlMs), arrives)
+  }
+
+  /** The same, while other things happen before it is signed. */
+  renewSlowly(holder: Holder, ttlMs: number): void {
+    this.flights.push(this.#begin(holder, ttlMs))
+  }
+
+  async land(): Promise<void> {
+    for (const flight of this.flights.splice(0)) await this.#finish(flight, true)
+  }
+
+  /** Its pods are gone. */
+  leave(workload: string): void {
+    this.flights = this.flights.filter(({ holder }) => holder.workload !== workload)
+    this.rows = this.rows.filter((row) => row.workload !== workload)
+    this.holders.splice(0, Number.POSITIVE_INFINITY, ...this.holders.filter((one) => one.workload !== workload))
+  }
+
+  async forget(workload: string): Promise<void> {
+    await this.clock.advance(1)
+    const until = this.rows.reduce((end, row) => (row.notAfter > end ? row.notAfter : end), this.clock.now())
+    await this.keeper?.roots.forget(workload, until, { by: 'admin', because: 'it is stuck' })
+  }
+
+  /** Another process: whoever waited for an answer gets none. */
+  crash(): void {
+    this.flights = []
+    this.keeper = undefined
+  }
+
+  /** Everything that must hold after whatever happened. */
+  async prove(): Promise<void> {
+    const now = this.clock.now()
+    // What the clock said had ended counts no more, also when the clock is set back.
+    this.rows = this.rows.filter(({ notAfter }) => now <= notAfter)
+    this.issued.splice(0, Number.POSITIVE_INFINITY, ...this.issued.filter(({ leaf }) => now <= leaf.tbs.notAfter))
+    if (this.store.text === undefined) return
+    const { set } = this.journal
+    this.#nameCutOff(set)
+    this.#before = set
+    await this.check()
+    this.#checkAuthorities(set)
+    expect(await this.refusals(), 'invariant 6').toEqual([])
+  }
+
+  /** Invariant 6: who refuses whom, of all that a live workload may present, by all bundles that one may hold. */
+  async refusals(): Promise<string[]> {
+    const now = this.clock.now()
+    const counting = this.rows.filter((row) => this.#counts(row, now) && !this.#cutOff.has(row))
+    const presented = counting.filter(({ received }) => received).map(({ svid }) => svid)
+    const probe = await this.#probe()
+    const verifiers = this.holders
+      .filter(({ row }) => row !== undefined && counting.includes(row) && isValidAt(row.svid.leaf.tbs, now))
+      .map(({ workload, bundle }) => ({ name: workload, bundle: bundle as TrustBundle }))
+    if (this.keeper) verifiers.push({ name: 'a new workload', bundle: this.active.bundle })
+    return verifiers.flatMap(({ name, bundle }) =>
+      [...presented, ...probe]
+        .filter((svid) => isValidAt(svid.leaf.tbs, now) && !this.#verifies(svid, bundle, now))
+        .map(
+          ({ workload, leaf, bundle: { sequence } }) =>
+            `${name} (bundle ${bundle.sequence}) refuses ${workload} (${leaf.tbs.serial.slice(0, 8)}, bundle ${sequence})`,
+        ),
+    )
+  }
+
+  /** An inventory's rule: unexpired, not replaced (dropped from `rows`), not forgotten. */
+  #counts({ workload, issuedAt, notAfter }: Row, now: Date): boolean {
+    if (now > notAfter) return false
+    const { forgotten } = this.keeper?.stopped === undefined && this.keeper ? this.keeper.set : this.journal.set
+    return !forgotten.some((one) => one.workload === workload && issuedAt < one.at)
+  }
+
+  /** What is being issued counts from the moment on at which what signs it was chosen. */
+  #pending(): Row[] {
+    return this.flights.map(({ holder, authority, ttlMs }) => ({
+      svid: undefined as unknown as Issued,
+      workload: holder.workload,
+      issuer: authority.authority.id,
+      bundle: authority.bundle.sequence,
+      issuedAt: this.clock.now(),
+      notAfter: plus(this.clock.now(), ttlMs),
+      predecessor: undefined,
+      received: false,
+    }))
+  }
+
+  #begin(holder: Holder, ttlMs: number): Flight {
+    const { row } = holder
+    const now = this.clock.now()
+    const vouched =
+      row !== undefined &&
+      this.#counts(row, now) &&
+      isValidAt(row.svid.leaf.tbs, now) &&
+      (this.keeper?.mayVouch(row.svid.leaf.tbs.issuer, now).length ?? 0) > 0
+    // It was used: what it replaced counts no more.
+    if (vouched) this.rows = this.rows.filter((one) => one !== row.predecessor)
+    return { holder, authority: this.active, predecessor: vouched ? row : undefined, ttlMs }
+  }
+
+  async #finish({ holder, authority, predecessor, ttlMs }: Flight, arrives: boolean): Promise<void> {
+    const { notBefore, notAfter } = authority.authority.certificate.tbs
+    const now = this.clock.now()
+    const record = this.keeper?.set.authorities.find(
+      ({ id, role }) => id === authority.authority.id && role === 'issuing',
+    )
+    // As `issue-svid` refuses: it has ended, or was taken back since.
+    if (now < notBefore || now >= notAfter || (record?.state !== 'active' && record?.state !== 'old')) return
+    const svid = await this.issue(ttlMs, holder.workload, authority)
+    const row: Row = {
+      svid,
+      workload: holder.workload,
+      issuer: svid.issuer,
+      bundle: svid.bundle.sequence,
+      issuedAt: now,
+      notAfter: svid.leaf.tbs.notAfter,
+      predecessor,
+      received: arrives,
+    }
+    this.rows.push(row)
+    if (!arrives) return
+    holder.row = row
+    holder.bundle = svid.bundle
+  }
+
+  async #probe(): Promise<Issued[]> {
+    const now = this.clock.now()
+    if (!this.keeper || !isValidAt(this.active.authority.certificate.tbs, now)) return []
+    if (now >= this.active.authority.certificate.tbs.notAfter) return []
+    const state = this.journal.set.authorities.find(({ id }) => id === this.active.authority.id)?.state
+    // A keeper that stopped in doubt about a taint signs on, and what it signs authenticates nobody after the restart.
+    if (state === 'tainted') return []
+    const probe = await this.issue(HOUR, 'a probe')
+    this.issued.pop()
+    return [probe]
+  }
+
+  #nameCutOff(set: AuthoritySet): void {
+    const before = this.#before
+    if (!before) return
+    const left = set.authorities.filter(
+      ({ id, role, state, taint }) =>
+        role === 'root' &&
+        state === 'revoked' &&
+        taint !== undefined &&
+        before.authorities.some((one) => one.id === id && one.role === role && one.state !== 'revoked'),
+    )
+    if (left.length === 0) return
+    // As it was just before they left.
+    const ids = left.map(({ id }) => id)
+    const then = {
+      ...set,
+      authorities: set.authorities.map((one) => (ids.includes(one.id) ? { ...one, state: 'tainted' as const } : one)),
+    }
+    for (const root of left) {
+      const named = gate(then, root, 'unused', this.evidence).blockers.map(({ workload }) => workload)
+      if (named.length === 0) continue
+      const { at, leavesAt } = root.taint as Taint
+      const isSetBack = this.clock.now().getTime() < 2 * at.getTime() - leavesAt.getTime()
+      expect(this.clock.now() >= leavesAt || isSetBack, 'nobody is cut off before the time that was said').toBe(true)
+      for (const row of this.rows) if (named.includes(row.workload)) this.#cutOff.add(row)
+    }
+  }
+
+  #checkAuthorities(set: AuthoritySet): void {
+    expect(set.authorities.filter(({ role, state }) => role === 'root' && state === 'active')).toHaveLength(1)
+    for (const root of bundledRoots(set))
+      expect(this.store.keys.has(root.id), 'no key is lost that the journal names').toBe(true)
+    expect(bundledRoots(set).filter(({ state }) => state === 'prepared').length, 'one rotation at a time').toBeLessThan(
+      2,
+    )
+    expect(activeRoot(set)?.taint, 'what has to leave does not sign').toBeUndefined()
+    expect(
+      this.ledger.of('authority').filter(({ what }) => what === 'root made').length,
+      'no root from nothing',
+    ).toBeLessThan(2)
+    // A thief’s chain by way of a cross-certificate ends when the compromised root’s time does.
+    for (const root of set.authorities.filter(({ role, taint }) => role === 'root' && taint !== undefined))
+      for (const by of bundledRoots(set).filter(({ id }) => root.cross.some((cross) => cross.by === id)))
+        expect(
+          by.taint && root.taint && by.taint.leavesAt <= root.taint.leavesAt,
+          'what vouches for it leaves, too',
+        ).toBe(true)
+  }
+
+  /** Remembered for as long as no certificate on the way begins or ends. */
+  #verifies(svid: Issued, bundle: TrustBundle, now: Date): boolean {
+    const roots = bundle.roots.map(readCertificate)
+    const key = `${svid.leaf.tbs.serial} ${bundle.sequence} ${bundle.roots.length}`
+    const known = this.#verified.get(key)
+    const time = now.getTime()
+    if (known && known.from <= time && time < known.until) return known.ok
+    const edges = [svid.leaf, ...svid.chain, ...roots].flatMap(({ tbs }) => [
+      tbs.notBefore.getTime(),
+      tbs.notAfter.getTime() + 1,
+    ])
+    const ok = verifies([svid.leaf, ...svid.chain], roots, now)
+    this.#verified.set(key, {
+      ok,
+      from: Math.max(...edges.filter((edge) => edge <= time), 0),
+      until: Math.min(...edges.filter((edge) => edge > time), Number.POSITIVE_INFINITY),
+    })
+    return ok
+  }
+}

@@ -1,0 +1,82 @@
+import { expect, test } from 'vitest'
+import { DAY, HOUR } from '../../src/core/duration.ts'
+import { Admin } from '../_support/an-admin.ts'
+import { expectGolden } from '../_support/golden.ts'
+import { aPluggedCa } from '../_support/plugged-sets.ts'
+
+const WORKLOADS = ['shop/cart-0', 'shop/cart-1', 'billing/ledger-0']
+
+/** Every state that roots can be in, one after the other, as the table shows them. */
+test('the tables of status are what the golden file holds', async () => {
+  const admin = await Admin.start()
+  const texts: string[] = []
+  const show = async (what: string, ...args: string[]) => {
+    const { exit, out, err } = await admin.run(args.length > 0 ? args : ['root', 'status'])
+    expect({ exit, err }).toEqual({ exit: 0, err: '' })
+    texts.push(`== ${what}\n${admin.steady(out)}`)
+  }
+  await show('nobody is alive')
+  await admin.issue(WORKLOADS)
+  await admin.issue(['shop/cart-1'], 30 * HOUR)
+  await show('one root signs')
+  await show('prepare', 'root', 'prepare', '--because', 'yearly')
+  await show('prepared, nobody was sent it')
+  admin.incomplete = 'the inventory is being read'
+  await show('and not all are known')
+  admin.incomplete = undefined
+  await admin.issue(WORKLOADS)
+  await show('prepared, everybody was')
+  await show('activate', 'root', 'activate', '--because', 'yearly')
+  await show('old, all stand on it')
+  await admin.issue(['shop/cart-0'])
+  await show('old, two stand on it')
+  await show('rollback', 'root', 'rollback')
+  await show('signs again, the other leaves by itself')
+  await admin.later(25 * HOUR)
+  await admin.tick()
+  await show('it is out')
+  await show('all authorities', 'authority', 'status')
+  await admin.later(3650 * DAY - 12 * DAY)
+  await show('it ends soon')
+  expectGolden('root-status.txt', texts.join('\n'))
+})
+
+test('as JSON it is what the server says', async () => {
+  const admin = await Admin.start()
+  await admin.issue(WORKLOADS)
+  const { out } = await admin.run(['root', 'status', '--output', 'json'])
+  expect(JSON.parse(out)).toMatchObject({
+    live: 3,
+    bundleSequence: 1,
+    rotating: false,
+    authorities: [
+      { role: 'root', state: 'active', key: 'file', live: 3, dueAt: '2039-07-03T00:00:00.000Z' },
+      { role: 'issuing', state: 'active', key: 'memory', live: 3 },
+    ],
+  })
+})
+
+test('the roots of a plugged-in CA are its files', async () => {
+  const admin = await Admin.start({ kind: 'plugged-in', ca: (await aPluggedCa()).a })
+  const { out } = await admin.run(['root', 'status'])
+  expect(out).toContain('next: its files are replaced by whoever plugged it in; or alcazar import')
+  expect(await admin.run(['root', 'rotate'])).toMatchObject({
+    exit: 6,
+    err: expect.stringMatching(
+      /^alcazar: the server said: the CA is plugged in, so its roots are replaced by its files/,
+    ),
+  })
+})
+
+test('without a server it says how to start one', async () => {
+  const admin = await Admin.start()
+  await admin.stop()
+  for (const verb of ['status', 'rotate', 'prepare', 'activate', 'rollback', 'revoke'])
+    expect(await admin.run(['root', verb])).toMatchObject({
+      exit: 7,
+      out: '',
+      err: expect.stringMatching(
+        /^alcazar: no server answers at .*admin\.sock; start one with npm start, or name another/,
+      ),
+    })
+})
