@@ -87,9 +87,8 @@ function rootAction(set: AuthoritySet, evidence: Evidence, now: Date, policy: Ro
   const { rotation } = set
   if (!rotation) {
     if (leaving) return leaving
-    // A root that somebody keeps elsewhere on purpose is theirs to replace; an imported one is only here for as long as it must be.
-    if (active.key === 'elsewhere' && !active.wasInTheClear) return undefined
     const due = rootDueAt(active, policy)
+    if (due === undefined) return undefined
     if (now < due) return { kind: 'wait', until: due }
     return {
       kind: 'begin-rotation',
@@ -169,8 +168,12 @@ export function renewalOf(authority: Authority): Date {
   return new Date(end.getTime() - (end.getTime() - begin.getTime()) * RENEW_AT_REMAINING)
 }
 
-/** When a root's replacement begins by itself. */
-export function rootDueAt(root: Authority, policy: Pick<RotationPolicy, 'rootDueBeforeMs'>): Date {
+/**
+ * When a root's replacement begins by itself. Never for one that somebody keeps elsewhere on purpose, which is theirs to replace; an imported one
+ * is here only for as long as it must be.
+ */
+export function rootDueAt(root: Authority, policy: Pick<RotationPolicy, 'rootDueBeforeMs'>): Date | undefined {
+  if (root.key === 'elsewhere' && !root.wasInTheClear) return undefined
   return later(renewalOf(root), plus(lifeOf(root).end, -policy.rootDueBeforeMs))
 }
 

@@ -135,7 +135,7 @@ describe('with roots of its own', () => {
     // They live as long as their roots, so that nothing but roots is due here.
     underA = issuingOf(await odd('under a', root, { pathLength: 0, notAfter: plus(NOW, 10 * YEAR) }), { root: a.id })
     underB = issuingOf(await odd('under b', rootB, { pathLength: 0, notAfter: plus(NOW, 20 * YEAR) }), { root: b.id })
-    due = rootDueAt(a, policy)
+    due = rootDueAt(a, policy) as Date
     deadline = deadlineOf(a)
   })
 

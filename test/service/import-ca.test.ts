@@ -10,6 +10,7 @@ import { type ImportPlan, importCa, planImport } from '../../src/service/import-
 import { inventoryEvidence } from '../../src/service/inventory-evidence.ts'
 import type { RootSource } from '../../src/service/keeper.ts'
 import type { AuthorityStore } from '../../src/service/ports.ts'
+import { authoritiesView } from '../../src/service/rotation-view.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { TestCluster } from '../_support/a-ca.ts'
 import { DEV, World } from '../_support/a-world.ts'
@@ -111,6 +112,8 @@ describe('a CA becomes the root where there was none', () => {
     const world = new World(OWN)
     await imported(world, ownRoot)
     const keeper = await world.start()
+    const [shown] = authoritiesView(keeper.seen()).authorities
+    expect(shown?.warnings).toContain('its key was in the clear: replace it with alcazar root rotate')
     await keeper.roots.rotate(WISH)
     for (let look = 0; look < 6; look++) await keeper.tick()
     expect(bundledRoots(keeper.set).map(({ wasInTheClear }) => wasInTheClear)).toEqual([false])

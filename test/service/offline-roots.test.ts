@@ -3,6 +3,7 @@ import { type Authority, activeIssuing, activeRoot } from '../../src/authority/a
 import { DAY } from '../../src/core/duration.ts'
 import type { PrivateKey } from '../../src/keys/private-key.ts'
 import { isSignedBy } from '../../src/keys/public-key.ts'
+import { rotationView } from '../../src/service/rotation-view.ts'
 import type { Certificate } from '../../src/x509/certificate.ts'
 import { readCsrPem } from '../../src/x509/csr.ts'
 import { readOnePem } from '../../src/x509/pem.ts'
@@ -196,6 +197,12 @@ describe('a root whose key is elsewhere', () => {
     await keeper.tick()
     expect(rootsOf(world)).toMatchObject([{ state: 'active', key: 'elsewhere' }])
     expect(keeper.set.rotation).toBeUndefined()
+    const view = rotationView(keeper.seen())
+    expect(view.dueAt).toBeUndefined()
+    expect(view.next).toMatchObject({
+      what: expect.stringMatching(/^nothing: the key of root [0-9a-f ]{9} is elsewhere, so its keeper replaces it$/),
+      byItself: false,
+    })
   })
 })
 
