@@ -158,17 +158,18 @@ export class Keeper implements IssuingKeys {
     )
   }
 
-  /** Does what is due, every minute and in a rotation every two seconds, until the signal. */
+  /** Does what is due, every minute and while a root is on its way every two seconds, until the signal. */
   run(signal: AbortSignal): Promise<void> {
-    const moving = () =>
-      this.#set.rotation !== undefined ||
-      this.#set.authorities.some(({ role, state }) => role === 'root' && state === 'tainted')
-    return loop(
-      this.#parts.clock,
-      signal,
-      () => (moving() ? LOOK_WHILE_ROTATING_MS : LOOK_EVERY_MS),
-      () => this.tick(),
-    )
+    const { clock } = this.#parts
+    let looked = clock.elapsed()
+    const look = async () => {
+      const { rotation, authorities } = this.#set
+      const moving = rotation !== undefined || authorities.some(({ role, taint }) => role === 'root' && taint)
+      if (!moving && clock.elapsed() - looked < LOOK_EVERY_MS) return
+      looked = clock.elapsed()
+      await this.tick()
+    }
+    return loop(clock, signal, () => LOOK_WHILE_ROTATING_MS, look)
   }
 
   /** Does all that is due now. Failures are told as events and tried again at the next look. */

@@ -48,7 +48,7 @@ describe('a prepared root', () => {
     await expect(keeper.roots.activate(undefined, ADMIN)).rejects.toMatchObject({
       code: 'wrong_state',
       message: [
-        `Not yet: 1 of 1 live workloads are in the way if you activate root ${shortId(id)} now.`,
+        `Not yet: 1 of 1 live workload is in the way if you activate root ${shortId(id)} now.`,
         '  shop/cart-0  holds bundle 1, not 2 yet     ends in 60 min',
         'Safe at the latest in 60 min, when their certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
       ].join('\n'),
@@ -129,7 +129,7 @@ describe('an old root', () => {
     await expect(keeper.roots.revoke(undefined, ADMIN, { breaks: 7 })).rejects.toMatchObject({
       code: 'wrong_state',
       message: expect.stringMatching(
-        /^1 workloads would break if you take root .{9} out of the bundle now, not 7; nothing was done$/,
+        /^1 workload would break if you take root .{9} out of the bundle now, not 7; nothing was done$/,
       ),
     })
     await keeper.roots.revoke(undefined, ADMIN, { breaks: 1 })
