@@ -2,7 +2,7 @@ import { shortId } from '../core/bytes.ts'
 import { earlier, later, plus } from '../core/clock.ts'
 import { DAY } from '../core/duration.ts'
 import type { Certificate } from '../x509/certificate.ts'
-import { type Authority, type AuthoritySet, activeIssuing, activeRoot, bundledRoots, type Taint } from './authority.ts'
+import { type Authority, type AuthoritySet, activeIssuing, activeRoot, type Taint } from './authority.ts'
 import { type Evidence, type Gate, gate } from './gate.ts'
 
 export type RotationPolicy = {
@@ -146,9 +146,7 @@ function activation(
       gate: gate(set, to, undefined, evidence),
     }
   const found = gate(set, to, 'trusted', evidence)
-  // Where every other root has ended, so has all that they signed, whoever may hold it.
-  const alone = bundledRoots(set).every((root) => root.id === to.id || hasEnded(root, now))
-  if (found.open || alone) return { kind: 'activate-root', root: to, because, deadline: false }
+  if (found.open) return { kind: 'activate-root', root: to, because, deadline: false }
   const deadline = deadlineOf(active)
   // Nobody follows a root that has ended; and whoever follows none yet waits for the end of its certificates.
   if (now >= deadline && !hasEnded(active, now) && gate(set, to, 'followed', evidence).open)

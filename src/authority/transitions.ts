@@ -85,13 +85,16 @@ export function withActiveRoot(
   )
 }
 
-/** The issuing authority signs from now on; the former one becomes old. The same certificate again has its record replaced, not doubled. */
+/** The issuing authority signs from now on; the former one becomes old. The same certificate again has its record replaced, not doubled; what was declared compromised stays said. */
 export function withActive(set: AuthoritySet, issuing: Authority): AuthoritySet {
   return {
     ...set,
     authorities: [
       ...set.authorities
-        .filter(({ role, certificate }) => role === 'root' || !equalBytes(certificate.der, issuing.certificate.der))
+        .filter(
+          ({ role, state, certificate }) =>
+            role === 'root' || state === 'tainted' || !equalBytes(certificate.der, issuing.certificate.der),
+        )
         .map((other) =>
           other.role === 'issuing' && other.state === 'active' ? { ...other, state: 'old' as const } : other,
         ),

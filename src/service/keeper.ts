@@ -6,7 +6,6 @@ import {
   activeRoot,
   authorityOf,
   bundledRoots,
-  emptySet,
   mayVouch,
   withoutEnded,
 } from '../authority/authority.ts'
@@ -15,21 +14,21 @@ import { JournalInDoubt } from '../authority/journal.ts'
 import { type Action, nextAction, type RotationPolicy } from '../authority/next-action.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import { withActive } from '../authority/transitions.ts'
-import { equalBytes } from '../core/bytes.ts'
+import { equalBytes, shortId } from '../core/bytes.ts'
 import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { Latest } from '../core/latest.ts'
-import { type Making, makeIssuing, makeRoot } from '../issuance/ca-certificates.ts'
+import { type Making, makeIssuing } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
 import type { KeyAlgorithm } from '../keys/algorithms.ts'
 import { PrivateKey, type Signer } from '../keys/private-key.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
-import { checkBelongs } from './belongs.ts'
 import { ClockJumps } from './clock-jumps.ts'
 import type { Events } from './events.ts'
+import { checkBelongs, firstSet } from './first-state.ts'
 import { OfflineRoots } from './offline-roots.ts'
 import { leafSigner, type OpenParent, Parents } from './parents.ts'
 import { pluggedParent, takePluggedCa } from './plug-in.ts'
@@ -162,17 +161,18 @@ export class Keeper implements IssuingKeys {
     )
   }
 
-  /** Does what is due, every minute and in a rotation every two seconds, until the signal. */
+  /** Does what is due, every minute and while a root is on its way every two seconds, until the signal. */
   run(signal: AbortSignal): Promise<void> {
-    const moving = () =>
-      this.#set.rotation !== undefined ||
-      this.#set.authorities.some(({ role, state }) => role === 'root' && state === 'tainted')
-    return loop(
-      this.#parts.clock,
-      signal,
-      () => (moving() ? LOOK_WHILE_ROTATING_MS : LOOK_EVERY_MS),
-      () => this.tick(),
-    )
+    const { clock } = this.#parts
+    let looked = clock.elapsed()
+    const look = async () => {
+      const { rotation, authorities } = this.#set
+      const moving = rotation !== undefined || authorities.some(({ role, taint }) => role === 'root' && taint)
+      if (!moving && clock.elapsed() - looked < LOOK_EVERY_MS) return
+      looked = clock.elapsed()
+      await this.tick()
+    }
+    return loop(clock, signal, () => LOOK_WHILE_ROTATING_MS, look)
   }
 
   /** Does all that is due now. Failures are told as events and tried again at the next look. */
@@ -226,20 +226,12 @@ export class Keeper implements IssuingKeys {
   }
 
   static async #begin(parts: KeeperParts): Promise<Keeper> {
-    const { store, trustDomain, source, clock } = parts
-    const empty = emptySet(trustDomain, source.kind)
-    if (source.kind === 'plugged-in') return new Keeper(parts, await store.begin(empty), empty)
-    const key = await store.newRootKey(source.root.algorithm)
-    const certificate = await makeRoot(trustDomain, key, source.root.lifetimeMs, parts)
-    const root = authorityOf(
-      certificate,
-      { role: 'root', state: 'active', key: store.newKeyHome, bundledSince: empty.bundleSequence },
-      clock.now(),
-    )
-    const set = { ...empty, authorities: [root] }
-    const keeper = new Keeper(parts, await store.begin(set), set)
-    await keeper.#record('root made', root, `ends ${certificate.tbs.notAfter.toISOString()}`)
-    parts.events.bundlePublished(bundleOf(set), [root])
+    const set = await firstSet(parts)
+    const keeper = new Keeper(parts, await parts.store.begin(set), set)
+    for (const root of bundledRoots(set)) {
+      await keeper.#record('root made', root, `ends ${root.certificate.tbs.notAfter.toISOString()}`)
+      parts.events.bundlePublished(bundleOf(set), [root])
+    }
     return keeper
   }
 
@@ -250,6 +242,13 @@ export class Keeper implements IssuingKeys {
       throw new CaError(
         'wrong_state',
         'the journal has no active root; put back a copy that has one, or choose another state directory with --state-directory',
+      )
+    const { notAfter } = root.certificate.tbs
+    // By a clock that may be wrong no root is replaced.
+    if (this.#parts.clock.now() > notAfter)
+      throw new CaError(
+        'wrong_state',
+        `the root ${shortId(root.id)} ended at ${notAfter.toISOString()}, and with it all that it signed; set the clock right, or if it is, begin anew in another directory with --state-directory`,
       )
     await this.#parentOf(root)
   }
