@@ -26,6 +26,7 @@ import { PrivateKey, type Signer } from '../keys/private-key.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
+import type { Seen } from './authorities-view.ts'
 import { ClockJumps } from './clock-jumps.ts'
 import type { Events } from './events.ts'
 import { checkBelongs, firstSet } from './first-state.ts'
@@ -34,7 +35,6 @@ import { leafSigner, type OpenParent, Parents } from './parents.ts'
 import { pluggedParent, takePluggedCa } from './plug-in.ts'
 import type { AuthorityStore } from './ports.ts'
 import { Roots } from './roots.ts'
-import type { Seen } from './rotation-view.ts'
 
 /** Where the root of trust comes from: made and kept here (in dev mode in the clear, else sealed), or plugged in by an admin. */
 export type RootSource =

@@ -10,7 +10,7 @@ import { writeCaCsrInfo, writeCsrPem } from '../x509/csr.ts'
 import { authorityName } from '../x509/name.ts'
 import { requestedCaExtensions } from '../x509/profiles.ts'
 import type { Change, Keeper, KeeperParts } from './keeper.ts'
-import type { Wish } from './roots.ts'
+import type { Wish } from './root-steps.ts'
 
 export type SignRequest = {
   /** The id of the key that was made. */
