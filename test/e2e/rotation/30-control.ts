@@ -17,7 +17,7 @@ export default async function (world: World): Promise<void> {
   await force('prepare')
   const other = await command(mesh.alcazar, ['root', 'activate', '--yes-break', `${WORKLOADS - 1}`])
   assert.equal(other.code, 6)
-  assert.match(other.err, new RegExp(`${WORKLOADS} workloads would break, not ${WORKLOADS - 1}; nothing was done`))
+  assert.match(other.err, new RegExp(`${WORKLOADS} live workloads would break, not ${WORKLOADS - 1}; nothing was done`))
   assert.equal((await mesh.activeRoot()).id, before.id)
   await force('activate', '--yes-break', `${WORKLOADS}`)
   await force('revoke', '--yes-break', `${WORKLOADS}`)

@@ -46,6 +46,7 @@ export class MeshWorkload {
   readonly pod: FakePod
   readonly #options: MeshWorkloadOptions
   #server: Server | undefined
+  #port = 0
   #held: Held | undefined
   #needsToken = true
 
@@ -95,7 +96,7 @@ export class MeshWorkload {
   /** Serves others from now on. */
   async serve(): Promise<void> {
     const { key, chain, roots } = this.held
-    this.#server = createServer(
+    const server = createServer(
       { key, cert: chain.join(''), ca: roots, requestCert: true, rejectUnauthorized: true },
       (socket) => {
         socket.on('error', () => undefined)
@@ -105,8 +106,10 @@ export class MeshWorkload {
       },
     )
     // Who called hears of it.
-    this.#server.on('tlsClientError', (_error, socket) => socket.destroy())
-    await new Promise<void>((resolve) => this.#server?.listen(0, '127.0.0.1', resolve))
+    server.on('tlsClientError', (_error, socket) => socket.destroy())
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    this.#port = (server.address() as AddressInfo).port
+    this.#server = server
   }
 
   /** One request to another: a new connection, a full handshake, an answer. @throws why not */
@@ -114,7 +117,7 @@ export class MeshWorkload {
     return new Promise((resolve, reject) => {
       const socket: TLSSocket = connect({
         host: '127.0.0.1',
-        port: (other.#server?.address() as AddressInfo).port,
+        port: other.#port,
         secureContext: this.held.context,
         checkServerIdentity: (_host, { subjectaltname }) =>
           subjectaltname === `URI:${other.spiffeId}` ? undefined : new Error(`${subjectaltname} answers there`),

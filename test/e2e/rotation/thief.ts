@@ -52,7 +52,7 @@ export class Thief {
     const { id } = await mesh.activeRoot()
     const root = (await mesh.bundle()).get(id.slice(0, 8)) as X509Certificate
     const sealed = new SealedKeys(new PassphraseEncryption(async () => readFileSync(passphraseFile), SCRYPT_COST))
-    const key = await sealed.open(id, new KeyDirectory(mesh.alcazar.stateDirectory))
+    const key = await sealed.open(id, new KeyDirectory(join(mesh.alcazar.stateDirectory, 'authority')))
     return new Thief(mesh, readCertificate(root.raw), key, victim)
   }
 
