@@ -10,6 +10,7 @@ import { causesOf } from './core/errors.ts'
 import type { RandomBytes } from './core/random.ts'
 import { authorityRoutes } from './endpoints/admin/authority-routes.ts'
 import { httpApplication } from './endpoints/admin/http.ts'
+import { offlineRoutes } from './endpoints/admin/offline-routes.ts'
 import { localRoutes, publicRoutes, type ServerDescription } from './endpoints/admin/routes.ts'
 import { listenOnUnixSocket } from './endpoints/admin/unix-socket.ts'
 import { InFlight, PATIENCE, type Patience } from './endpoints/edge.ts'
@@ -131,7 +132,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const tokens = dev
     ? { cluster: dev.cluster, fetch: dev.tokenIssuer, run: async () => undefined }
     : await kubernetesTokens(config, clock, random, events)
-  evidence = () => inventoryEvidence(inventory, tokens.cluster.watch, keeper.set.forgotten, clock.now())
+  evidence = () => inventoryEvidence(inventory, tokens.cluster.watch, keeper.set, clock.now())
   const keys = new TokenKeys(tokens.fetch, clock, signal)
   const refreshKeys = async () => {
     await keys.refresh()
@@ -264,6 +265,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
           issueToken: dev && ((account) => dev.issueToken(account)),
         }),
         ...authorityRoutes(keeper),
+        ...offlineRoutes(keeper.offline),
       ],
       inFlight,
       clock,

@@ -38,6 +38,18 @@ export type Authority = {
   readonly bundledSince: number
   /** Why and when it was declared compromised, and when it leaves the bundle at the latest. */
   readonly taint: Taint | undefined
+  /** What signs for a root whose own key isn't here. */
+  readonly online: OnlineCa | undefined
+  /** Its key, or its online CA's, lay somewhere unsealed: it came from outside, or was exported. Nothing takes that back. */
+  readonly wasInTheClear: boolean
+}
+
+/** An intermediate under a root whose key is elsewhere, by a key of ours: it signs what the root would. */
+export type OnlineCa = {
+  readonly certificate: Certificate
+  /** What stands between it and the root, nearest first. */
+  readonly intermediates: readonly Certificate[]
+  readonly key: KeyHome
 }
 
 export type CrossCertificate = {
@@ -75,6 +87,10 @@ export type AuthoritySet = {
   readonly authorities: readonly Authority[]
   readonly rotation: Rotation | undefined
   readonly forgotten: readonly Forgotten[]
+  /** Under these roots another CA, or this one before it was imported, issued what may be alive until then. */
+  readonly othersUntil: Date | undefined
+  /** No key of a root is ever handed out. Nothing takes that back. */
+  readonly exportDisabled: boolean
 }
 
 export const ORIGINS = ['dev', 'own', 'plugged-in'] as const
@@ -82,14 +98,23 @@ export type Origin = (typeof ORIGINS)[number]
 
 /** A set as a trust domain begins with it. The first bundle has the number 1. */
 export function emptySet(trustDomain: TrustDomain, origin: Origin): AuthoritySet {
-  return { trustDomain, origin, bundleSequence: 1, authorities: [], rotation: undefined, forgotten: [] }
+  return {
+    trustDomain,
+    origin,
+    bundleSequence: 1,
+    authorities: [],
+    rotation: undefined,
+    forgotten: [],
+    othersUntil: undefined,
+    exportDisabled: false,
+  }
 }
 
 /** A record for a certificate: id and public key follow from it. */
 export function authorityOf(
   certificate: Certificate,
   details: Pick<Authority, 'role' | 'state' | 'key'> &
-    Partial<Pick<Authority, 'intermediates' | 'root' | 'cross' | 'bundledSince'>>,
+    Partial<Pick<Authority, 'intermediates' | 'root' | 'cross' | 'bundledSince' | 'online' | 'wasInTheClear'>>,
   createdAt: Date,
 ): Authority {
   return {
@@ -98,6 +123,8 @@ export function authorityOf(
     cross: [],
     bundledSince: 0,
     taint: undefined,
+    online: undefined,
+    wasInTheClear: false,
     ...details,
     id: hex(keyIdOf(certificate.tbs.publicKey)),
     certificate,
@@ -114,6 +141,12 @@ export function publicKeyOf(certificate: Certificate): PublicKey {
     if (error instanceof CaError) throw new CaError('invalid_argument', error.message, { cause: error })
     throw error
   }
+}
+
+/** The certificates and the key by which a root signs what is below it: its own, or its online CA's. */
+export function signingUnder(root: Authority): OnlineCa {
+  const { online, certificate, key } = root
+  return online ?? { certificate, intermediates: [], key }
 }
 
 /** In the trust bundle: everything but what was revoked. */

@@ -10,6 +10,7 @@ import {
   type CrossCertificate,
   type Forgotten,
   KEY_HOMES,
+  type OnlineCa,
   ORIGINS,
   publicKeyOf,
   type Rotation,
@@ -60,6 +61,8 @@ export function printJournal(revision: number, set: AuthoritySet): string {
         ? {
             bundledSince: authority.bundledSince,
             cross: authority.cross.map(({ by, certificate }) => ({ by, certificate: base64(certificate.der) })),
+            ...(authority.online && { online: printOnline(authority.online) }),
+            ...(authority.wasInTheClear && { wasInTheClear: true }),
           }
         : { root: authority.root }),
       ...(authority.taint && {
@@ -76,6 +79,8 @@ export function printJournal(revision: number, set: AuthoritySet): string {
       at: at.toISOString(),
       until: until.toISOString(),
     })),
+    ...(set.othersUntil && { othersUntil: set.othersUntil.toISOString() }),
+    ...(set.exportDisabled && { exportDisabled: true }),
   }
   return `${JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body }, null, 2)}\n`
 }
@@ -101,6 +106,8 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
       authorities: list(body.authorities).map((one) => readAuthority(one, number(body.bundleSequence))),
       rotation: body.rotation === undefined ? undefined : readRotation(body.rotation),
       forgotten: body.forgotten === undefined ? [] : list(body.forgotten).map(readForgotten),
+      othersUntil: body.othersUntil === undefined ? undefined : date(body.othersUntil),
+      exportDisabled: flag(body.exportDisabled),
     }
     return { revision: number(body.revision), set: body.format === 1 ? withKnownRoots(set) : set }
   } catch (error) {
@@ -137,6 +144,23 @@ function readAuthority(json: Json, bundleSequence: number): Authority {
     cross: record.cross === undefined ? [] : list(record.cross).map(readCross),
     bundledSince: role === 'issuing' ? 0 : readBundledSince(record.bundledSince, bundleSequence),
     taint: record.taint === undefined ? undefined : readTaint(record.taint),
+    online: record.online === undefined ? undefined : readOnline(record.online),
+    wasInTheClear: flag(record.wasInTheClear),
+  }
+}
+
+const printOnline = ({ certificate, intermediates, key }: OnlineCa) => ({
+  certificate: base64(certificate.der),
+  intermediates: intermediates.map(({ der }) => base64(der)),
+  key,
+})
+
+function readOnline(json: Json): OnlineCa {
+  const { certificate, intermediates, key } = asObject(json) ?? {}
+  return {
+    certificate: readBase64(certificate),
+    intermediates: list(intermediates).map(readBase64),
+    key: oneOf(KEY_HOMES, key),
   }
 }
 
@@ -196,6 +220,12 @@ function date(value: Json | undefined): Date {
 function list(value: Json | undefined): Json[] {
   if (!Array.isArray(value)) throw new CaError('invalid_argument', 'a list is missing')
   return value
+}
+
+/** Stands there only where it is true. */
+function flag(value: Json | undefined): boolean {
+  if (value !== undefined && value !== true) throw new CaError('invalid_argument', 'a mark is something else than true')
+  return value === true
 }
 
 function oneOf<T extends string>(all: readonly T[], value: Json | undefined): T {

@@ -1,7 +1,8 @@
 import { shortId } from '../core/bytes.ts'
 import { earlier, later, plus } from '../core/clock.ts'
 import { DAY } from '../core/duration.ts'
-import { type Authority, type AuthoritySet, activeIssuing, activeRoot, bundledRoots, type Taint } from './authority.ts'
+import type { Certificate } from '../x509/certificate.ts'
+import { type Authority, type AuthoritySet, activeIssuing, activeRoot, type Taint } from './authority.ts'
 import { type Evidence, type Gate, gate } from './gate.ts'
 
 export type RotationPolicy = {
@@ -60,11 +61,14 @@ function issuingAction(
   const active = activeIssuing(set)
   if (!active) return { kind: 'renew-issuing', because: 'there was no issuing authority' }
   // A key in memory ends with its process.
+  if (active.id !== holding && active.key !== 'memory')
+    return { kind: 'renew-issuing', because: 'its key is opened again after a restart' }
   if (active.id !== holding)
     return { kind: 'renew-issuing', because: 'the key of the last issuing authority ended with its process' }
   const { notBefore, notAfter } = active.certificate.tbs
   const above = windowAbove(set, active)
-  if (!above) return { kind: 'wait', until: plus(notAfter, 1000) }
+  // What signs leaves by a key that is kept was certified by others, who renew it.
+  if (!above || active.key !== 'memory') return { kind: 'wait', until: plus(notAfter, 1000) }
   if (now < notBefore && above.begin <= now)
     return { kind: 'renew-issuing', because: 'the clock was set back to before it' }
   const renewal = renewalOf(active)
@@ -84,6 +88,7 @@ function rootAction(set: AuthoritySet, evidence: Evidence, now: Date, policy: Ro
   if (!rotation) {
     if (leaving) return leaving
     const due = rootDueAt(active, policy)
+    if (due === undefined) return undefined
     if (now < due) return { kind: 'wait', until: due }
     return {
       kind: 'begin-rotation',
@@ -141,9 +146,7 @@ function activation(
       gate: gate(set, to, undefined, evidence),
     }
   const found = gate(set, to, 'trusted', evidence)
-  // Where every other root has ended, so has all that they signed, whoever may hold it.
-  const alone = bundledRoots(set).every((root) => root.id === to.id || hasEnded(root, now))
-  if (found.open || alone) return { kind: 'activate-root', root: to, because, deadline: false }
+  if (found.open) return { kind: 'activate-root', root: to, because, deadline: false }
   const deadline = deadlineOf(active)
   // Nobody follows a root that has ended; and whoever follows none yet waits for the end of its certificates.
   if (now >= deadline && !hasEnded(active, now) && gate(set, to, 'followed', evidence).open)
@@ -159,30 +162,43 @@ const hasEnded = (root: Authority | undefined, now: Date): boolean =>
 
 /** When an authority's successor is due. */
 export function renewalOf(authority: Authority): Date {
-  const { notBefore, notAfter } = authority.certificate.tbs
-  const life = notAfter.getTime() - notBefore.getTime()
-  return new Date(notAfter.getTime() - life * RENEW_AT_REMAINING)
+  const { begin, end } = lifeOf(authority)
+  return new Date(end.getTime() - (end.getTime() - begin.getTime()) * RENEW_AT_REMAINING)
 }
 
-/** When a root's replacement begins by itself. */
-export function rootDueAt(root: Authority, policy: Pick<RotationPolicy, 'rootDueBeforeMs'>): Date {
-  return later(renewalOf(root), plus(root.certificate.tbs.notAfter, -policy.rootDueBeforeMs))
+/**
+ * When a root's replacement begins by itself. Never for one that somebody keeps elsewhere on purpose, which is theirs to replace; an imported one
+ * is here only for as long as it must be.
+ */
+export function rootDueAt(root: Authority, policy: Pick<RotationPolicy, 'rootDueBeforeMs'>): Date | undefined {
+  if (root.key === 'elsewhere' && !root.wasInTheClear) return undefined
+  return later(renewalOf(root), plus(lifeOf(root).end, -policy.rootDueBeforeMs))
 }
 
 /** From when on a closed gate holds up the clock no longer. */
 export function deadlineOf(root: Authority): Date {
-  const { notBefore, notAfter } = root.certificate.tbs
-  const life = notAfter.getTime() - notBefore.getTime()
-  return new Date(notAfter.getTime() - Math.min(life * DEADLINE_AT_REMAINING, DEADLINE_BEFORE_MS))
+  const { begin, end } = lifeOf(root)
+  const life = end.getTime() - begin.getTime()
+  return new Date(end.getTime() - Math.min(life * DEADLINE_AT_REMAINING, DEADLINE_BEFORE_MS))
+}
+
+/** When an authority can sign: a root with an online CA only while that one can. */
+function lifeOf({ certificate, online }: Authority): Window {
+  return windowOf([certificate, ...(online ? [online.certificate, ...online.intermediates] : [])])
 }
 
 /** When all that stands above an issuing authority is valid; nothing if there is no root. */
-function windowAbove(set: AuthoritySet, { intermediates }: Authority): { begin: Date; end: Date } | undefined {
+function windowAbove(set: AuthoritySet, { intermediates }: Authority): Window | undefined {
   const root = activeRoot(set)?.certificate
-  if (!root) return undefined
-  const { notBefore, notAfter } = root.tbs
-  return intermediates.reduce(
-    ({ begin, end }, { tbs }) => ({ begin: later(begin, tbs.notBefore), end: earlier(end, tbs.notAfter) }),
-    { begin: notBefore, end: notAfter },
-  )
+  return root && windowOf([root, ...intermediates])
+}
+
+type Window = { readonly begin: Date; readonly end: Date }
+
+/** When all of them are valid. */
+function windowOf(certificates: readonly Certificate[]): Window {
+  return {
+    begin: certificates.map(({ tbs }) => tbs.notBefore).reduce(later),
+    end: certificates.map(({ tbs }) => tbs.notAfter).reduce(earlier),
+  }
 }

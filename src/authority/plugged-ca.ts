@@ -6,9 +6,9 @@ import { publicKeyOf } from './authority.ts'
 import { checkSigner, verifyPath } from './path.ts'
 
 /** A CA that somebody else made and gave us the key of, found whole. */
-export type PluggedCa = {
+export type PluggedCa<Key extends Signer = Signer> = {
   readonly certificate: Certificate
-  readonly signer: Signer
+  readonly signer: Key
   /** What stands between it and its root, nearest first. */
   readonly intermediates: readonly Certificate[]
   /** The whole trust bundle it came with. */
@@ -20,9 +20,9 @@ export type PluggedCa = {
 }
 
 /** The files of istio's `cacerts` layout, by the names that messages use. */
-export type PluggedCaFiles = {
+export type PluggedCaFiles<Key extends Signer = Signer> = {
   readonly 'ca-cert.pem': readonly Certificate[]
-  readonly 'ca-key.pem': Signer
+  readonly 'ca-key.pem': Key
   /** From the CA up; empty where the file is missing. */
   readonly 'cert-chain.pem': readonly Certificate[]
   readonly 'root-cert.pem': readonly Certificate[]
@@ -32,7 +32,7 @@ export type PluggedCaFiles = {
  * That the files belong together and can sign now.
  * @throws CaError `invalid_argument`, naming the file at fault
  */
-export function pluggedCa(files: PluggedCaFiles, now: Date): PluggedCa {
+export function pluggedCa<Key extends Signer>(files: PluggedCaFiles<Key>, now: Date): PluggedCa<Key> {
   const [certificate, ...more] = files['ca-cert.pem']
   if (!certificate || more.length > 0)
     throw fault('ca-cert.pem', `holds ${files['ca-cert.pem'].length} certificates; it should hold the CA’s one`)
@@ -72,8 +72,8 @@ export function pluggedCa(files: PluggedCaFiles, now: Date): PluggedCa {
   }
 }
 
-/** One more CA below `path[0]` is within every pathLen of the path. */
-function maySignCas(path: readonly Certificate[]): boolean {
+/** One more CA below `path[0]` is within every pathLen of the path, its root included. */
+export function maySignCas(path: readonly Certificate[]): boolean {
   let below = 1
   for (const certificate of path) {
     const pathLength = certificate.tbs.basicConstraints?.pathLength

@@ -1,4 +1,4 @@
-import { shortId } from '../core/bytes.ts'
+import { equalBytes, shortId } from '../core/bytes.ts'
 import { earlier } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import { type Authority, type AuthoritySet, type AuthorityState, bundledRoots, type Taint } from './authority.ts'
@@ -85,14 +85,19 @@ export function withActiveRoot(
   )
 }
 
-/** The issuing authority signs from now on; the former one becomes old. */
+/** The issuing authority signs from now on; the former one becomes old. The same certificate again has its record replaced, not doubled; what was declared compromised stays said. */
 export function withActive(set: AuthoritySet, issuing: Authority): AuthoritySet {
   return {
     ...set,
     authorities: [
-      ...set.authorities.map((other) =>
-        other.role === 'issuing' && other.state === 'active' ? { ...other, state: 'old' as const } : other,
-      ),
+      ...set.authorities
+        .filter(
+          ({ role, state, certificate }) =>
+            role === 'root' || state === 'tainted' || !equalBytes(certificate.der, issuing.certificate.der),
+        )
+        .map((other) =>
+          other.role === 'issuing' && other.state === 'active' ? { ...other, state: 'old' as const } : other,
+        ),
       { ...issuing, state: 'active' as const },
     ],
   }

@@ -4,11 +4,14 @@ import { OUTCOMES } from '../core/outcomes.ts'
 import { harmlessLines } from '../core/terminal-text.ts'
 import { completionVerb } from './commands/completion.ts'
 import { configCheck, configPrint } from './commands/config.ts'
+import { exportVerb } from './commands/export.ts'
+import { importVerb } from './commands/import.ts'
 import { inspect } from './commands/inspect.ts'
 import { issue } from './commands/issue.ts'
 import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
 import { rootVerbs } from './commands/root.ts'
+import { rootPrepareSigned, rootSignRequest } from './commands/root-offline.ts'
 import { schedule } from './commands/schedule.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
@@ -28,8 +31,12 @@ export const VERBS: readonly Verb[] = [
   ledgerList,
   ledgerShow,
   ...rootVerbs('root'),
+  rootSignRequest,
+  rootPrepareSigned,
   ...rootVerbs('authority'),
   workloadsForget,
+  importVerb,
+  exportVerb,
   keysReseal,
   configCheck,
   configPrint,

@@ -32,6 +32,8 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['GET /v1/server', { auth: 'local', load: 'light' }],
   ['GET /v1/workloads', { auth: 'local', load: 'light' }],
   ['GET /v1/schedule', { auth: 'local', load: 'light' }],
+  ['POST /v1/roots/sign-request', { auth: 'local', load: 'light' }],
+  ['POST /v1/roots/prepare-signed', { auth: 'local', load: 'light' }],
   ['POST /v1/dev/tokens', { auth: 'local', load: 'light' }],
   ['GET /v1/authorities', { auth: 'local', load: 'light' }],
   ['GET /v1/rotation', { auth: 'local', load: 'light' }],

@@ -103,6 +103,10 @@ export type AuthorityRecord = {
     | 'rotation begun'
     | 'rotation done'
     | 'workload forgotten'
+    | 'CA taken over'
+    | 'online CA replaced'
+    | 'key exported'
+    | 'export disabled'
   readonly authority: string
   readonly detail: string
 }

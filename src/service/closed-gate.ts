@@ -20,7 +20,7 @@ export function checkGate(gate: Gate, what: string, more: string, force: Force |
   if (force)
     throw new CaError(
       'wrong_state',
-      `${gate.blockers.length} workloads would break if you ${what} now, not ${force.breaks}; nothing was done`,
+      `${workloadsInWords(gate.blockers.length)} would break if you ${what} now, not ${force.breaks}; nothing was done`,
     )
   throw new CaError('wrong_state', refusal(gate, what, more, now))
 }
@@ -32,7 +32,7 @@ function refusal(gate: Gate, what: string, more: string, now: Date): string {
   const named = [...blockers].sort((a, b) => b.until.getTime() - a.until.getTime()).slice(0, NAMED)
   const left = blockers.length - named.length
   return [
-    `Not yet: ${blockers.length} of ${gate.live} live workloads are in the way if you ${what} now${incomplete === undefined ? '' : ` (and there may be more: ${incomplete})`}.`,
+    `Not yet: ${blockers.length} of ${workloadsInWords(gate.live, 'live ')} ${blockers.length === 1 ? 'is' : 'are'} in the way if you ${what} now${incomplete === undefined ? '' : ` (and there may be more: ${incomplete})`}.`,
     ...table(named, now),
     ...(left > 0 ? [`  … ${left} more: ${more}`] : []),
     ...(until
@@ -50,3 +50,6 @@ function table(blockers: readonly Blocker[], now: Date): string[] {
       `  ${workload.padEnd(width)}  ${why.padEnd(28)}  ends in ${durationInWords(until.getTime() - now.getTime())}`,
   )
 }
+
+const workloadsInWords = (count: number, kind = ''): string =>
+  `${count.toLocaleString('en-US')} ${kind}workload${count === 1 ? '' : 's'}`

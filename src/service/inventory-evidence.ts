@@ -1,6 +1,6 @@
 import type { ClusterWatch } from '../attestation/cluster.ts'
 import { stillThere } from '../attestation/liveness.ts'
-import type { Forgotten } from '../authority/authority.ts'
+import type { AuthoritySet } from '../authority/authority.ts'
 import type { Evidence, WorkloadEvidence } from '../authority/gate.ts'
 import type { Inventory } from '../ledger/inventory.ts'
 
@@ -8,7 +8,7 @@ import type { Inventory } from '../ledger/inventory.ts'
 export function inventoryEvidence(
   inventory: Inventory,
   watch: ClusterWatch,
-  forgotten: readonly Forgotten[],
+  { forgotten, othersUntil }: Pick<AuthoritySet, 'forgotten' | 'othersUntil'>,
   now: Date,
 ): Evidence {
   const { complete, unknown, closedUntil } = inventory.state(now)
@@ -16,7 +16,9 @@ export function inventoryEvidence(
     ? 'the ledger is still being read for what is alive'
     : closedUntil
       ? `${unknown} lines of the ledger are damaged, and what they held may be alive until ${closedUntil.toISOString()}`
-      : undefined
+      : othersUntil && now <= othersUntil
+        ? `what the CA issued before it was imported is not in this ledger, and may be alive until ${othersUntil.toISOString()}`
+        : undefined
   const cutOff = new Map(forgotten.map(({ workload, at }) => [workload, at]))
   return {
     incomplete,

@@ -6,7 +6,6 @@ import {
   activeRoot,
   authorityOf,
   bundledRoots,
-  emptySet,
   mayVouch,
   withoutEnded,
 } from '../authority/authority.ts'
@@ -20,16 +19,18 @@ import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { Latest } from '../core/latest.ts'
-import { type Making, makeIssuing, makeRoot, type Parent } from '../issuance/ca-certificates.ts'
+import { type Making, makeIssuing } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
 import type { KeyAlgorithm } from '../keys/algorithms.ts'
 import { PrivateKey, type Signer } from '../keys/private-key.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
-import { checkBelongs } from './belongs.ts'
 import { ClockJumps } from './clock-jumps.ts'
 import type { Events } from './events.ts'
+import { checkBelongs, firstSet } from './first-state.ts'
+import { OfflineRoots } from './offline-roots.ts'
+import { leafSigner, type OpenParent, Parents } from './parents.ts'
 import { pluggedParent, takePluggedCa } from './plug-in.ts'
 import type { AuthorityStore } from './ports.ts'
 import { Roots } from './roots.ts'
@@ -54,9 +55,6 @@ export type KeeperParts = Making & {
 
 /** An authority whose key this process holds. */
 export type Successor = { readonly authority: Authority; readonly signer: Signer }
-
-/** What signs issuing authorities under a root, with what stands between the two. */
-export type OpenParent = Parent & { readonly intermediates: readonly Authority['certificate'][] }
 
 /** One change of the authorities, while it runs: no other runs beside it. */
 export type Change = {
@@ -85,10 +83,11 @@ export class Keeper implements IssuingKeys {
   readonly active = new Latest<ActiveAuthority>()
   /** The admin's verbs, and what the clock does with roots. */
   readonly roots: Roots
+  /** Roots whose keys are elsewhere, and what signs for them here. */
+  readonly offline: OfflineRoots
   readonly #parts: KeeperParts
   #source: RootSource
-  /** Root keys that were opened, by id. */
-  readonly #opened = new Map<string, Signer>()
+  readonly #parents: Parents
   readonly #jumps: ClockJumps
   #set: AuthoritySet
   #revision: number
@@ -101,8 +100,10 @@ export class Keeper implements IssuingKeys {
     this.#source = parts.source
     this.#revision = revision
     this.#set = set
+    this.#parents = new Parents(parts.store)
     this.#jumps = new ClockJumps(parts.clock, parts.events)
     this.roots = new Roots(this, parts)
+    this.offline = new OfflineRoots(this, parts)
   }
 
   /**
@@ -151,25 +152,27 @@ export class Keeper implements IssuingKeys {
       .map((authority) => authority.publicKey)
   }
 
-  /** Whether some authority of ours, of whatever state, has that key, or a plugged-in CA above one. */
+  /** Whether some authority of ours, of whatever state, has that key, or a CA between it and its root. */
   isOurs(key: PublicKey): boolean {
-    return this.#set.authorities.some(
-      ({ publicKey, intermediates }) =>
-        equalBytes(publicKey.spki, key.spki) || intermediates.some(({ tbs }) => equalBytes(tbs.publicKey, key.spki)),
+    return this.#set.authorities.some(({ certificate, intermediates, online }) =>
+      [certificate, ...intermediates, ...(online ? [online.certificate] : [])].some(({ tbs }) =>
+        equalBytes(tbs.publicKey, key.spki),
+      ),
     )
   }
 
-  /** Does what is due, every minute and in a rotation every two seconds, until the signal. */
+  /** Does what is due, every minute and while a root is on its way every two seconds, until the signal. */
   run(signal: AbortSignal): Promise<void> {
-    const moving = () =>
-      this.#set.rotation !== undefined ||
-      this.#set.authorities.some(({ role, state }) => role === 'root' && state === 'tainted')
-    return loop(
-      this.#parts.clock,
-      signal,
-      () => (moving() ? LOOK_WHILE_ROTATING_MS : LOOK_EVERY_MS),
-      () => this.tick(),
-    )
+    const { clock } = this.#parts
+    let looked = clock.elapsed()
+    const look = async () => {
+      const { rotation, authorities } = this.#set
+      const moving = rotation !== undefined || authorities.some(({ role, taint }) => role === 'root' && taint)
+      if (!moving && clock.elapsed() - looked < LOOK_EVERY_MS) return
+      looked = clock.elapsed()
+      await this.tick()
+    }
+    return loop(clock, signal, () => LOOK_WHILE_ROTATING_MS, look)
   }
 
   /** Does all that is due now. Failures are told as events and tried again at the next look. */
@@ -223,20 +226,12 @@ export class Keeper implements IssuingKeys {
   }
 
   static async #begin(parts: KeeperParts): Promise<Keeper> {
-    const { store, trustDomain, source, clock } = parts
-    const empty = emptySet(trustDomain, source.kind)
-    if (source.kind === 'plugged-in') return new Keeper(parts, await store.begin(empty), empty)
-    const key = await store.newRootKey(source.root.algorithm)
-    const certificate = await makeRoot(trustDomain, key, source.root.lifetimeMs, parts)
-    const root = authorityOf(
-      certificate,
-      { role: 'root', state: 'active', key: store.newKeyHome, bundledSince: empty.bundleSequence },
-      clock.now(),
-    )
-    const set = { ...empty, authorities: [root] }
-    const keeper = new Keeper(parts, await store.begin(set), set)
-    await keeper.#record('root made', root, `ends ${certificate.tbs.notAfter.toISOString()}`)
-    parts.events.bundlePublished(bundleOf(set), [root])
+    const set = await firstSet(parts)
+    const keeper = new Keeper(parts, await parts.store.begin(set), set)
+    for (const root of bundledRoots(set)) {
+      await keeper.#record('root made', root, `ends ${root.certificate.tbs.notAfter.toISOString()}`)
+      parts.events.bundlePublished(bundleOf(set), [root])
+    }
     return keeper
   }
 
@@ -247,6 +242,13 @@ export class Keeper implements IssuingKeys {
       throw new CaError(
         'wrong_state',
         'the journal has no active root; put back a copy that has one, or choose another state directory with --state-directory',
+      )
+    const { notAfter } = root.certificate.tbs
+    // By a clock that may be wrong no root is replaced.
+    if (this.#parts.clock.now() > notAfter)
+      throw new CaError(
+        'wrong_state',
+        `the root ${shortId(root.id)} ended at ${notAfter.toISOString()}, and with it all that it signed; set the clock right, or if it is, begin anew in another directory with --state-directory`,
       )
     await this.#parentOf(root)
   }
@@ -294,18 +296,12 @@ export class Keeper implements IssuingKeys {
 
   async #parentOf(root: Authority): Promise<OpenParent> {
     if (this.#source.kind === 'plugged-in') return pluggedParent(this.#source.ca)
-    const signer = this.#opened.get(root.id) ?? (await this.#parts.store.rootKey(root.id, root.key))
-    if (!equalBytes(signer.publicKey.spki, root.publicKey.spki))
-      throw new CaError(
-        'wrong_state',
-        `the key found for the root ${shortId(root.id)} is another root’s; put back the right one`,
-      )
-    this.#opened.set(root.id, signer)
-    return { certificate: root.certificate, signer, intermediates: [] }
+    return this.#parents.of(root)
   }
 
   async #makeIssuing(root: Authority, parent: OpenParent): Promise<Successor> {
     const { trustDomain, issuing, clock } = this.#parts
+    if (parent.signsLeavesFrom !== undefined) return leafSigner(root, parent, parent.signsLeavesFrom, clock.now())
     const key = await PrivateKey.generate(issuing.algorithm)
     const certificate = await makeIssuing(trustDomain, key.publicKey, parent, issuing.lifetimeMs, this.#parts)
     const authority = authorityOf(

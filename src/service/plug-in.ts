@@ -7,7 +7,8 @@ import { equalBytes, shortId } from '../core/bytes.ts'
 import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import type { Certificate } from '../x509/certificate.ts'
-import type { Change, KeeperParts, OpenParent, Successor } from './keeper.ts'
+import type { Change, KeeperParts } from './keeper.ts'
+import { leafSigner, type OpenParent } from './parents.ts'
 
 /**
  * Takes the CA an admin plugged in, in one journal write: there is no moment at which what signs doesn't lead to what is published.
@@ -39,13 +40,9 @@ export async function takePluggedCa(
   )
   const successor = ca.maySignCas
     ? await change.makeIssuing(root, pluggedParent(ca))
-    : pluggedIssuing(root, ca, clock.now())
+    : leafSigner(root, pluggedParent(ca), 'plugged-in', clock.now())
   const published = next.bundleSequence !== set.bundleSequence || before.length === 0
-  // The same files again: the record of what signs leaves itself is replaced, not doubled.
-  const others = next.authorities.filter(
-    (other) => other.role === 'root' || !equalBytes(other.certificate.der, successor.authority.certificate.der),
-  )
-  await change.activate(withActive({ ...next, authorities: others }, successor.authority), successor)
+  await change.activate(withActive(next, successor.authority), successor)
   if (published) events.bundlePublished(bundleOf(next), bundledRoots(next))
   events.pluggedCaTaken(root)
   const because = ca.maySignCas ? 'the plugged-in CA was taken' : 'the plugged-in CA may not sign CAs'
@@ -60,15 +57,6 @@ export async function takePluggedCa(
 /** A plugged-in CA as what signs issuing authorities. */
 export function pluggedParent(ca: PluggedCa): OpenParent {
   return { certificate: ca.certificate, signer: ca.signer, intermediates: stepsOf(ca) }
-}
-
-function pluggedIssuing(root: Authority, { certificate, intermediates, signer }: PluggedCa, now: Date): Successor {
-  const authority = authorityOf(
-    certificate,
-    { role: 'issuing', state: 'active', key: 'plugged-in', intermediates, root: root.id },
-    now,
-  )
-  return { authority, signer }
 }
 
 /** What stands between an issuing authority that `ca` signs and the root. */

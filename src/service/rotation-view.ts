@@ -139,6 +139,7 @@ function warningsOf(one: Authority, { now, set }: Seen): string[] {
   // A file in the clear is dev mode's way, or where an imported key was.
   if (one.key === 'file') warnings.push('its key lies in the clear in the state directory: for dev mode only')
   if (one.key === 'plugged-in') warnings.push('its key lies in the clear in the files of the plugged-in CA')
+  if (one.wasInTheClear) warnings.push('its key was in the clear: replace it with alcazar root rotate')
   if (one.taint) warnings.push(`declared compromised: ${one.taint.because}`)
   if (one.role === 'root') {
     const soon = Math.min(SOON_MS, (notAfter.getTime() - notBefore.getTime()) / 10)
@@ -208,10 +209,11 @@ export type RotationView = {
 }
 
 export function rotationView(seen: Seen): RotationView {
-  const { set, now, policy } = seen
+  const { set, now } = seen
   const evidence = snapshot(seen.evidence)
   const { rotation } = set
   const signing = activeRoot(set)
+  const due = signing && dueAt(signing, seen)
   const incoming = incomingOf(set)
   const leaving = set.authorities.filter(({ role, state }) => role === 'root' && isLeaving(state))
   const [first] = leaving
@@ -244,7 +246,7 @@ export function rotationView(seen: Seen): RotationView {
     namespaces,
     ...(shown && { gate: shown }),
     next: nextOf({ ...seen, evidence }, { incoming, first, found }),
-    ...(signing && set.origin !== 'plugged-in' && { dueAt: rootDueAt(signing, policy).toISOString() }),
+    ...(due && { dueAt: due.toISOString() }),
     ifForced: ifForced(set, evidence, shown, NAMED),
   }
 }
@@ -324,7 +326,13 @@ function nextOf(seen: Seen, { incoming, first, found }: Moving): RotationView['n
     const what = `root ${shortId(first.id)} leaves the bundle`
     return waiting(what, [found?.until, first.taint?.leavesAt], set.rotation !== undefined || first.taint !== undefined)
   }
-  return waiting(`root ${shortId(active.id)} is due to be replaced`, [rootDueAt(active, policy)], true)
+  const due = rootDueAt(active, policy)
+  if (!due)
+    return {
+      what: `nothing: the key of root ${shortId(active.id)} is elsewhere, so its keeper replaces it`,
+      byItself: false,
+    }
+  return waiting(`root ${shortId(active.id)} is due to be replaced`, [due], true)
 }
 
 const soon = (what: string, now: Date): RotationView['next'] => ({

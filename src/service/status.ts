@@ -1,5 +1,5 @@
 import type { ActiveAuthority } from '../authority/active-authority.ts'
-import type { Origin } from '../authority/authority.ts'
+import { bundledRoots, type Origin } from '../authority/authority.ts'
 import { renewalOf } from '../authority/next-action.ts'
 import type { Latest } from '../core/latest.ts'
 import type { Keeper } from './keeper.ts'
@@ -25,6 +25,8 @@ export type Status = {
   readonly notReadyBecause?: string
   readonly bundleSequence: number
   readonly authorities: readonly AuthorityStatus[]
+  /** Ids of the roots in the bundle whose key, or whose online CA’s, was in the clear: each until it is replaced. */
+  readonly inTheClear: readonly string[]
 }
 
 /** What an admin wants to see first: who signs, until when, and whether it works. */
@@ -54,5 +56,8 @@ export async function statusOf(
       ...(authority.key === 'memory' &&
         authority.id === active.get()?.authority.id && { renewalAt: renewalOf(authority).toISOString() }),
     })),
+    inTheClear: bundledRoots(keeper.set)
+      .filter(({ wasInTheClear }) => wasInTheClear)
+      .map(({ id }) => id),
   }
 }

@@ -1,5 +1,5 @@
 import { CaError } from '../core/errors.ts'
-import { bitString, checkDer, childrenOf, contextTag, expectTag, readDer, sequence, TAG, tlv } from './der.ts'
+import { bitString, checkDer, childrenOf, contextTag, expectTag, oid, readDer, sequence, set, TAG, tlv } from './der.ts'
 import { bitStringBytesOf, smallIntegerOf } from './der-values.ts'
 import { pem, readOnePem } from './pem.ts'
 
@@ -18,6 +18,8 @@ export type Csr = {
 }
 
 export const MAX_CSR_BYTES = 64 * 1024
+
+const EXTENSION_REQUEST = '1.2.840.113549.1.9.14'
 
 const LABELS = ['CERTIFICATE REQUEST', 'NEW CERTIFICATE REQUEST']
 
@@ -70,6 +72,16 @@ function recode(read: () => Csr): Csr {
 /** CertificationRequestInfo with an empty subject and no attributes: what Alcazar's own clients sign. */
 export function writeCsrInfo(publicKey: Uint8Array): Uint8Array {
   return sequence(tlv(TAG.integer, Uint8Array.of(0)), sequence(), publicKey, tlv(contextTag(0, 'constructed')))
+}
+
+/** CertificationRequestInfo of a CA: the subject (DER) and extensions that it asks for (RFC 2985 §5.4.2). */
+export function writeCaCsrInfo(
+  publicKey: Uint8Array,
+  subject: Uint8Array,
+  extensions: readonly Uint8Array[],
+): Uint8Array {
+  const asked = sequence(oid(EXTENSION_REQUEST), set(sequence(...extensions)))
+  return sequence(tlv(TAG.integer, Uint8Array.of(0)), subject, publicKey, tlv(contextTag(0, 'constructed'), asked))
 }
 
 /** The request as PEM, from what was signed and the signature over exactly those bytes. */

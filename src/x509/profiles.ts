@@ -69,6 +69,16 @@ export function crossExtensions(cross: { uri: string; keyId: Uint8Array; authori
   ]
 }
 
+/** What a CA under somebody else's root asks for: to sign issuing authorities, and nothing below those but leaves. */
+export function requestedCaExtensions(ca: { uri: string; keyId: Uint8Array }): Uint8Array[] {
+  return [
+    critical(OID.basicConstraints, sequence(boolean(true), tlv(TAG.integer, Uint8Array.of(1)))),
+    SIGNER_KEY_USAGE,
+    extension(OID.subjectKeyIdentifier, octetString(ca.keyId)),
+    extension(OID.subjectAltName, sequence(uriName(ca.uri))),
+  ]
+}
+
 function leafExtensions(authorityKeyId: Uint8Array, rsa: boolean): Uint8Array[] {
   return [
     rsa ? DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT : DIGITAL_SIGNATURE,

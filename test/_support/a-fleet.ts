@@ -1,13 +1,29 @@
 import { expect } from 'vitest'
+import type { ClusterWatch, Pod } from '../../src/attestation/cluster.ts'
 import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
-import { type AuthoritySet, activeRoot, bundledRoots, type Taint } from '../../src/authority/authority.ts'
-import { type Evidence, gate, type Standing } from '../../src/authority/gate.ts'
+import {
+  type AuthoritySet,
+  activeRoot,
+  authorityOf,
+  bundledRoots,
+  emptySet,
+  type Taint,
+} from '../../src/authority/authority.ts'
+import { type Evidence, gate, NO_EVIDENCE, type Standing } from '../../src/authority/gate.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
+import { Inventory } from '../../src/ledger/inventory.ts'
+import type { LedgerRecord } from '../../src/ledger/ledger.ts'
+import { inventoryEvidence } from '../../src/service/inventory-evidence.ts'
+import { IssuancesUnderWay } from '../../src/service/issuances-under-way.ts'
+import type { Keeper } from '../../src/service/keeper.ts'
 import type { TrustBundle } from '../../src/spiffe/trust-bundle.ts'
+import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { isValidAt, readCertificate } from '../../src/x509/certificate.ts'
 import { type Issued, verifies, World } from './a-world.ts'
+import { NEVER } from './attested.ts'
+import { odd } from './odd-certificates.ts'
 
 /** A certificate in the inventory, and whether its answer arrived. */
 type Row = Standing & {
@@ -34,16 +50,26 @@ type Flight = {
   readonly authority: ActiveAuthority
   readonly predecessor: Row | undefined
   readonly ttlMs: number
+  readonly landed: () => void
 }
 
 /**
- * A world with workloads that renew, come late, lose answers and go. What is known of them is what an inventory knows (`ledger/inventory.ts`); what
- * they hold is what reached them, which is another thing.
+ * A world with workloads that renew, come late, lose answers and go. What is known of them
+ * is what the inventory knows; what they hold is what reached them, which is another thing.
  */
 export class Fleet extends World {
   readonly holders: Holder[] = []
   rows: Row[] = []
   flights: Flight[] = []
+  underWay = new IssuancesUnderWay()
+  #inventory = new Inventory()
+  /** Pods by UID, which is their name here. */
+  readonly #watch: ClusterWatch = {
+    pod: (uid) => (this.holders.some(({ workload }) => workload === uid) ? ({} as Pod) : undefined),
+    serviceAccountUid: () => undefined,
+    runsOn: () => true,
+    silence: () => 0,
+  }
   /** Named when a compromised root left before they were ready: they are no longer promised anything. */
   readonly #cutOff = new Set<Row>()
   readonly #verified = new Map<string, { readonly ok: boolean; readonly from: number; readonly until: number }>()
@@ -61,13 +87,30 @@ export class Fleet extends World {
   }
 
   override get evidence(): Evidence {
+    if (this.#blind) return NO_EVIDENCE
+    const set = this.keeper && this.keeper.stopped === undefined ? this.keeper.set : this.journal.set
+    return this.underWay.among(inventoryEvidence(this.#inventory, this.#watch, set, this.clock.now()))
+  }
+
+  /** Begins with a root that allows no CA below its issuing authorities: it can't cross-certify the next. */
+  async beginNarrow(): Promise<void> {
     const now = this.clock.now()
-    const rows = this.#blind ? [] : [...this.rows, ...this.#pending()].filter((row) => this.#counts(row, now))
-    const byWorkload = Map.groupBy(rows, ({ workload }) => workload)
-    return {
-      incomplete: undefined,
-      workloads: () => [...byWorkload].map(([name, svids]) => ({ name, namespace: 'shop', svids })),
-    }
+    const { key, certificate } = await odd('narrow root', 'itself', {
+      pathLength: 1,
+      notBefore: plus(now, -DAY),
+      notAfter: plus(now, 60 * DAY),
+    })
+    await this.store.takeRootKey(key)
+    const root = authorityOf(certificate, { role: 'root', state: 'active', key: 'file', bundledSince: 1 }, now)
+    await this.store.begin({ ...emptySet(TrustDomain.parse('cluster.local'), 'dev'), authorities: [root] })
+  }
+
+  /** As a server does it: what is alive is read from the ledger. */
+  override async start(change: Parameters<World['start']>[0] = {}): Promise<Keeper> {
+    this.crash()
+    this.#inventory = new Inventory()
+    await this.#inventory.rebuild(readAgain(this.ledger.records), 90 * DAY, this.clock, NEVER)
+    return super.start(change)
   }
 
   /** A workload that attests by token, or another process in the pod of one. */
@@ -75,7 +118,7 @@ export class Fleet extends World {
     const workload = beside?.workload ?? `shop/cart-${this.#names++}`
     const holder: Holder = { workload, late, row: undefined, bundle: undefined }
     this.holders.push(holder)
-    await this.#finish({ holder, authority: this.active, predecessor: undefined, ttlMs }, true)
+    await this.#finish(this.#begin(holder, ttlMs), true)
   }
 
   /** With its certificate where that is taken, else by token. */
@@ -94,6 +137,7 @@ export class Fleet extends World {
 
   /** Its pods are gone. */
   leave(workload: string): void {
+    for (const { holder, landed } of this.flights) if (holder.workload === workload) landed()
     this.flights = this.flights.filter(({ holder }) => holder.workload !== workload)
     this.rows = this.rows.filter((row) => row.workload !== workload)
     this.holders.splice(0, Number.POSITIVE_INFINITY, ...this.holders.filter((one) => one.workload !== workload))
@@ -108,6 +152,7 @@ export class Fleet extends World {
   /** Another process: whoever waited for an answer gets none. */
   crash(): void {
     this.flights = []
+    this.underWay = new IssuancesUnderWay()
     this.keeper = undefined
   }
 
@@ -153,20 +198,6 @@ export class Fleet extends World {
     return !forgotten.some((one) => one.workload === workload && issuedAt < one.at)
   }
 
-  /** What is being issued counts from the moment on at which what signs it was chosen. */
-  #pending(): Row[] {
-    return this.flights.map(({ holder, authority, ttlMs }) => ({
-      svid: undefined as unknown as Issued,
-      workload: holder.workload,
-      issuer: authority.authority.id,
-      bundle: authority.bundle.sequence,
-      issuedAt: this.clock.now(),
-      notAfter: plus(this.clock.now(), ttlMs),
-      predecessor: undefined,
-      received: false,
-    }))
-  }
-
   #begin(holder: Holder, ttlMs: number): Flight {
     const { row } = holder
     const now = this.clock.now()
@@ -176,33 +207,71 @@ export class Fleet extends World {
       isValidAt(row.svid.leaf.tbs, now) &&
       (this.keeper?.mayVouch(row.svid.leaf.tbs.issuer, now).length ?? 0) > 0
     // It was used: what it replaced counts no more.
-    if (vouched) this.rows = this.rows.filter((one) => one !== row.predecessor)
-    return { holder, authority: this.active, predecessor: vouched ? row : undefined, ttlMs }
+    if (vouched) {
+      this.rows = this.rows.filter((one) => one !== row.predecessor)
+      const { serial } = row.svid.leaf.tbs
+      this.ledger.records.push({ kind: 'shown', at: now.toISOString(), requestId: '', serial })
+      this.#inventory.shown(serial, now)
+    }
+    const authority = this.active
+    const standing = {
+      issuer: authority.authority.id,
+      bundle: authority.bundle.sequence,
+      notAfter: plus(now, ttlMs),
+    }
+    const landed = this.underWay.begin({ name: holder.workload, namespace: 'shop', svid: standing })
+    return { holder, authority, predecessor: vouched ? row : undefined, ttlMs, landed }
   }
 
-  async #finish({ holder, authority, predecessor, ttlMs }: Flight, arrives: boolean): Promise<void> {
-    const { notBefore, notAfter } = authority.authority.certificate.tbs
-    const now = this.clock.now()
-    const record = this.keeper?.set.authorities.find(
-      ({ id, role }) => id === authority.authority.id && role === 'issuing',
-    )
-    // As `issue-svid` refuses: it has ended, or was taken back since.
-    if (now < notBefore || now >= notAfter || (record?.state !== 'active' && record?.state !== 'old')) return
-    const svid = await this.issue(ttlMs, holder.workload, authority)
-    const row: Row = {
-      svid,
-      workload: holder.workload,
-      issuer: svid.issuer,
-      bundle: svid.bundle.sequence,
-      issuedAt: now,
-      notAfter: svid.leaf.tbs.notAfter,
-      predecessor,
-      received: arrives,
+  async #finish({ holder, authority, predecessor, ttlMs, landed }: Flight, arrives: boolean): Promise<void> {
+    try {
+      const { notBefore, notAfter } = authority.authority.certificate.tbs
+      const now = this.clock.now()
+      const record = this.keeper?.set.authorities.find(
+        ({ id, role }) => id === authority.authority.id && role === 'issuing',
+      )
+      // As `issue-svid` refuses: it has ended, or was taken back since.
+      if (now < notBefore || now >= notAfter || (record?.state !== 'active' && record?.state !== 'old')) return
+      const svid = await this.issue(ttlMs, holder.workload, authority)
+      const row: Row = {
+        svid,
+        workload: holder.workload,
+        issuer: svid.issuer,
+        bundle: svid.bundle.sequence,
+        issuedAt: now,
+        notAfter: svid.leaf.tbs.notAfter,
+        predecessor,
+        received: arrives,
+      }
+      this.rows.push(row)
+      this.#tell(row)
+      if (!arrives) return
+      holder.row = row
+      holder.bundle = svid.bundle
+    } finally {
+      landed()
     }
-    this.rows.push(row)
-    if (!arrives) return
-    holder.row = row
-    holder.bundle = svid.bundle
+  }
+
+  #tell({ svid, workload, issuer, bundle, issuedAt, notAfter, predecessor }: Row): void {
+    const record = {
+      kind: 'issued' as const,
+      at: issuedAt.toISOString(),
+      requestId: '',
+      peer: '',
+      id: 'spiffe://cluster.local/ns/shop/sa/cart',
+      serial: svid.leaf.tbs.serial,
+      issuer,
+      notAfter: notAfter.toISOString(),
+      bundleSequence: bundle,
+      sha256: '',
+      method: 'service-account-token' as const,
+      pod: workload.slice('shop/'.length),
+      podUid: workload,
+      ...(predecessor && { predecessor: predecessor.svid.leaf.tbs.serial }),
+    }
+    this.ledger.records.push(record)
+    this.#inventory.issued(record)
   }
 
   async #probe(): Promise<Issued[]> {
@@ -284,4 +353,8 @@ export class Fleet extends World {
     })
     return ok
   }
+}
+
+async function* readAgain(records: readonly LedgerRecord[]): AsyncGenerator<LedgerRecord> {
+  yield* records.filter(({ kind }) => kind === 'issued' || kind === 'shown')
 }

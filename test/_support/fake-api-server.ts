@@ -19,6 +19,8 @@ export type FakeAccount = { namespace: string; name: string; uid: string }
 export class FakeApiServer implements AsyncDisposable {
   readonly pods = new Map<string, FakePod>()
   readonly accounts = new Map<string, FakeAccount>()
+  /** By namespace/name, what each holds. */
+  readonly secrets = new Map<string, Readonly<Record<string, Uint8Array | string>>>()
   /** What was asked, as `METHOD path`. */
   readonly asked: string[] = []
   /** Answers every question with this status while set. */
@@ -133,6 +135,14 @@ export class FakeApiServer implements AsyncDisposable {
     const send = (status: number, object: unknown) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(object))
     if (this.failWith !== undefined) return void send(this.failWith, { kind: 'Status', message: 'told to fail' })
+    const [, secretNamespace, secretName] =
+      /^\/api\/v1\/namespaces\/([^/]+)\/secrets\/([^/]+)$/.exec(url.pathname) ?? []
+    if (secretName !== undefined) {
+      const held = this.secrets.get(`${secretNamespace}/${secretName}`)
+      if (!held) return void send(404, { kind: 'Status', message: `secrets "${secretName}" not found` })
+      const data = Object.entries(held).map(([key, value]) => [key, Buffer.from(value).toString('base64')])
+      return void send(200, { kind: 'Secret', data: Object.fromEntries(data) })
+    }
     const [, single] = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/[^/]+$/.exec(url.pathname) ?? []
     if (url.pathname === '/.well-known/openid-configuration')
       return void send(200, { issuer: this.signer.issuer, jwks_uri: 'https://nowhere.invalid/jwks' })

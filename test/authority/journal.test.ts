@@ -219,6 +219,53 @@ test('says what to do about damage', () => {
   expect(refusal('{}').message).toBe('the journal is damaged: it is not one; put back a copy that is whole')
 })
 
+describe('a root whose key is elsewhere', () => {
+  test('keeps what signs for it, and that its key was in the clear', async () => {
+    const root = await odd('company root', 'itself')
+    const between = await odd('between', root)
+    const online = await odd('online', between)
+    const record = rootOf(root, {
+      key: 'elsewhere',
+      online: { certificate: online.certificate, intermediates: [between.certificate], key: 'sealed' },
+      wasInTheClear: true,
+    })
+    const othersUntil = new Date('2030-01-02T00:00:00Z')
+    const { set } = readJournal(printJournal(1, aSet([record], { exportDisabled: true, othersUntil })))
+    expect(set).toMatchObject({ exportDisabled: true, othersUntil })
+    const [again] = set.authorities
+    expect(again).toMatchObject({ key: 'elsewhere', wasInTheClear: true, online: { key: 'sealed' } })
+    expect(again?.online?.certificate.der).toEqual(Buffer.from(online.certificate.der))
+    expect(again?.online?.intermediates.map(({ der }) => der)).toEqual([Buffer.from(between.certificate.der)])
+  })
+
+  test('is nothing that a journal without it knows of: nothing signs for a root, nothing was in the clear, and keys may be exported', () => {
+    const { set } = readJournal(text)
+    expect(text).not.toMatch(/online|wasInTheClear|exportDisabled|othersUntil/)
+    expect(set).toMatchObject({ exportDisabled: false, othersUntil: undefined })
+    for (const one of set.authorities) expect(one).toMatchObject({ online: undefined, wasInTheClear: false })
+  })
+
+  test.each([
+    ['online', 'elsewhere'],
+    ['online', { certificate: 'AAAA', intermediates: [], key: 'sealed' }],
+    ['wasInTheClear', 'no'],
+  ])('is damaged with %s %j', (field, value) => {
+    const journal = changed(({ authorities: [root = {}] }) => {
+      root[field] = value
+    })
+    expect(refusal(journal)).toMatchObject({ code: 'wrong_state', message: expect.stringContaining('damaged') })
+  })
+
+  test('is damaged with a mark that is no mark', () => {
+    const journal = changed((body) => {
+      body.exportDisabled = false
+    })
+    expect(refusal(journal)).toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringContaining('a mark is something else than true'),
+    })
+  })
+})
 describe('what a rotation leaves in it', () => {
   test('is read back', () => {
     const { set } = readJournal(rotating)

@@ -259,7 +259,7 @@ describe('--if-due', () => {
   test('goes the whole way when it is', async () => {
     const admin = await Admin.start()
     const { notAfter } = (activeRoot(admin.keeper.set) as NonNullable<ReturnType<typeof activeRoot>>).certificate.tbs
-    admin.world.clock.jump(notAfter.getTime() - admin.world.clock.now().getTime() - 180 * DAY + MINUTE)
+    await admin.world.clock.advance(notAfter.getTime() - admin.world.clock.now().getTime() - 180 * DAY + MINUTE)
     expect(await admin.run(['root', 'rotate', '--if-due'])).toMatchObject({
       exit: 0,
       out: expect.stringMatching(/^Done: root .* signs/),

@@ -8,16 +8,21 @@ import { discoverTokenIssuer, KubernetesCluster } from '../../src/kubernetes/clu
 import { PodMirror } from '../../src/kubernetes/cluster-mirror.ts'
 import { connectKubeconfig, connectMounted } from '../../src/kubernetes/connect.ts'
 import { ListWatch } from '../../src/kubernetes/list-watch.ts'
+import { readSecret } from '../../src/kubernetes/secrets.ts'
 import { readPem } from '../../src/x509/pem.ts'
 import { aPluggedServer, type TestServer } from '../_support/a-server.ts'
+import { alcazar } from '../_support/a-terminal.ts'
 import { NEVER } from '../_support/attested.ts'
+import { aWrappingKey, keyPemOf, pemOf as pemsOf } from '../_support/ca-directories.ts'
 import { clusterContract } from '../_support/cluster-contract.ts'
 import { aCsr } from '../_support/csr.ts'
 import type { GrpcAnswer } from '../_support/grpc-client.ts'
 import { type Identity, obtain } from '../_support/identity.ts'
 import { opensslVerify } from '../_support/openssl-verify.ts'
+import { anIntermediate, aRoot } from '../_support/plugged-ca.ts'
 import { RealCluster } from '../_support/real-cluster.ts'
 import { recordedEvents } from '../_support/recorded-events.ts'
+import { scratch } from '../_support/scratch.ts'
 import { SteeredClock } from '../_support/steered-clock.ts'
 import { until } from '../_support/until.ts'
 
@@ -80,6 +85,60 @@ describe.skipIf(!assets)('with a real kube-apiserver and etcd (KUBEBUILDER_ASSET
   /** A token that the API server has reviewed before passes its TokenReview for ten seconds more; these have not been. */
   const refusedSoon = (what: string, attempt: () => Promise<GrpcAnswer>) =>
     until(what, async () => (await attempt()).status === UNAUTHENTICATED.status, 12_000)
+
+  describe('the Secret of istio’s CA', () => {
+    const secret = async (name: string, type: string, data: Record<string, string>) =>
+      cluster.server.create('/api/v1/namespaces/istio-system/secrets', {
+        metadata: { name },
+        type,
+        data: Object.fromEntries(
+          Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString('base64')]),
+        ),
+      })
+    const imported = (state: string) => {
+      const from = ['--from', 'istio', '--kubeconfig', cluster.server.kubeconfig]
+      return alcazar(['import', ...from, '--state-directory', state, '--wrapping-key-file', aWrappingKey()])
+    }
+
+    test('is taken over: what istiod made for itself, and before that what was plugged in', async () => {
+      expect(await imported(scratch())).toMatchObject({
+        exit: 5,
+        err: expect.stringContaining('neither a Secret cacerts'),
+      })
+      const root = await aRoot()
+      const made = {
+        'ca-cert.pem': pemsOf(root),
+        'ca-key.pem': await keyPemOf(root),
+        'cert-chain.pem': '',
+        'root-cert.pem': '',
+      }
+      await secret('istio-ca-secret', 'istio.io/ca-root', made)
+      const first = await imported(scratch())
+      expect([first.exit, first.err]).toEqual([0, ''])
+      expect(first.out).toContain('Secret istio-system/istio-ca-secret')
+      const ca = await anIntermediate(root)
+      const data = { 'tls.crt': pemsOf(ca, root), 'tls.key': await keyPemOf(ca), 'ca.crt': pemsOf(root) }
+      await secret('cacerts', 'kubernetes.io/tls', data)
+      const second = await imported(scratch())
+      expect([second.exit, second.err]).toEqual([0, ''])
+      expect(second.out).toContain('kubectl delete secret -n istio-system cacerts')
+    })
+
+    test('is not read by the account of a server, which may not', async () => {
+      const settings = await cluster.settings()
+      const [server, caFile, tokenFile] = ['', 'Ca', 'Token'].map((end) =>
+        String(settings[`attestation.apiServer${end}`]),
+      )
+      const api = connectMounted(
+        { server: server as string, caFile: caFile as string, tokenFile: tokenFile as string },
+        new SteeredClock(),
+      )
+      await expect(readSecret(api, { namespace: 'istio-system', name: 'cacerts' }, NEVER)).rejects.toMatchObject({
+        code: 'permission_denied',
+        message: expect.stringContaining('they need the verb get on it'),
+      })
+    })
+  })
 
   describe('a token that the API server minted', () => {
     let server: TestServer

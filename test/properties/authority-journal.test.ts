@@ -47,12 +47,23 @@ const authority = (): fc.Arbitrary<Authority> =>
       key: fc.constantFrom(...KEY_HOMES),
       createdAt: date(),
       intermediates: fc.array(fc.constantFrom(...pool), { maxLength: 3 }),
+      online: maybe(
+        fc.record({
+          certificate: fc.constantFrom(...pool).map((ca) => ca.certificate),
+          intermediates: fc.array(
+            fc.constantFrom(...pool).map((ca) => ca.certificate),
+            { maxLength: 3 },
+          ),
+          key: fc.constantFrom(...KEY_HOMES),
+        }),
+      ),
+      wasInTheClear: fc.boolean(),
     })
-    .map(({ ca, intermediates, root, cross, bundledSince, ...rest }) =>
+    .map(({ ca, intermediates, root, cross, bundledSince, online, wasInTheClear, ...rest }) =>
       rootOf(ca, {
         ...rest,
         // Each role has its own.
-        ...(rest.role === 'root' ? { cross, bundledSince } : { root, bundledSince: 0 }),
+        ...(rest.role === 'root' ? { cross, bundledSince, online, wasInTheClear } : { root, bundledSince: 0 }),
         intermediates: intermediates.map(({ certificate }) => certificate),
       }),
     )
@@ -69,6 +80,8 @@ test('whatever set is written is read back, field by field and byte by byte', ()
         bundleSequence: fc.integer({ min: 1000, max: Number.MAX_SAFE_INTEGER }),
         origin: fc.constantFrom(...ORIGINS),
         trustDomain,
+        exportDisabled: fc.boolean(),
+        othersUntil: maybe(date()),
         authorities: fc.array(authority(), { maxLength: 5 }),
         rotation: maybe(rotation()),
         forgotten: fc.array(forgotten(), { maxLength: 3 }),
@@ -80,6 +93,7 @@ test('whatever set is written is read back, field by field and byte by byte', ()
         expect(again.revision).toBe(revision)
         expect(again.set.trustDomain.name).toBe(set.trustDomain.name)
         expect([again.set.origin, again.set.bundleSequence]).toEqual([set.origin, set.bundleSequence])
+        expect([again.set.exportDisabled, again.set.othersUntil]).toEqual([set.exportDisabled, set.othersUntil])
         expect([again.set.rotation, again.set.forgotten]).toEqual([set.rotation, set.forgotten])
         expect(again.set.authorities.map(plain)).toEqual(authorities.map(plain))
         expect(printJournal(revision, again.set)).toBe(text)
@@ -88,8 +102,13 @@ test('whatever set is written is read back, field by field and byte by byte', ()
   )
 })
 
-const plain = ({ certificate, publicKey, intermediates, cross, ...rest }: Authority) => ({
+const plain = ({ certificate, publicKey, intermediates, cross, online, ...rest }: Authority) => ({
   ...rest,
+  online: online && {
+    certificate: Buffer.from(online.certificate.der).toString('hex'),
+    intermediates: online.intermediates.map(({ der }) => Buffer.from(der).toString('hex')),
+    key: online.key,
+  },
   certificate: Buffer.from(certificate.der).toString('hex'),
   publicKey: Buffer.from(publicKey.spki).toString('hex'),
   intermediates: intermediates.map(({ der }) => Buffer.from(der).toString('hex')),

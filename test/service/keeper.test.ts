@@ -337,6 +337,18 @@ describe('a start is refused', () => {
     )
   })
 
+  test('where the root has ended, for the clock may be wrong', async () => {
+    const world = new World()
+    await world.start()
+    await world.clock.advance(3651 * DAY)
+    await refused(
+      world,
+      {},
+      'wrong_state',
+      /^the root .{9} ended at 2039-12-30T00:00:00.000Z, and with it all that it signed; set the clock right, or if it is, begin anew in another directory with --state-directory$/,
+    )
+  })
+
   test('where another process begins at the same moment', async () => {
     const world = new World()
     class Slow extends MemoryStore {

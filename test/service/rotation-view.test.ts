@@ -118,7 +118,7 @@ describe('the view of a rotation', () => {
   test('waits no longer than the old root lets it', async () => {
     const { admin, keeper } = await alive()
     const { notAfter } = activeRoot(keeper.set)?.certificate.tbs ?? { notAfter: new Date(0) }
-    admin.world.clock.jump(notAfter.getTime() - admin.world.clock.now().getTime() - 35 * DAY)
+    await admin.world.clock.advance(notAfter.getTime() - admin.world.clock.now().getTime() - 35 * DAY)
     admin.incomplete = 'the inventory is being read'
     await keeper.tick()
     const late = { name: 'shop/late', namespace: 'shop', svids: [{ issuer: 'gone', bundle: 1, notAfter }] }

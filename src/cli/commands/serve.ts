@@ -55,6 +55,9 @@ function banner(env: CliEnv, config: Config, server: ServerHandle, status: Statu
   const lines = [
     `Alcazar ${env.version} · trust domain ${status.trustDomain} · ${mode}`,
     ...status.authorities.filter((one) => one.state === 'active' || one.role === 'root').map((one) => line(one, now)),
+    ...status.inTheClear.map(
+      (id) => `  root      ${shortId(id)}  its key was in the clear; alcazar root rotate replaces it`,
+    ),
     `  istio CSR API   ${address(server.ca)}    admin  ${state}/admin.sock    metrics  ${address(server.health)}/metrics`,
     '',
   ]

@@ -68,8 +68,8 @@ export function publicRoutes({ issueSvid, bundle, status, crls }: PublicUseCases
       method: 'GET',
       path: '/v1/status',
       handle: async () => {
-        // What anyone may know: the version would only help whoever looks for old ones.
-        const { version: _version, mode: _mode, ...open } = await status()
+        // What anyone may know: a version, or whose key lay somewhere, would only help whoever looks for such.
+        const { version: _version, mode: _mode, inTheClear: _inTheClear, ...open } = await status()
         return json(open)
       },
     },

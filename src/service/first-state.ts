@@ -1,6 +1,8 @@
-import type { AuthoritySet, Origin } from '../authority/authority.ts'
+import { type AuthoritySet, authorityOf, emptySet, type Origin } from '../authority/authority.ts'
 import { CaError } from '../core/errors.ts'
+import { makeRoot } from '../issuance/ca-certificates.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
+import type { KeeperParts } from './keeper.ts'
 
 /** What is said to a server of another kind than the one that made the state, dev mode aside. */
 const ELSEWHERE: Readonly<Record<Origin, string>> = {
@@ -27,4 +29,15 @@ export function checkBelongs(set: AuthoritySet, kind: Origin, trustDomain: Trust
       'wrong_state',
       `this state directory belongs to the trust domain ${set.trustDomain.name}, not ${trustDomain.name}; choose another with --state-directory, or that trust domain with --trust-domain`,
     )
+}
+
+/** What the journal begins with: a root of its own, or with a plugged-in CA nothing. */
+export async function firstSet(parts: KeeperParts): Promise<AuthoritySet> {
+  const { store, trustDomain, source, clock } = parts
+  const empty = emptySet(trustDomain, source.kind)
+  if (source.kind === 'plugged-in') return empty
+  const key = await store.newRootKey(source.root.algorithm)
+  const certificate = await makeRoot(trustDomain, key, source.root.lifetimeMs, parts)
+  const details = { role: 'root', state: 'active', key: store.newKeyHome, bundledSince: empty.bundleSequence } as const
+  return { ...empty, authorities: [authorityOf(certificate, details, clock.now())] }
 }

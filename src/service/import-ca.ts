@@ -1,0 +1,168 @@
+import {
+  type Authority,
+  type AuthoritySet,
+  activeRoot,
+  authorityOf,
+  bundledRoots,
+  emptySet,
+  type KeyHome,
+  type OnlineCa,
+  signingUnder,
+} from '../authority/authority.ts'
+import type { PluggedCa } from '../authority/plugged-ca.ts'
+import { checkRoot, checkTrustDomain, isWeaklySigned } from '../authority/root-certificate.ts'
+import { equalBytes, hex, shortId } from '../core/bytes.ts'
+import { earlier } from '../core/clock.ts'
+import { DAY, durationInWords } from '../core/duration.ts'
+import { CaError } from '../core/errors.ts'
+import type { PrivateKey } from '../keys/private-key.ts'
+import { keyIdOf } from '../keys/public-key.ts'
+import type { TrustDomain } from '../spiffe/trust-domain.ts'
+import type { Certificate } from '../x509/certificate.ts'
+import type { AuthorityStore } from './ports.ts'
+
+export type ImportPlan = {
+  /** What the journal will hold. */
+  readonly set: AuthoritySet
+  /** The revision that it replaces; nothing where a trust domain begins. */
+  readonly replaces: number | undefined
+  readonly root: Authority
+  /** What signs for the root, where that is not the root itself. */
+  readonly online: OnlineCa | undefined
+  /** What is not as it should be, and yet taken. */
+  readonly remarks: readonly string[]
+}
+
+type Found = { readonly revision: number; readonly set: AuthoritySet }
+
+const SOON_MS = 90 * DAY
+
+/**
+ * How a CA that was made elsewhere becomes the root here: as a trust domain begins, or where it was plugged in, with all that was kept of that.
+ * @param found what the journal holds now
+ * @param othersUntil until when may live what the CA issued that no ledger here knows
+ * @throws CaError `wrong_state`: there is another root, kind of state or trust domain · `invalid_argument`: the CA can't be the root here
+ */
+export function planImport(
+  found: Found | undefined,
+  ca: PluggedCa,
+  trustDomain: TrustDomain,
+  { home, othersUntil, now }: { readonly home: KeyHome; readonly othersUntil: Date; readonly now: Date },
+): ImportPlan {
+  checkRoot(ca.root, 'the certificate in root-cert.pem that the CA leads to')
+  checkTrustDomain([ca.certificate, ...ca.intermediates, ca.root], trustDomain)
+  const isRoot = equalBytes(ca.certificate.der, ca.root.der)
+  const online = isRoot ? undefined : { certificate: ca.certificate, intermediates: ca.intermediates, key: home }
+  const taken = { key: isRoot ? home : ('elsewhere' as const), online, wasInTheClear: true }
+  const make = (state: 'active' | 'old', certificate: Certificate): Authority =>
+    authorityOf(
+      certificate,
+      { role: 'root', state, bundledSince: 1, ...(state === 'active' ? taken : { key: 'elsewhere' as const }) },
+      now,
+    )
+  const isActive = (certificate: Certificate) => equalBytes(certificate.der, ca.root.der)
+  const begun = (): AuthoritySet => ({
+    ...emptySet(trustDomain, 'own'),
+    authorities: ca.roots.map((one) => make(isActive(one) ? 'active' : 'old', one)),
+    othersUntil,
+  })
+  const set = found ? converted(found.set, ca, taken, home, trustDomain) : begun()
+  const root = activeRoot(set) as Authority
+  return { set, replaces: found?.revision, root, online, remarks: remarksOn(ca, root, now) }
+}
+
+/** The state of a server whose CA was plugged in, as one that keeps the CA's key itself. */
+function converted(
+  set: AuthoritySet,
+  ca: PluggedCa,
+  taken: Pick<Authority, 'key' | 'online' | 'wasInTheClear'>,
+  home: KeyHome,
+  trustDomain: TrustDomain,
+): AuthoritySet {
+  const active = activeRoot(set)
+  const same = active !== undefined && equalBytes(active.certificate.der, ca.root.der)
+  if (set.origin === 'own' && same && active.wasInTheClear)
+    throw new CaError(
+      'wrong_state',
+      `root ${shortId(active.id)} was taken over already; start the server with the same key settings, without pluggedCa`,
+    )
+  if (set.origin !== 'plugged-in')
+    throw new CaError(
+      'wrong_state',
+      `this state directory has a root of ${set.origin === 'dev' ? 'dev mode' : 'its own'}; import into an empty one, named by --state-directory`,
+    )
+  if (!set.trustDomain.equals(trustDomain))
+    throw new CaError(
+      'wrong_state',
+      `this state directory belongs to the trust domain ${set.trustDomain.name}, not ${trustDomain.name}; name that by --trust-domain`,
+    )
+  if (!same)
+    throw new CaError(
+      'wrong_state',
+      `this state directory has another CA plugged in, under root ${active ? shortId(active.id) : 'none'}; import that one, or import into an empty directory, named by --state-directory`,
+    )
+  const bundle = bundledRoots(set)
+  const isBundle =
+    bundle.length === ca.roots.length &&
+    bundle.every((root) => ca.roots.some(({ der }) => equalBytes(der, root.certificate.der)))
+  if (!isBundle)
+    throw new CaError(
+      'wrong_state',
+      'root-cert.pem is not the bundle that this server published last; start it once more with this CA plugged in, so that the change is published first',
+    )
+  return {
+    ...set,
+    origin: 'own',
+    authorities: set.authorities.map((one) => {
+      if (one === active) return { ...one, ...taken }
+      // What signed leaves itself goes on from the key that is sealed now; another plugged-in CA’s key was never ours.
+      if (one.key !== 'plugged-in') return one
+      return { ...one, key: equalBytes(one.certificate.der, ca.certificate.der) ? home : ('elsewhere' as const) }
+    }),
+  }
+}
+
+/**
+ * Keeps the key, then writes the journal: a crash before that leaves a key that signs for nobody, and doing it again finishes it. In the end the
+ * key is opened from where it is kept: whoever wipes the copies in the clear relies on that.
+ * @throws CaError as the store
+ */
+export async function importCa(
+  store: AuthorityStore,
+  key: PrivateKey,
+  { set, replaces, root }: ImportPlan,
+): Promise<void> {
+  await store.takeRootKey(key)
+  if (replaces === undefined) await store.begin(set)
+  else await store.write(replaces, set)
+  const { certificate, key: home } = signingUnder(root)
+  await store.rootKey(hex(keyIdOf(certificate.tbs.publicKey)), home)
+}
+
+/** CAs below a root in a chain with a cross-certificate that it signed: that one, and an issuing authority. */
+const BELOW_WITH_CROSS = 2
+
+function remarksOn(ca: PluggedCa, root: Authority, now: Date): string[] {
+  const remarks: string[] = []
+  if (!ca.maySignCas)
+    remarks.push(
+      'It may sign no CA (pathLen 0), so it signs certificates itself, by its sealed key, instead of issuing authorities in memory.',
+    )
+  const { pathLength } = ca.root.tbs.basicConstraints ?? {}
+  if (root.online || (pathLength !== undefined && pathLength < BELOW_WITH_CROSS))
+    remarks.push(
+      `${root.online ? 'The root’s own key is not here' : `The root allows too few CAs below it (pathLen ${pathLength})`}, so no cross-certificate can help the next root: that signs only once every live workload has it.`,
+    )
+  const end = [ca.certificate, ...ca.intermediates, ca.root].map(({ tbs }) => tbs.notAfter).reduce(earlier)
+  if (end.getTime() - now.getTime() < SOON_MS)
+    remarks.push(
+      `It ends at ${end.toISOString()}, in ${durationInWords(end.getTime() - now.getTime())}: replace it soon.`,
+    )
+  if (isWeaklySigned(ca.root))
+    remarks.push(
+      'The root signed itself with SHA-1 or another kind of signature that is not taken here; verifiers pass over it.',
+    )
+  if (ca.signer.publicKey.algorithm.name === 'rsa-2048')
+    remarks.push('Its key is RSA with few bits (below 3072), good for some years; a new root gets another kind of key.')
+  return remarks
+}

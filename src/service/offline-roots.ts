@@ -1,0 +1,150 @@
+import { bundleOf } from '../authority/active-authority.ts'
+import { type Authority, type AuthoritySet, authorityOf, bundledRoots, type OnlineCa } from '../authority/authority.ts'
+import { signedRequest } from '../authority/signed-request.ts'
+import { withActive, withPrepared } from '../authority/transitions.ts'
+import { equalBytes, hex, shortId } from '../core/bytes.ts'
+import { CaError } from '../core/errors.ts'
+import { keyIdOf, verifySignature } from '../keys/public-key.ts'
+import type { Certificate } from '../x509/certificate.ts'
+import { writeCaCsrInfo, writeCsrPem } from '../x509/csr.ts'
+import { authorityName } from '../x509/name.ts'
+import { requestedCaExtensions } from '../x509/profiles.ts'
+import type { Change, Keeper, KeeperParts } from './keeper.ts'
+import type { Wish } from './roots.ts'
+
+export type SignRequest = {
+  /** The id of the key that was made. */
+  readonly id: string
+  readonly csrPem: string
+}
+
+/** Roots whose keys somebody keeps elsewhere: their PKI signs an online CA by a key of ours, and that signs here. */
+export class OfflineRoots {
+  readonly #keeper: Keeper
+  readonly #parts: KeeperParts
+
+  constructor(keeper: Keeper, parts: KeeperParts) {
+    this.#keeper = keeper
+    this.#parts = parts
+  }
+
+  /**
+   * Makes a key where root keys are kept, and asks for a CA certificate over it. The journal knows of it only once it is signed: a request that
+   * nobody signs leaves a key that signed nothing else.
+   * @throws CaError `wrong_state`: not with a plugged-in CA, or no place for keys is set
+   */
+  signRequest(): Promise<SignRequest> {
+    return this.#keeper.change(async ({ set }) => {
+      const { store, source, trustDomain } = this.#parts
+      if (source.kind === 'plugged-in' || set.origin === 'plugged-in') throw notOurs()
+      const key = await store.newRootKey(source.root.algorithm)
+      const { spki, algorithm } = key.publicKey
+      const keyId = keyIdOf(spki)
+      const id = hex(keyId)
+      const subject = authorityName(trustDomain.name, `online CA ${shortId(id)}`)
+      const info = writeCaCsrInfo(spki, subject, requestedCaExtensions({ uri: trustDomain.uri, keyId }))
+      const signature = await key.sign(info)
+      if (!verifySignature(key.publicKey, algorithm.signatureAlgorithm, info, signature))
+        throw new CaError('internal', 'a signature of ours does not verify')
+      return { id, csrPem: writeCsrPem(info, algorithm.signatureAlgorithm, signature) }
+    })
+  }
+
+  /**
+   * Puts the root of a signed request in the bundle, prepared, with what will sign for it. For a root that is in the bundle already the online CA is
+   * replaced, and if that root is the active one the new CA signs from then on. There is no cross-certificate: a root that was not
+   * made here names no trust domain, or needs more CAs below it than one allows.
+   * @param chain the signed certificate, its intermediates from the nearest up, the root last
+   * @throws CaError `invalid_argument`: they are no whole chain for a key of ours · `conflict` · `wrong_state`: a root is on its way already
+   */
+  prepare(chain: readonly Certificate[], wish: Wish): Promise<Authority> {
+    return this.#keeper.change(async (change) => {
+      const { set } = change
+      if (set.origin === 'plugged-in') throw notOurs()
+      const { clock, store, trustDomain } = this.#parts
+      const { root, certificate, intermediates } = signedRequest(chain, set, trustDomain, clock.now())
+      await this.#checkKey(certificate)
+      const online: OnlineCa = { certificate, intermediates, key: store.newKeyHome }
+      const known = bundledRoots(set).find((one) => equalBytes(one.publicKey.spki, root.tbs.publicKey))
+      if (known) return this.#replaceOnline(change, known, root, online, wish)
+      const other = bundledRoots(set).find(({ state }) => state !== 'active')
+      if (other)
+        throw new CaError(
+          'wrong_state',
+          `root ${shortId(other.id)} is ${other.state} and on its way ${other.state === 'prepared' ? 'in' : 'out'}: one rotation at a time; finish it with alcazar root rotate, or take it back with alcazar root rollback`,
+        )
+      const prepared = authorityOf(root, { role: 'root', state: 'prepared', key: 'elsewhere', online }, clock.now())
+      // Who began a rotation without a root to end on ends on this one.
+      const { rotation } = set
+      const next = withPrepared(set, prepared)
+      await change.commit({ ...next, rotation: rotation && { ...rotation, to: prepared.id } })
+      this.#parts.events.bundlePublished(bundleOf(next), bundledRoots(next))
+      await change.record(
+        'root prepared',
+        prepared,
+        `bundle ${next.bundleSequence}, its key is elsewhere, online CA ${shortId(idOf(certificate))}; by the ${wish.by}: ${wish.because}`,
+      )
+      return next.authorities.find((one) => one.id === prepared.id && one.state === 'prepared') as Authority
+    })
+  }
+
+  async #replaceOnline(
+    change: Change,
+    known: Authority,
+    root: Certificate,
+    online: OnlineCa,
+    wish: Wish,
+  ): Promise<Authority> {
+    if (!equalBytes(known.certificate.der, root.der))
+      throw new CaError(
+        'conflict',
+        `root ${shortId(known.id)} is in the bundle with another certificate over the same key; put that one last`,
+      )
+    if (known.key !== 'elsewhere' || !['prepared', 'active'].includes(known.state))
+      throw new CaError(
+        'wrong_state',
+        `root ${shortId(known.id)} is ${known.state}${known.key === 'elsewhere' ? '' : ' and its own key is here'}: it needs no online CA`,
+      )
+    const renewed = { ...known, online }
+    const next: AuthoritySet = {
+      ...change.set,
+      authorities: change.set.authorities.map((one) => (one === known ? renewed : one)),
+    }
+    if (known.state === 'active') {
+      const successor = await change.makeIssuing(renewed, await change.parentOf(renewed))
+      await change.activate(withActive(next, successor.authority), successor)
+      this.#parts.events.authorityActivated(successor.authority, 'its root has another online CA')
+    } else await change.commit(next)
+    await change.record(
+      'online CA replaced',
+      renewed,
+      `online CA ${shortId(idOf(online.certificate))}; by the ${wish.by}: ${wish.because}`,
+    )
+    return renewed
+  }
+
+  /** That the key is here: made by a request of this server. */
+  async #checkKey(certificate: Certificate): Promise<void> {
+    const { store } = this.#parts
+    const id = idOf(certificate)
+    try {
+      await store.rootKey(id, store.newKeyHome)
+    } catch (error) {
+      if (!(error instanceof CaError) || error.code !== 'wrong_state') throw error
+      throw new CaError(
+        'invalid_argument',
+        `the first certificate is for the key ${shortId(id)}, and this server can’t use one like that: ${error.message}; the first is the one signed for the request of alcazar root sign-request`,
+        { cause: error },
+      )
+    }
+  }
+}
+
+const idOf = ({ tbs }: Certificate): string => hex(keyIdOf(tbs.publicKey))
+
+function notOurs(): CaError {
+  return new CaError(
+    'wrong_state',
+    'the CA is plugged in, so its roots are replaced by its files; take it over with alcazar import first',
+  )
+}
