@@ -4,23 +4,23 @@ import { command } from './command.ts'
 import { Killer } from './killer.ts'
 import type { Mesh } from './mesh.ts'
 import { checkNobodyFailed, PathChecks, type Run } from './rotation-run.ts'
-import { type Answer, type Credential, Thief, tryEverywhere } from './thief.ts'
+import { type Answer, type Credential, type Loot, Thief, tryEverywhere } from './thief.ts'
 import { Timeline } from './timeline.ts'
 
 const TRIES_EVERY_MS = 400
 
 /**
  * Declares the root that signs compromised, whatever happens to the server meanwhile.
- * @param passphraseFile where the root's key can be stolen
+ * @param loot where a thief finds the root's key
  */
-export async function compromiseUnderKills(run: Run, passphraseFile?: string): Promise<void> {
+export async function compromiseUnderKills(run: Run, loot?: Loot): Promise<void> {
   const { stage, mesh, seed, kills } = run
   const timeline = new Timeline(mesh)
   const killer = new Killer(mesh, timeline, seed)
   const before = await mesh.roots()
   const stolen = await mesh.activeRoot()
   const paths = new PathChecks(stage, mesh, stolen.id, timeline)
-  const intrusion = passphraseFile === undefined ? undefined : await Intrusion.prepare(mesh, passphraseFile)
+  const intrusion = loot && (await Intrusion.prepare(mesh, loot))
   timeline.see(await mesh.rotation())
 
   let over = false
@@ -106,10 +106,10 @@ class Intrusion {
     this.#real = real
   }
 
-  static async prepare(mesh: Mesh, passphraseFile: string): Promise<Intrusion> {
+  static async prepare(mesh: Mesh, loot: Loot): Promise<Intrusion> {
     const victim = mesh.aWorkload(0, { serviceAccount: 'victim' })
     assert.equal(await victim.renew(), 'by token')
-    const thief = await Thief.steal(mesh, passphraseFile, victim)
+    const thief = await Thief.steal(mesh, loot, victim)
     const { key, chain, roots } = victim.held
     const intrusion = new Intrusion(mesh, thief, await thief.forgeries(), { name: 'a real one', key, chain })
     for (const one of intrusion.#forgeries)

@@ -44,10 +44,17 @@ export class Mesh {
   #bootstrapRoots = ''
   #underWay = 0
   readonly #options: MeshOptions
+  readonly #common: Pick<Settings, 'kubeconfig' | 'svid'>
   readonly #stop = new AbortController()
   readonly #loops: Promise<void>[] = []
 
-  private constructor(options: MeshOptions, alcazar: Alcazar, cluster: TestCluster) {
+  private constructor(
+    options: MeshOptions,
+    alcazar: Alcazar,
+    cluster: TestCluster,
+    common: Pick<Settings, 'kubeconfig' | 'svid'>,
+  ) {
+    this.#common = common
     this.name = options.name
     this.#options = options
     this.alcazar = alcazar
@@ -61,8 +68,9 @@ export class Mesh {
     stage.atEnd(() => cluster[Symbol.asyncDispose]())
     const kubeconfig = join(stage.folder(name), 'kubeconfig')
     writeFileSync(kubeconfig, cluster.api.kubeconfig(), { mode: 0o600 })
-    const all = { ...settings, kubeconfig, svid: { defaultTtl: `${ttl}s` } }
-    const mesh = new Mesh(options, await Alcazar.start(stage, all, { name, environment }), cluster)
+    const common = { kubeconfig, svid: { defaultTtl: `${ttl}s` } }
+    const alcazar = await Alcazar.start(stage, { ...settings, ...common }, { name, environment })
+    const mesh = new Mesh(options, alcazar, cluster, common)
     stage.atEnd(() => mesh.end())
     mesh.#bootstrapRoots = (await mesh.admin<{ trustBundle: string }>('/v1/server')).trustBundle
     const made = Array.from({ length: workloads }, (_, index) => mesh.aWorkload(index))
@@ -84,6 +92,11 @@ export class Mesh {
       bootstrapRoots: this.#bootstrapRoots,
       ttlSeconds,
     })
+  }
+
+  /** Where the server's root comes from, from its next start on. */
+  configure(settings: MeshOptions['settings']): void {
+    this.alcazar.configure({ ...settings, ...this.#common })
   }
 
   /** From now on they renew and call each other. */

@@ -33,7 +33,13 @@ const TRUST_DOMAIN = TrustDomain.parse('cluster.local')
 const PARTS = { clock: systemClock, random: systemRandom }
 const newKey = () => PrivateKey.generate(keyAlgorithm('ecdsa-p256'))
 
-/** Who read the root’s sealed file and its passphrase, and signs whatever verifies under that root. */
+/** Where a root’s key can be stolen: from its sealed file by whoever has the passphrase, or from a file in the clear. */
+export type Loot = { readonly passphraseFile: string } | { readonly keyFile: string }
+
+const sealedBy = (passphraseFile: string) =>
+  new SealedKeys(new PassphraseEncryption(async () => readFileSync(passphraseFile), SCRYPT_COST))
+
+/** Who has the root’s key, and signs whatever verifies under that root. */
 export class Thief {
   readonly #mesh: Mesh
   readonly #root: Certificate
@@ -48,11 +54,13 @@ export class Thief {
   }
 
   /** Takes the key of the root that signs. @param victim whose identity it wants */
-  static async steal(mesh: Mesh, passphraseFile: string, victim: MeshWorkload): Promise<Thief> {
+  static async steal(mesh: Mesh, loot: Loot, victim: MeshWorkload): Promise<Thief> {
     const { id } = await mesh.activeRoot()
     const root = (await mesh.bundle()).get(id.slice(0, 8)) as X509Certificate
-    const sealed = new SealedKeys(new PassphraseEncryption(async () => readFileSync(passphraseFile), SCRYPT_COST))
-    const key = await sealed.open(id, new KeyDirectory(join(mesh.alcazar.stateDirectory, 'authority')))
+    const key =
+      'keyFile' in loot
+        ? PrivateKey.fromPem(readFileSync(loot.keyFile))
+        : await sealedBy(loot.passphraseFile).open(id, new KeyDirectory(join(mesh.alcazar.stateDirectory, 'authority')))
     return new Thief(mesh, readCertificate(root.raw), key, victim)
   }
 

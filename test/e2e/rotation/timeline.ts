@@ -68,20 +68,25 @@ export class Timeline {
   }
 
   say(text: string): void {
-    process.stdout.write(`    ${((Date.now() - this.#began) / 1000).toFixed(1).padStart(6)} s  ${text}\n`)
+    process.stdout.write(
+      `    ${this.#mesh.name.padEnd(10)} ${((Date.now() - this.#began) / 1000).toFixed(1).padStart(6)} s  ${text}\n`,
+    )
   }
 
   table(): void {
     const { renewals } = this.#mesh
+    // In one piece: others write beside it.
+    const table: string[] = []
     for (const { moment, from, to, requests, failed, kills } of this.#rows) {
       const since = ((from - this.#began) / 1000).toFixed(1).padStart(6)
       const took = ((to - from) / 1000).toFixed(1).padStart(5)
-      process.stdout.write(
-        `    | ${moment.padEnd(11)} from ${since} s for ${took} s  ${String(requests).padStart(6)} handshakes, ${failed} failed  ${kills} kills\n`,
+      table.push(
+        `    | ${moment.padEnd(11)} from ${since} s for ${took} s  ${String(requests).padStart(6)} handshakes, ${failed} failed  ${kills} kills`,
       )
     }
     const outcomes = Object.entries(renewals).map(([outcome, count]) => `${count} ${outcome}`)
-    process.stdout.write(`    | asked for certificates so far: ${outcomes.join(', ')}\n`)
+    table.push(`    | asked for certificates so far: ${outcomes.join(', ')}`)
+    process.stdout.write(`    | ${this.#mesh.name}\n${table.join('\n')}\n`)
   }
 
   #counted(of: (row: Row) => number): number {

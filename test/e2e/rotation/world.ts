@@ -14,10 +14,22 @@ export class World {
   sealed!: Mesh
   readonly passphraseFile: string
 
+  readonly #begun = new Map<string, Promise<void>>()
+
   constructor(stage: Stage) {
     this.stage = stage
     this.passphraseFile = join(stage.folder('secrets'), 'passphrase')
     writeFileSync(this.passphraseFile, PASSPHRASE, { mode: 0o600 })
+  }
+
+  /** Something that runs beside the steps, until one of them waits for its end. */
+  begin(name: string, running: Promise<void>): void {
+    running.catch(() => undefined)
+    this.#begun.set(name, running)
+  }
+
+  async end(name: string): Promise<void> {
+    await this.#begun.get(name)
   }
 
   /** A mesh whose root Alcazar makes and seals. */

@@ -5,9 +5,8 @@ import { rotateUnderKills } from './rotation-run.ts'
 import { aSoftHsmToken } from './soft-hsm-token.ts'
 import type { World } from './world.ts'
 
-export const title = 'the same with keys in a PKCS#11 token: a rotation and a compromise, the server killed eight times'
-
-export default async function ({ stage, seed }: World): Promise<void> {
+/** A rotation and a compromise, the server killed eight times. */
+export async function inAToken({ stage, seed }: World): Promise<void> {
   const { keys, environment } = await aSoftHsmToken(stage)
   const shape = { name: 'pkcs11', workloads: 200, ttl: 40, requestsPerSecond: 80 }
   const mesh = await Mesh.start(stage, { ...shape, settings: { keys }, environment })

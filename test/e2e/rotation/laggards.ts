@@ -6,9 +6,6 @@ import type { MeshWorkload } from './mesh-workload.ts'
 import { checkNobodyFailed } from './rotation-run.ts'
 import type { World } from './world.ts'
 
-export const title =
-  'one workload that never renews holds a rotation up, by name, until it is gone, forgotten, or its certificate has ended'
-
 const WORKLOADS = 10
 const TTL = 16
 /** The others are surely ready then. */
@@ -37,8 +34,9 @@ const CASES: readonly Case[] = [
     resolve: async ({ alcazar }, { name }) => {
       const { code, lines, err } = await command(alcazar, ['workloads', 'forget', name, '--because', 'its node burnt'])
       assert.equal(code, 0, err)
+      const { forgotten } = lines[0] as { forgotten: { workload: string }[] }
       assert.deepEqual(
-        (lines[0]?.forgotten as { workload: string }[]).map(({ workload }) => workload),
+        forgotten.map(({ workload }) => workload),
         [name],
       )
     },
@@ -47,7 +45,8 @@ const CASES: readonly Case[] = [
   { name: 'ended', ttlSeconds: 45, resolve: async () => undefined, within: 90 },
 ]
 
-export default async function (world: World): Promise<void> {
+/** One workload that never renews holds a rotation up, by name, until it is gone, forgotten, or its certificate has ended. */
+export async function laggards(world: World): Promise<void> {
   await Promise.all(CASES.map((one) => walk(world, one)))
 }
 
