@@ -4,6 +4,7 @@ import { print, type Verb } from '../env.ts'
 import { STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
 import { RootsApi } from '../roots/api.ts'
+import { reasonOf } from '../roots/words.ts'
 
 export const workloadsForget: Verb = {
   name: 'workloads forget',
@@ -11,12 +12,12 @@ export const workloadsForget: Verb = {
   define(command: Command) {
     command
       .argument('<workload>', 'NAMESPACE/NAME, as alcazar workloads shows it')
-      .addOption(new Option('--because <text>', 'why, for the ledger').makeOptionMandatory())
+      .addOption(new Option('--because <text>', 'why, for the ledger (default: asked by you)'))
       .option(STATE_FLAG, STATE_HELP)
       .addOption(outputOption())
   },
   async run(env, [workload = ''], options) {
-    const view = await new RootsApi(env, options).forget(workload, options.because as string)
+    const view = await new RootsApi(env, options).forget(workload, reasonOf(env, options))
     print(env, options, view, () => {
       const forgotten = view.forgotten.find((one) => one.workload === workload)
       const until = relativeInWords(new Date(forgotten?.until ?? view.now), new Date(view.now))

@@ -10,11 +10,20 @@ import { until } from './until.ts'
 
 const MAIN = join(REPOSITORY, 'src/main.ts')
 
-type Settings = {
-  /** Path of a folder in the layout of `cacerts`. */
-  readonly pluggedCa: string
+export type Settings = {
+  /** Path of a folder in the layout of `cacerts`; or `keys`, for a root of its own. */
+  readonly pluggedCa?: string
+  readonly keys?: Readonly<Record<string, string>>
+  readonly svid?: { readonly defaultTtl: string }
   /** Path of a kubeconfig. */
   readonly kubeconfig: string
+}
+
+type Options = {
+  /** Tells apart several of one suite. */
+  readonly name?: string
+  /** What it sees of the environment besides PATH. */
+  readonly environment?: NodeJS.ProcessEnv
 }
 
 export type LogLine = { readonly level: string; readonly message: string; readonly detail?: string }
@@ -22,37 +31,53 @@ export type LogLine = { readonly level: string; readonly message: string; readon
 /** Alcazar as its users run it: a process with a configuration file, on loopback ports of its own. */
 export class Alcazar {
   readonly #stage: Stage
+  readonly #name: string
+  readonly #environment: NodeJS.ProcessEnv
   readonly #config: string
   readonly #healthUrl: string
+  readonly #ports: { readonly ca: number; readonly health: number }
   #running: Running | undefined
   readonly stateDirectory: string
   readonly host = '127.0.0.1'
   readonly port: number
 
-  private constructor(stage: Stage, settings: Settings, ports: { ca: number; health: number }) {
+  private constructor(
+    stage: Stage,
+    settings: Settings,
+    { name = 'alcazar', environment = {} }: Options,
+    ports: { ca: number; health: number },
+  ) {
     this.#stage = stage
+    this.#name = name
+    this.#environment = { PATH: process.env.PATH, ...environment }
+    this.#ports = ports
     this.port = ports.ca
     this.#healthUrl = `http://${this.host}:${ports.health}`
-    const folder = stage.folder('alcazar')
+    const folder = stage.folder(name)
     this.stateDirectory = join(folder, 'state')
     this.#config = join(folder, 'config.yaml')
+    this.configure(settings)
+  }
+
+  static async start(stage: Stage, settings: Settings, options: Options = {}): Promise<Alcazar> {
+    const alcazar = new Alcazar(stage, settings, options, { ca: await freePort(), health: await freePort() })
+    await alcazar.start()
+    return alcazar
+  }
+
+  /** What holds from the next start on. */
+  configure({ kubeconfig, ...settings }: Settings): void {
     // YAML is a superset of JSON.
     const config = {
       stateDirectory: this.stateDirectory,
       listen: this.address,
-      healthListen: `${this.host}:${ports.health}`,
+      healthListen: `${this.host}:${this.#ports.health}`,
       serverNames: [this.host],
-      pluggedCa: settings.pluggedCa,
-      attestation: { kubeconfig: settings.kubeconfig },
+      attestation: { kubeconfig },
       log: { format: 'json' },
+      ...settings,
     }
     writeFileSync(this.#config, JSON.stringify(config, null, 2))
-  }
-
-  static async start(stage: Stage, settings: Settings): Promise<Alcazar> {
-    const alcazar = new Alcazar(stage, settings, { ca: await freePort(), health: await freePort() })
-    await alcazar.start()
-    return alcazar
   }
 
   get address(): string {
@@ -61,10 +86,10 @@ export class Alcazar {
 
   /** Resolves when it says that it is ready: a signature was made and verified. */
   async start(): Promise<void> {
-    this.#running = await this.#stage.processes.start('alcazar', {
+    this.#running = await this.#stage.processes.start(this.#name, {
       program: process.execPath,
       args: [MAIN, 'serve', '--config', this.#config],
-      env: { PATH: process.env.PATH },
+      env: this.#environment,
     })
     await until('Alcazar is ready', 20, async () => (await fetch(`${this.#healthUrl}/readyz`)).ok)
   }

@@ -11,18 +11,23 @@ export class Stage {
   /** Only its owner can look into it; it is gone after a run that passed. */
   readonly directory: string
   readonly processes: Processes
-  readonly testbed: Testbed
   /** Rejects when a process ends that nobody asked to: the step that runs then fails at once. */
   readonly accident: Promise<never>
+  #testbed: Testbed | undefined
   #undo = new AsyncDisposableStack()
 
   constructor() {
-    this.testbed = new Testbed(resolve(REPOSITORY, process.env.ALCAZAR_TESTBED ?? '../shared/testbed'))
     this.directory = mkdtempSync(join(tmpdir(), 'alcazar-e2e-'))
     const { promise, reject } = Promise.withResolvers<never>()
     promise.catch(() => undefined)
     this.accident = promise
     this.processes = new Processes(this.directory, (message) => reject(new Error(message)))
+  }
+
+  /** For suites that need it. @throws where there is none */
+  get testbed(): Testbed {
+    this.#testbed ??= new Testbed(resolve(REPOSITORY, process.env.ALCAZAR_TESTBED ?? '../shared/testbed'))
+    return this.#testbed
   }
 
   /** A new folder for something. */

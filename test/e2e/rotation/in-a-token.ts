@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict'
+import { compromiseUnderKills } from './compromise-run.ts'
+import { Mesh } from './mesh.ts'
+import { rotateUnderKills } from './rotation-run.ts'
+import { aSoftHsmToken } from './soft-hsm-token.ts'
+import type { World } from './world.ts'
+
+/** A rotation and a compromise, the server killed eight times. */
+export async function inAToken({ stage, seed }: World): Promise<void> {
+  const { keys, environment } = await aSoftHsmToken(stage)
+  const shape = { name: 'pkcs11', workloads: 200, ttl: 40, requestsPerSecond: 80 }
+  const mesh = await Mesh.start(stage, { ...shape, settings: { keys }, environment })
+  assert.equal((await mesh.activeRoot()).key, 'pkcs11')
+  mesh.live()
+  await rotateUnderKills({ stage, mesh, seed: seed + 2, kills: 5 })
+  await compromiseUnderKills({ stage, mesh, seed: seed + 3, kills: 3 })
+  assert.deepEqual([...new Set((await mesh.roots()).map(({ key }) => key))], ['pkcs11'])
+  await mesh.end()
+  await mesh.alcazar.end()
+}

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import { X509Certificate } from 'node:crypto'
+import { join } from 'node:path'
+import { aRoot, writeCacerts } from '../../_support/plugged-ca.ts'
+import { command } from './command.ts'
+import { compromiseUnderKills } from './compromise-run.ts'
+import { Mesh, rootIdOf } from './mesh.ts'
+import { rotateUnderKills } from './rotation-run.ts'
+import type { World } from './world.ts'
+
+const TTL = 40
+
+/** A CA that was plugged in is taken over as a root of Alcazar’s own while workloads talk; then its key is stolen from its file, and the root after it replaced. */
+export async function pluggedIn({ stage, seed, passphraseFile }: World): Promise<void> {
+  const cacerts = stage.folder('plugged-cacerts')
+  const root = await aRoot()
+  await writeCacerts(cacerts, root, [root], [root])
+  const shape = { name: 'plugged-in', workloads: 200, ttl: TTL, requestsPerSecond: 40 }
+  const mesh = await Mesh.start(stage, { ...shape, settings: { pluggedCa: cacerts } })
+  mesh.live()
+  // By alcazar alone its root is not replaced.
+  const refused = await command(mesh.alcazar, ['root', 'rotate'])
+  assert.equal(refused.code, 6, refused.err)
+  assert.match(refused.err, /alcazar import/)
+
+  await mesh.alcazar.end()
+  const from = ['import', '--from', 'directory', cacerts, '--passphrase-file', passphraseFile]
+  const taken = await command(mesh.alcazar, [...from, '--longest-svid', `${TTL}s`])
+  assert.equal(taken.code, 0, taken.err)
+  mesh.configure({ keys: { passphraseFile } })
+  await mesh.alcazar.start()
+  const imported = await mesh.activeRoot()
+  assert.equal(imported.key, 'sealed')
+  assert.equal(imported.id.slice(0, 8), rootIdOf(new X509Certificate(root.certificate.der)))
+
+  const keyFile = join(cacerts, 'ca-key.pem')
+  await compromiseUnderKills({ stage, mesh, seed: seed + 4, kills: 3 }, { keyFile })
+  await rotateUnderKills({ stage, mesh, seed: seed + 5, kills: 5 })
+  await mesh.end()
+  await mesh.alcazar.end()
+}
