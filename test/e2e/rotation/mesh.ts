@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { AuthoritiesView, AuthorityView, RotationView } from '../../../src/service/rotation-view.ts'
+import type { AuthoritiesView, AuthorityView, RotationView } from '../../../src/service/authorities-view.ts'
 import { TestCluster } from '../../_support/a-server.ts'
 import { httpCall } from '../../_support/http-client.ts'
 import { Alcazar, type Settings } from '../_support/alcazar.ts'
