@@ -3,6 +3,7 @@ import { CaError } from '../core/errors.ts'
 import { keyIdOf, type PublicKey, readPublicKey } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Certificate } from '../x509/certificate.ts'
+import type { Crl } from '../x509/crl.ts'
 
 /**
  * prepared: in the bundle, not signing · active: signing · old: still trusted, no longer signing · tainted: declared compromised ·
@@ -65,6 +66,25 @@ export type Forgotten = {
   readonly until: Date
 }
 
+/** A certificate that was taken back: renewed no more, and on its issuer's CRL. */
+export type Revocation = {
+  /** Hex of the INTEGER's bytes, as `Tbs.serial`. */
+  readonly serial: string
+  /** The id of the authority that signed it. */
+  readonly issuer: string
+  readonly at: Date
+  /** The certificate's notAfter. */
+  readonly until: Date
+  readonly because: string
+}
+
+/** The last CRL of an authority, kept because its key may be gone with the process that held it. */
+export type SignedCrl = {
+  /** The authority's id, which is its key's. */
+  readonly id: string
+  readonly crl: Crl
+}
+
 /** All authorities of one trust domain, as the journal holds them. Frozen: a change is another set. */
 export type AuthoritySet = {
   readonly trustDomain: TrustDomain
@@ -75,6 +95,9 @@ export type AuthoritySet = {
   readonly authorities: readonly Authority[]
   readonly rotation: Rotation | undefined
   readonly forgotten: readonly Forgotten[]
+  /** The deny list. */
+  readonly revocations: readonly Revocation[]
+  readonly crls: readonly SignedCrl[]
 }
 
 export const ORIGINS = ['dev', 'own', 'plugged-in'] as const
@@ -82,7 +105,16 @@ export type Origin = (typeof ORIGINS)[number]
 
 /** A set as a trust domain begins with it. The first bundle has the number 1. */
 export function emptySet(trustDomain: TrustDomain, origin: Origin): AuthoritySet {
-  return { trustDomain, origin, bundleSequence: 1, authorities: [], rotation: undefined, forgotten: [] }
+  return {
+    trustDomain,
+    origin,
+    bundleSequence: 1,
+    authorities: [],
+    rotation: undefined,
+    forgotten: [],
+    revocations: [],
+    crls: [],
+  }
 }
 
 /** A record for a certificate: id and public key follow from it. */

@@ -103,6 +103,7 @@ export type AuthorityRecord = {
     | 'rotation begun'
     | 'rotation done'
     | 'workload forgotten'
+    | 'certificate revoked'
   readonly authority: string
   readonly detail: string
 }

@@ -36,6 +36,8 @@ const REASONS = valuesOf<RefusalReason>({
   no_lineage: true,
   lineage_ended: true,
   impersonation: true,
+  revoked: true,
+  forgotten: true,
 })
 
 /** Every value that a label may have. A value more in the sources is a compile error here. */
