@@ -5,7 +5,6 @@ import type { IssuedSvid } from '../issuance/svid.ts'
 import type { KeyAlgorithmName } from '../keys/algorithms.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import type { TrustBundle } from '../spiffe/trust-bundle.ts'
-import type { Crl } from '../x509/crl.ts'
 import type { AuthorityEnd } from './authority-ends.ts'
 import type { JobName } from './schedule.ts'
 
@@ -52,8 +51,7 @@ export interface Events {
   authorityRevoked(authority: Authority, because: string, cutOff: readonly string[]): void
   /** A certificate is on the deny list. @param spiffeId whose it is; nothing where it is an issuing authority’s */
   certificateRevoked(revocation: Revocation, spiffeId: string | undefined): void
-  /** It is durable with the journal write that follows. */
-  crlSigned(authority: string, crl: Crl): void
+  /** Its last one stays, and is not what it should be; it is tried again. */
   crlUnsigned(authority: string, error: unknown): void
   /** A new root signs although some workloads have not heard of it: the old one is about to end. */
   deadlineReached(root: Authority): void

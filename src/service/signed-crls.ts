@@ -16,7 +16,7 @@ const AGAIN_AFTER_MS = MINUTE
 /** Signs the CRLs there must be, with the keys that this process holds and those of roots that it may open. */
 export class CrlSigner {
   readonly #clock: Clock
-  readonly #events: Pick<Events, 'crlSigned' | 'crlUnsigned'>
+  readonly #events: Pick<Events, 'crlUnsigned'>
   readonly #openRoot: (root: Authority) => Promise<Signer>
   /** By the id of its authority: issuing authorities made here, those that sign no longer included, and plugged-in CAs. */
   readonly #held = new Map<string, Signer>()
@@ -24,7 +24,7 @@ export class CrlSigner {
   #failedAt: number | undefined
 
   constructor(
-    { clock, events }: { readonly clock: Clock; readonly events: Pick<Events, 'crlSigned' | 'crlUnsigned'> },
+    { clock, events }: { readonly clock: Clock; readonly events: Pick<Events, 'crlUnsigned'> },
     openRoot: (root: Authority) => Promise<Signer>,
   ) {
     this.#clock = clock
@@ -71,7 +71,6 @@ export class CrlSigner {
       try {
         const signed = await this.#sign(set, wanted)
         crls = [...crls.filter((other) => !isOf(other, wanted)), signed]
-        this.#events.crlSigned(signed.id, signed.crl)
       } catch (error) {
         failed = true
         this.#events.crlUnsigned(wanted.id, error)

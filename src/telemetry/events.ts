@@ -96,17 +96,6 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         'certificate revoked',
       )
     },
-    crlSigned(authority, { tbs: { number, entries, nextUpdate } }) {
-      log.info(
-        {
-          authority: shortId(authority),
-          number: `${number}`,
-          entries: entries.length,
-          nextUpdate: nextUpdate.toISOString(),
-        },
-        'CRL signed',
-      )
-    },
     crlUnsigned(authority, error) {
       log.error(
         { authority: shortId(authority), detail: causesOf(error) },
