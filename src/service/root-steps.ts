@@ -5,8 +5,8 @@ import { CaError } from '../core/errors.ts'
 import type { Making } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
 import { isValidAt } from '../x509/certificate.ts'
+import type { Successor } from './change.ts'
 import type { Force } from './closed-gate.ts'
-import type { Successor } from './keeper.ts'
 
 /** Who asks, and why: for the ledger and the log. */
 export type Wish = { readonly by: Rotation['by']; readonly because: string }

@@ -26,7 +26,7 @@ export const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
 const MAX_WITHIN_MS = 7 * 24 * HOUR
 const MAX_NAMED = 100
-const MAX_REASON = 500
+export const MAX_REASON = 500
 /** An id of 40 digits, however it is spaced. */
 const MAX_ID = 80
 /** The longest names Kubernetes has: a namespace of 63, a slash, a pod of 253, and what tells apart those without a pod. */
@@ -113,7 +113,7 @@ function namedIn({ query }: HttpCall): number {
   return Number(given)
 }
 
-function wishIn(body: Body): Wish {
+export function wishIn(body: Body): Wish {
   const because = textIn(body, 'because', MAX_REASON)
   if (because === undefined || because.trim() === '')
     throw new CaError('invalid_argument', 'because is missing: why, for the ledger')
