@@ -11,6 +11,7 @@ import type { RandomBytes } from './core/random.ts'
 import { authorityRoutes } from './endpoints/admin/authority-routes.ts'
 import { httpApplication } from './endpoints/admin/http.ts'
 import { offlineRoutes } from './endpoints/admin/offline-routes.ts'
+import { revocationRoutes } from './endpoints/admin/revocation-routes.ts'
 import { localRoutes, publicRoutes, type ServerDescription } from './endpoints/admin/routes.ts'
 import { listenOnUnixSocket } from './endpoints/admin/unix-socket.ts'
 import { InFlight, PATIENCE, type Patience } from './endpoints/edge.ts'
@@ -26,6 +27,7 @@ import { Inventory } from './ledger/inventory.ts'
 import { keyVaults, kubernetesTokens, loopbackOf, openState } from './server-parts.ts'
 import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
+import { findingRevocable } from './service/find-revocable.ts'
 import { inventoryEvidence } from './service/inventory-evidence.ts'
 import { keepInventory } from './service/inventory-upkeep.ts'
 import { IssuancesUnderWay } from './service/issuances-under-way.ts'
@@ -188,6 +190,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     active,
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
     vouches: (issuer) => keeper.mayVouch(issuer.certificate.tbs.subject, clock.now()).length > 0,
+    takenBackSince: (caller, since) => keeper.revocations.takenBackSince(caller, since),
     underWay,
     ledger,
     inventory,
@@ -208,7 +211,12 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     grpc: grpc.accept,
     http: (connectionOf) =>
       httpApplication({
-        routes: publicRoutes({ issueSvid, bundle: () => bundleOf(keeper.set), status }),
+        routes: publicRoutes({
+          issueSvid,
+          bundle: () => bundleOf(keeper.set),
+          status,
+          crls: () => keeper.revocations.crls(),
+        }),
         inFlight,
         clock,
         random,
@@ -254,6 +262,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     standsOn: (issuer) => keeper.set.authorities.find(({ id, role }) => id === issuer && role === 'issuing')?.root,
     clock,
   })
+  const readIssued = (since: Date) => readLedger(ledgerPath, since, 'intent')
+  const findRevocable = findingRevocable({ inventory, readLedger: readIssued, authorities: () => keeper.set, clock })
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
@@ -266,6 +276,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
         }),
         ...authorityRoutes(keeper),
         ...offlineRoutes(keeper.offline),
+        ...revocationRoutes(keeper, findRevocable),
       ],
       inFlight,
       clock,
@@ -286,7 +297,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
       {
         inventory,
         authorities: () => keeper.set,
-        readLedger: (since) => readLedger(ledgerPath, since, 'intent'),
+        readLedger: readIssued,
         longestMs: config.svid.maxTtl,
         events,
         clock,

@@ -53,6 +53,8 @@ export type RefusalReason =
   | 'no_lineage'
   | 'lineage_ended'
   | 'impersonation'
+  | 'revoked'
+  | 'forgotten'
 
 /** The precise cause behind an `unauthenticated` CaError. It stays in the log and the ledger. */
 class Refusal extends Error {

@@ -3,7 +3,7 @@ import { CaError } from '../core/errors.ts'
 import { isSignedBy, type PublicKey } from '../keys/public-key.ts'
 import { type ServiceAccount, SpiffeId, serviceAccountOf } from '../spiffe/spiffe-id.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
-import { type Certificate, isValidAt, readCertificate, urisOf } from '../x509/certificate.ts'
+import { type Certificate, isValidAt, readCertificate, type Tbs, urisOf } from '../x509/certificate.ts'
 import { type Lineage, readLineage } from '../x509/lineage.ts'
 import { lint } from '../x509/lint.ts'
 import { OID } from '../x509/oids.ts'
@@ -21,6 +21,8 @@ export interface IssuingKeys {
    * @param subject Name, DER: the client certificate's issuer
    */
   mayVouch(subject: Uint8Array, now: Date): readonly PublicKey[]
+  /** Why a certificate that one of them signed authenticates nobody any more before its end; nothing if it does. */
+  takenBack(tbs: Tbs, issuer: PublicKey, workload: string): 'revoked' | 'forgotten' | undefined
 }
 
 /**
@@ -44,7 +46,8 @@ export async function attestClientCertificate(
   const candidates = issuers.mayVouch(tbs.issuer, now)
   if (candidates.length === 0)
     throw refused('unknown_issuer', 'the client certificate’s issuer is not an issuing authority that may vouch now')
-  if (!candidates.some((issuer) => isSignedBy(certificate, issuer)))
+  const issuer = candidates.find((one) => isSignedBy(certificate, one))
+  if (!issuer)
     throw refused('unknown_issuer', 'the client certificate names our issuing authority but was not signed by its key')
   const account = accountOf(certificate, trustDomain)
   const lineage = lineageOf(certificate)
@@ -55,6 +58,15 @@ export async function attestClientCertificate(
     onBehalfBy: undefined,
   }
   claimed(claim)
+  const workload = `${account.namespace}/${lineage.podName}`
+  const takenBack = issuers.takenBack(tbs, issuer, workload)
+  if (takenBack)
+    throw refused(
+      takenBack,
+      takenBack === 'revoked'
+        ? `${tbs.serial} or its issuing authority was revoked`
+        : `${workload} was cut off after this certificate was issued; a fresh token starts again`,
+    )
   if (!isValidAt(tbs, now))
     throw refused(
       now < tbs.notBefore ? 'not_yet_valid' : 'expired',

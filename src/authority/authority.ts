@@ -3,6 +3,7 @@ import { CaError } from '../core/errors.ts'
 import { keyIdOf, type PublicKey, readPublicKey } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Certificate } from '../x509/certificate.ts'
+import type { Crl } from '../x509/crl.ts'
 
 /**
  * prepared: in the bundle, not signing · active: signing · old: still trusted, no longer signing · tainted: declared compromised ·
@@ -77,6 +78,25 @@ export type Forgotten = {
   readonly until: Date
 }
 
+/** A certificate that was taken back: renewed no more, and on its issuer's CRL. */
+export type Revocation = {
+  /** Hex of the INTEGER's bytes, as `Tbs.serial`. */
+  readonly serial: string
+  /** The id of the authority that signed it. */
+  readonly issuer: string
+  readonly at: Date
+  /** The certificate's notAfter. */
+  readonly until: Date
+  readonly because: string
+}
+
+/** The last CRL of an authority, kept because its key may be gone with the process that held it. */
+export type SignedCrl = {
+  /** The authority's id, which is its key's. */
+  readonly id: string
+  readonly crl: Crl
+}
+
 /** All authorities of one trust domain, as the journal holds them. Frozen: a change is another set. */
 export type AuthoritySet = {
   readonly trustDomain: TrustDomain
@@ -91,6 +111,9 @@ export type AuthoritySet = {
   readonly othersUntil: Date | undefined
   /** No key of a root is ever handed out. Nothing takes that back. */
   readonly exportDisabled: boolean
+  /** The deny list. */
+  readonly revocations: readonly Revocation[]
+  readonly crls: readonly SignedCrl[]
 }
 
 export const ORIGINS = ['dev', 'own', 'plugged-in'] as const
@@ -107,6 +130,8 @@ export function emptySet(trustDomain: TrustDomain, origin: Origin): AuthoritySet
     forgotten: [],
     othersUntil: undefined,
     exportDisabled: false,
+    revocations: [],
+    crls: [],
   }
 }
 

@@ -3,6 +3,7 @@ import { CaError } from '../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../core/json.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
 import { type Certificate, readCertificate } from '../x509/certificate.ts'
+import { readCrl } from '../x509/crl.ts'
 import {
   AUTHORITY_STATES,
   type Authority,
@@ -13,9 +14,12 @@ import {
   type OnlineCa,
   ORIGINS,
   publicKeyOf,
+  type Revocation,
   type Rotation,
+  type SignedCrl,
   type Taint,
 } from './authority.ts'
+import { isSerial } from './revocations.ts'
 import { rootAbove } from './root-above.ts'
 
 /** The durable state of all authorities. Whoever changes it says which revision it has seen. */
@@ -81,6 +85,14 @@ export function printJournal(revision: number, set: AuthoritySet): string {
     })),
     ...(set.othersUntil && { othersUntil: set.othersUntil.toISOString() }),
     ...(set.exportDisabled && { exportDisabled: true }),
+    revocations: set.revocations.map(({ serial, issuer, at, until, because }) => ({
+      serial,
+      issuer,
+      at: at.toISOString(),
+      until: until.toISOString(),
+      because,
+    })),
+    crls: set.crls.map(({ id, crl }) => ({ id, der: base64(crl.der) })),
   }
   return `${JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body }, null, 2)}\n`
 }
@@ -108,6 +120,8 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
       forgotten: body.forgotten === undefined ? [] : list(body.forgotten).map(readForgotten),
       othersUntil: body.othersUntil === undefined ? undefined : date(body.othersUntil),
       exportDisabled: flag(body.exportDisabled),
+      revocations: body.revocations === undefined ? [] : list(body.revocations).map(readRevocation),
+      crls: body.crls === undefined ? [] : list(body.crls).map(readSignedCrl),
     }
     return { revision: number(body.revision), set: body.format === 1 ? withKnownRoots(set) : set }
   } catch (error) {
@@ -194,6 +208,19 @@ function readRotation(json: Json): Rotation {
 function readForgotten(json: Json): Forgotten {
   const { workload, at, until } = asObject(json) ?? {}
   return { workload: string(workload), at: date(at), until: date(until) }
+}
+
+function readRevocation(json: Json): Revocation {
+  const { serial, issuer, at, until, because } = asObject(json) ?? {}
+  const read = string(serial)
+  // One that no certificate has would keep every CRL of its issuer from being signed.
+  if (!isSerial(read)) throw new CaError('invalid_argument', 'a revocation is of no serial number')
+  return { serial: read, issuer: string(issuer), at: date(at), until: date(until), because: string(because) }
+}
+
+function readSignedCrl(json: Json): SignedCrl {
+  const { id, der } = asObject(json) ?? {}
+  return { id: string(id), crl: readCrl(Buffer.from(string(der), 'base64')) }
 }
 
 const readBase64 = (value: Json | undefined): Certificate => readCertificate(Buffer.from(string(value), 'base64'))

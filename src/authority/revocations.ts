@@ -1,32 +1,23 @@
 import { equalBytes, hex } from '../core/bytes.ts'
-import { plus, wholeSecond } from '../core/clock.ts'
+import { earlier, plus, wholeSecond } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import { keyIdOf } from '../keys/public-key.ts'
 import type { Certificate } from '../x509/certificate.ts'
-import { type Crl, type CrlEntry, MAX_CRL_ENTRIES } from '../x509/crl.ts'
+import type { Crl, CrlEntry } from '../x509/crl.ts'
 import { KEY_USAGE } from '../x509/oids.ts'
 import { BACKDATE_MS } from '../x509/profiles.ts'
-import type { Authority, AuthoritySet } from './authority.ts'
+import type { Authority, AuthoritySet, Revocation } from './authority.ts'
 import { rootAbove } from './root-above.ts'
 
-/** A certificate that was taken back: renewed no more, and on its issuer's CRL. */
-export type Revocation = {
-  /** Hex of the INTEGER's bytes, as `Tbs.serial`. */
-  readonly serial: string
-  /** The id of the authority that signed it. */
-  readonly issuer: string
-  readonly at: Date
-  /** The certificate's notAfter. */
-  readonly until: Date
-  readonly because: string
-}
+/** In all: with these a journal, CRLs included, stays well within the 1 MiB of a Kubernetes Secret. */
+export const MAX_REVOCATIONS = 2000
 
-/** In all: so each CRL stays within its bound. */
-export const MAX_REVOCATIONS = MAX_CRL_ENTRIES
+/** Of a reason as JSON writes it in UTF-8; the ledger has all of it. */
+const MAX_REASON_BYTES = 160
 
 /**
  * With one more. What is revoked already stays as it was: the first time and the first reason count.
- * @throws CaError `invalid_argument`: not a serial number of a certificate · `wrong_state`: the list is full
+ * @throws CaError `invalid_argument`: not a serial number of a certificate, or too long a reason · `wrong_state`: the list is full
  */
 export function withRevocation(revocations: readonly Revocation[], revocation: Revocation): readonly Revocation[] {
   if (revocations.some((other) => other.serial === revocation.serial && other.issuer === revocation.issuer))
@@ -37,16 +28,23 @@ export function withRevocation(revocations: readonly Revocation[], revocation: R
       'invalid_argument',
       `${JSON.stringify(revocation.serial.slice(0, 64))} is no serial number; it is 1 to 20 bytes of lower-case hex, as the ledger has it`,
     )
-  if (revocations.length >= MAX_REVOCATIONS)
+  if (Buffer.byteLength(JSON.stringify(revocation.because)) > MAX_REASON_BYTES + 2)
+    throw new CaError(
+      'invalid_argument',
+      `the journal keeps the reason of a revocation, so it has at most ${MAX_REASON_BYTES} bytes; name a ticket that has the rest`,
+    )
+  if (revocations.length >= MAX_REVOCATIONS) {
+    const first = revocations.map(({ until }) => until).reduce(earlier)
     throw new CaError(
       'wrong_state',
-      `${revocations.length} certificates are revoked already, as many as a CRL holds; taint their authority instead`,
+      `${revocations.length} certificates are revoked already, as many as the journal holds; the first of them ends at ${first.toISOString()} and makes room; replace what signed so many that are not trusted, with alcazar root taint`,
     )
+  }
   return [...revocations, revocation]
 }
 
 /** A positive INTEGER of at most 20 bytes in its one DER form (X.690 §8.3.2). */
-const isSerial = (serial: string): boolean =>
+export const isSerial = (serial: string): boolean =>
   serial.length <= 40 && /^(?:0[1-9a-f]|[1-7][0-9a-f]|00[89a-f][0-9a-f])(?:[0-9a-f]{2})*$/.test(serial)
 
 /**
@@ -62,6 +60,51 @@ export function withoutEndedRevocations(revocations: readonly Revocation[], now:
 export function denyList(revocations: readonly Revocation[]): (issuer: string, serial: string) => boolean {
   const denied = new Set(revocations.map(({ issuer, serial }) => `${issuer} ${serial}`))
   return (issuer, serial) => denied.has(`${issuer} ${serial}`)
+}
+
+/** Why a certificate authenticates nobody any more although it is whole and has not ended. */
+export type TakenBack = 'revoked' | 'forgotten'
+
+/** What the journal denies, asked many times of one set: build it once for each. */
+export type Denials = {
+  /** Whether a certificate is on the deny list, or the issuing authority that signed it. */
+  readonly isRevoked: (issuer: string, serial: string) => boolean
+  /**
+   * The same of a client certificate, and whether its workload was cut off after it was issued.
+   * @param issuer id of the issuing authority whose key its signature verifies by
+   */
+  readonly takenBack: (
+    issuer: string,
+    certificate: { readonly serial: string; readonly notBefore: Date; readonly workload: string },
+  ) => TakenBack | undefined
+}
+
+export function denials(set: Pick<AuthoritySet, 'authorities' | 'forgotten' | 'revocations'>): Denials {
+  const isDenied = denyList(set.revocations)
+  const issuing = set.authorities.filter(({ role }) => role === 'issuing')
+  const deniedIssuers = new Set(
+    issuing
+      .filter((authority) => {
+        const above = aboveOf(authority, set)
+        return above && isDenied(hex(keyIdOf(above.tbs.publicKey)), authority.certificate.tbs.serial)
+      })
+      .map(({ id }) => id),
+  )
+  const isRevoked = (issuer: string, serial: string) => deniedIssuers.has(issuer) || isDenied(issuer, serial)
+  const cutOff = new Map(set.forgotten.map(({ workload, at }) => [workload, at]))
+  return {
+    isRevoked,
+    takenBack: (issuer, { serial, notBefore, workload }) => {
+      if (isRevoked(issuer, serial)) return 'revoked'
+      const at = cutOff.get(workload)
+      if (!at) return undefined
+      // One that begins with its issuer was dated back by less: it may have been issued as soon as that began.
+      const beganWithIssuer = issuing.some(
+        ({ id, certificate }) => id === issuer && notBefore <= certificate.tbs.notBefore,
+      )
+      return (beganWithIssuer ? notBefore : plus(notBefore, BACKDATE_MS)) <= at ? 'forgotten' : undefined
+    },
+  }
 }
 
 /** What an authority's CRL lists, by serial number, so that the same revocations make the same list. */
@@ -118,7 +161,7 @@ export function reachOf(
 }
 
 /** The CA certificate that signed an issuing authority's, as long as what it signs is trusted. */
-function aboveOf(issuing: Authority, set: AuthoritySet): Certificate | undefined {
+function aboveOf(issuing: Authority, set: Pick<AuthoritySet, 'authorities'>): Certificate | undefined {
   const root = rootAbove(set, issuing)
   return root && root.state !== 'revoked' ? (issuing.intermediates[0] ?? root.certificate) : undefined
 }

@@ -6,7 +6,7 @@ import { leadsTo } from './path.ts'
  * The root that an issuing authority stands under, one in the bundle before one that was revoked. Where the record does not say, the
  * root that its path leads to; nothing if there is none.
  */
-export function rootAbove(set: AuthoritySet, issuing: Authority): Authority | undefined {
+export function rootAbove(set: Pick<AuthoritySet, 'authorities'>, issuing: Authority): Authority | undefined {
   const roots = set.authorities
     .filter(({ role }) => role === 'root')
     .toSorted((one, other) => Number(one.state === 'revoked') - Number(other.state === 'revoked'))

@@ -10,6 +10,7 @@ import { inspect } from './commands/inspect.ts'
 import { issue } from './commands/issue.ts'
 import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
+import { revocations, revoke } from './commands/revoke.ts'
 import { rootVerbs } from './commands/root.ts'
 import { rootPrepareSigned, rootSignRequest } from './commands/root-offline.ts'
 import { schedule } from './commands/schedule.ts'
@@ -27,6 +28,8 @@ export const VERBS: readonly Verb[] = [
   token,
   inspect,
   workloads,
+  revoke,
+  revocations,
   schedule,
   ledgerList,
   ledgerShow,

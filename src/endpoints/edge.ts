@@ -44,6 +44,8 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['POST /v1/authorities/revoke', { auth: 'local', load: 'light' }],
   ['POST /v1/authorities/taint', { auth: 'local', load: 'light' }],
   ['POST /v1/workloads/forget', { auth: 'local', load: 'light' }],
+  ['GET /v1/revocations', { auth: 'local', load: 'light' }],
+  ['POST /v1/revocations', { auth: 'local', load: 'light' }],
 ])
 
 /** How long one request may take, from its first byte to its answer. */

@@ -73,6 +73,12 @@ export class Inventory {
     }
   }
 
+  /** The SVID of that serial number; it may have ended, and it is not here if it was replaced. */
+  find(serial: string): LiveSvid | undefined {
+    const row = this.#table.find(serial)
+    return row === undefined ? undefined : this.#table.svid(row)
+  }
+
   /** How many are held, of which some may have ended. */
   get size(): number {
     return this.#table.size

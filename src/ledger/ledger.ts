@@ -107,6 +107,7 @@ export type AuthorityRecord = {
     | 'online CA replaced'
     | 'key exported'
     | 'export disabled'
+    | 'certificate revoked'
   readonly authority: string
   readonly detail: string
 }

@@ -146,6 +146,14 @@ export class LiveTable {
     }
   }
 
+  /** The SVID of a row that is taken. */
+  svid(row: number): LiveSvid {
+    const group = this.#group[row] as number
+    const [name, uid] = [this.#podName[group], this.#podUid[group]]
+    const pod = name === undefined || uid === undefined ? undefined : { name, uid }
+    return this.#read(row, this.#account[group] as Account, pod)
+  }
+
   #read(row: number, account: Account, pod: LiveSvid['pod']): LiveSvid {
     const flags = this.#flags[row] as number
     return new Copy(account, {

@@ -1,5 +1,5 @@
 import type { AttestationMethod, RefusalReason } from '../attestation/caller.ts'
-import type { Authority } from '../authority/authority.ts'
+import type { Authority, Revocation } from '../authority/authority.ts'
 import type { CaError } from '../core/errors.ts'
 import type { IssuedSvid } from '../issuance/svid.ts'
 import type { KeyAlgorithmName } from '../keys/algorithms.ts'
@@ -49,6 +49,10 @@ export interface Events {
   authorityTainted(authority: Authority, because: string): void
   /** Out of the bundle. `cutOff` names the workloads that still stood on it. */
   authorityRevoked(authority: Authority, because: string, cutOff: readonly string[]): void
+  /** A certificate is on the deny list. @param spiffeId whose it is; nothing where it is an issuing authority’s */
+  certificateRevoked(revocation: Revocation, spiffeId: string | undefined): void
+  /** Its last one stays, and is not what it should be; it is tried again. */
+  crlUnsigned(authority: string, error: unknown): void
   /** A new root signs although some workloads have not heard of it: the old one is about to end. */
   deadlineReached(root: Authority): void
   /** The clock went ahead by so much more than time passed: roots are left as they are for an hour. */

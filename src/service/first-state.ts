@@ -3,6 +3,7 @@ import { CaError } from '../core/errors.ts'
 import { makeRoot } from '../issuance/ca-certificates.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { KeeperParts } from './keeper.ts'
+import { CrlSigner } from './signed-crls.ts'
 
 /** What is said to a server of another kind than the one that made the state, dev mode aside. */
 const ELSEWHERE: Readonly<Record<Origin, string>> = {
@@ -31,7 +32,7 @@ export function checkBelongs(set: AuthoritySet, kind: Origin, trustDomain: Trust
     )
 }
 
-/** What the journal begins with: a root of its own, or with a plugged-in CA nothing. */
+/** What the journal begins with: a root of its own with its CRL, or with a plugged-in CA nothing. */
 export async function firstSet(parts: KeeperParts): Promise<AuthoritySet> {
   const { store, trustDomain, source, clock } = parts
   const empty = emptySet(trustDomain, source.kind)
@@ -39,5 +40,6 @@ export async function firstSet(parts: KeeperParts): Promise<AuthoritySet> {
   const key = await store.newRootKey(source.root.algorithm)
   const certificate = await makeRoot(trustDomain, key, source.root.lifetimeMs, parts)
   const details = { role: 'root', state: 'active', key: store.newKeyHome, bundledSince: empty.bundleSequence } as const
-  return { ...empty, authorities: [authorityOf(certificate, details, clock.now())] }
+  const crls = new CrlSigner(parts, async () => key)
+  return crls.complete({ ...empty, authorities: [authorityOf(certificate, details, clock.now())] })
 }

@@ -1,7 +1,8 @@
 import type { Evidence } from '../authority/gate.ts'
 import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
-import type { Roots, Wish } from './roots.ts'
+import type { Wish } from './root-steps.ts'
+import type { Roots } from './roots.ts'
 
 /**
  * Cuts off a workload that is alive, until the last of its certificates has ended.

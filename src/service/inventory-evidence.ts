@@ -2,15 +2,20 @@ import type { ClusterWatch } from '../attestation/cluster.ts'
 import { stillThere } from '../attestation/liveness.ts'
 import type { AuthoritySet } from '../authority/authority.ts'
 import type { Evidence, WorkloadEvidence } from '../authority/gate.ts'
+import { denials } from '../authority/revocations.ts'
 import type { Inventory } from '../ledger/inventory.ts'
 
-/** What a gate may go by: every live workload whose pod may still exist, without what was issued to those that an admin cut off. */
+/**
+ * What a gate may go by: every live workload whose pod may still exist, without what was issued to those that an admin cut off, and
+ * without what was revoked: neither renews, so nothing is gained by waiting for it.
+ */
 export function inventoryEvidence(
   inventory: Inventory,
   watch: ClusterWatch,
-  { forgotten, othersUntil }: Pick<AuthoritySet, 'forgotten' | 'othersUntil'>,
+  set: Pick<AuthoritySet, 'authorities' | 'forgotten' | 'othersUntil' | 'revocations'>,
   now: Date,
 ): Evidence {
+  const { othersUntil } = set
   const { complete, unknown, closedUntil } = inventory.state(now)
   const incomplete = !complete
     ? 'the ledger is still being read for what is alive'
@@ -19,17 +24,21 @@ export function inventoryEvidence(
       : othersUntil && now <= othersUntil
         ? `what the CA issued before it was imported is not in this ledger, and may be alive until ${othersUntil.toISOString()}`
         : undefined
-  const cutOff = new Map(forgotten.map(({ workload, at }) => [workload, at]))
+  const cutOff = new Map(set.forgotten.map(({ workload, at }) => [workload, at]))
+  const { isRevoked } = denials(set)
   return {
     incomplete,
     workloads: function* (): Generator<WorkloadEvidence> {
       for (const workload of inventory.workloads(now, stillThere(watch, now))) {
         const at = cutOff.get(workload.name)
-        if (!at) yield workload
-        else {
-          const svids = workload.svids.filter(({ issuedAt }) => issuedAt >= at)
-          if (svids.length > 0) yield { ...workload, svids }
+        if (!at && set.revocations.length === 0) {
+          yield workload
+          continue
         }
+        const svids = workload.svids.filter(
+          ({ issuedAt, issuer, serial }) => !(at && issuedAt < at) && !isRevoked(issuer, serial),
+        )
+        if (svids.length > 0) yield { ...workload, svids }
       }
     },
   }

@@ -1,5 +1,5 @@
 import type { Attest, Credentials } from '../attestation/attest.ts'
-import { type Caller, type Claim, refusalOf } from '../attestation/caller.ts'
+import { type Caller, type Claim, refusalOf, refused } from '../attestation/caller.ts'
 import type { ActiveAuthority } from '../authority/active-authority.ts'
 import type { Authority } from '../authority/authority.ts'
 import { sha256Hex } from '../core/bytes.ts'
@@ -54,6 +54,8 @@ export type IssueSvidParts = {
   readonly isOurs: (key: PublicKey) => boolean
   /** Whether what an issuing authority signed still authenticates anybody. */
   readonly vouches: (issuer: Authority) => boolean
+  /** Why a caller would not be attested any more that was since then; nothing if it would. */
+  readonly takenBackSince: (caller: Caller, since: Date) => 'revoked' | 'forgotten' | undefined
   readonly underWay: IssuancesUnderWay
   readonly ledger: Ledger
   readonly inventory: Inventory
@@ -63,9 +65,23 @@ export type IssueSvidParts = {
 }
 
 export function issuingSvids(parts: IssueSvidParts): IssueSvid {
-  const { attest, policy, active, isOurs, vouches, underWay, ledger, inventory, events, clock, random } = parts
+  const {
+    attest,
+    policy,
+    active,
+    isOurs,
+    vouches,
+    takenBackSince,
+    underWay,
+    ledger,
+    inventory,
+    events,
+    clock,
+    random,
+  } = parts
   return async ({ context, credentials, asked }, signal) => {
     const began = clock.elapsed()
+    const since = clock.now()
     events.svidRequested(context)
     let claim: Claim | undefined
     let intended = false
@@ -101,6 +117,8 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
       const svid = await issueSvid(prepared)
       if (!vouches(authority.authority))
         throw new CaError('not_ready', 'the authority that signed was taken back meanwhile; ask again')
+      const takenBack = takenBackSince(caller, since)
+      if (takenBack) throw refused(takenBack, 'it was taken back while it was renewed')
       const record = outcome(context, caller, svid, clock)
       await ledger.record(record)
       inventory.issued(record)

@@ -13,8 +13,9 @@ import type { Evidence } from '../authority/gate.ts'
 import { JournalInDoubt } from '../authority/journal.ts'
 import { type Action, nextAction, type RotationPolicy } from '../authority/next-action.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
+import type { TakenBack } from '../authority/revocations.ts'
 import { withActive } from '../authority/transitions.ts'
-import { equalBytes, shortId } from '../core/bytes.ts'
+import { equalBytes, hex, shortId } from '../core/bytes.ts'
 import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
@@ -22,10 +23,13 @@ import { Latest } from '../core/latest.ts'
 import { type Making, makeIssuing } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
 import type { KeyAlgorithm } from '../keys/algorithms.ts'
-import { PrivateKey, type Signer } from '../keys/private-key.ts'
-import type { PublicKey } from '../keys/public-key.ts'
+import { PrivateKey } from '../keys/private-key.ts'
+import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
 import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
+import type { Tbs } from '../x509/certificate.ts'
+import type { Seen } from './authorities-view.ts'
+import type { Change, Successor } from './change.ts'
 import { ClockJumps } from './clock-jumps.ts'
 import type { Events } from './events.ts'
 import { checkBelongs, firstSet } from './first-state.ts'
@@ -33,8 +37,9 @@ import { OfflineRoots } from './offline-roots.ts'
 import { leafSigner, type OpenParent, Parents } from './parents.ts'
 import { pluggedParent, takePluggedCa } from './plug-in.ts'
 import type { AuthorityStore } from './ports.ts'
+import { Revocations } from './revocations.ts'
 import { Roots } from './roots.ts'
-import type { Seen } from './rotation-view.ts'
+import { CrlSigner } from './signed-crls.ts'
 
 /** Where the root of trust comes from: made and kept here (in dev mode in the clear, else sealed), or plugged in by an admin. */
 export type RootSource =
@@ -53,23 +58,6 @@ export type KeeperParts = Making & {
   readonly events: Events
 }
 
-/** An authority whose key this process holds. */
-export type Successor = { readonly authority: Authority; readonly signer: Signer }
-
-/** One change of the authorities, while it runs: no other runs beside it. */
-export type Change = {
-  /** The state as the journal holds it. */
-  readonly set: AuthoritySet
-  /** Makes it what the journal holds, then what memory holds; what signs goes on. */
-  readonly commit: (next: AuthoritySet) => Promise<void>
-  /** The same, and `successor`, which `next` has as its active issuing authority, signs from then on. It is proved against all roots of the bundle first. */
-  readonly activate: (next: AuthoritySet, successor: Successor) => Promise<void>
-  /** What signs issuing authorities under a root of the journal. @throws CaError `wrong_state`: its key can't be opened here */
-  readonly parentOf: (root: Authority) => Promise<OpenParent>
-  readonly makeIssuing: (root: Authority, parent: OpenParent) => Promise<Successor>
-  readonly record: (what: AuthorityRecord['what'], authority: Authority, detail: string) => Promise<void>
-}
-
 /** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */
 const LOOK_EVERY_MS = MINUTE
 /** The same while a root is on its way in or out. */
@@ -85,6 +73,8 @@ export class Keeper implements IssuingKeys {
   readonly roots: Roots
   /** Roots whose keys are elsewhere, and what signs for them here. */
   readonly offline: OfflineRoots
+  readonly revocations: Revocations
+  readonly #crls: CrlSigner
   readonly #parts: KeeperParts
   #source: RootSource
   readonly #parents: Parents
@@ -104,6 +94,8 @@ export class Keeper implements IssuingKeys {
     this.#jumps = new ClockJumps(parts.clock, parts.events)
     this.roots = new Roots(this, parts)
     this.offline = new OfflineRoots(this, parts)
+    this.#crls = new CrlSigner(parts, async (root) => (await this.#parentOf(root)).signer)
+    this.revocations = new Revocations(this, this.#crls, parts)
   }
 
   /**
@@ -152,6 +144,11 @@ export class Keeper implements IssuingKeys {
       .map((authority) => authority.publicKey)
   }
 
+  takenBack(tbs: Tbs, issuer: PublicKey, workload: string): TakenBack | undefined {
+    const { serial, notBefore } = tbs
+    return this.revocations.denials.takenBack(hex(keyIdOf(issuer.spki)), { serial, notBefore, workload })
+  }
+
   /** Whether some authority of ours, of whatever state, has that key, or a CA between it and its root. */
   isOurs(key: PublicKey): boolean {
     return this.#set.authorities.some(({ certificate, intermediates, online }) =>
@@ -188,6 +185,7 @@ export class Keeper implements IssuingKeys {
   async renewIfDue(): Promise<void> {
     // One action may make the next one due; there are no more kinds of action than this.
     for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
+    await this.change((change) => this.revocations.renew(change))
   }
 
   /**
@@ -196,6 +194,7 @@ export class Keeper implements IssuingKeys {
    */
   async takePluggedCa(ca: PluggedCa): Promise<void> {
     await this.change(async (change) => {
+      this.#crls.hold(ca.signer)
       await takePluggedCa(change, ca, this.#parts)
       this.#source = { kind: 'plugged-in', ca }
     })
@@ -320,6 +319,7 @@ export class Keeper implements IssuingKeys {
       bundledRoots(next).map((root) => root.certificate),
       this.#parts,
     )
+    this.#crls.hold(signer)
     await this.#commit(withoutEnded(next, this.#parts.clock.now()))
     this.#holding = { authority, signer }
     this.active.set(activeAuthority(this.#set, authority, signer))
@@ -327,12 +327,13 @@ export class Keeper implements IssuingKeys {
 
   /** Durable first, memory last (invariant 4). */
   async #commit(next: AuthoritySet): Promise<void> {
-    this.#revision = await this.#parts.store.write(this.#revision, next)
-    this.#set = next
+    const whole = await this.#crls.complete(next)
+    this.#revision = await this.#parts.store.write(this.#revision, whole)
+    this.#set = whole
   }
 
   /** The journal is the truth; a ledger that can't be written keeps the server from being ready, and changes nothing that was done. */
-  async #record(what: AuthorityRecord['what'], authority: Authority, detail: string): Promise<void> {
+  async #record(what: AuthorityRecord['what'], authority: Pick<Authority, 'id'>, detail: string): Promise<void> {
     const { ledger, clock, events } = this.#parts
     try {
       await ledger.record({

@@ -9,8 +9,9 @@ import type { Certificate } from '../x509/certificate.ts'
 import { writeCaCsrInfo, writeCsrPem } from '../x509/csr.ts'
 import { authorityName } from '../x509/name.ts'
 import { requestedCaExtensions } from '../x509/profiles.ts'
-import type { Change, Keeper, KeeperParts } from './keeper.ts'
-import type { Wish } from './roots.ts'
+import type { Change } from './change.ts'
+import type { Keeper, KeeperParts } from './keeper.ts'
+import type { Wish } from './root-steps.ts'
 
 export type SignRequest = {
   /** The id of the key that was made. */

@@ -7,7 +7,8 @@ import { equalBytes, shortId } from '../core/bytes.ts'
 import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import type { Certificate } from '../x509/certificate.ts'
-import type { Change, KeeperParts } from './keeper.ts'
+import type { Change } from './change.ts'
+import type { KeeperParts } from './keeper.ts'
 import { leafSigner, type OpenParent } from './parents.ts'
 
 /**

@@ -5,37 +5,19 @@ import type { Action } from '../authority/next-action.ts'
 import {
   authorityByPrefix,
   transitionFor,
-  vouchingFor,
   withActiveRoot,
   withPrepared,
   withRevoked,
-  withTainted,
 } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
-import { later, plus } from '../core/clock.ts'
+import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
-import { proveSigning } from '../issuance/prove-signing.ts'
-import { isValidAt } from '../x509/certificate.ts'
+import type { Change } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
-import type { Change, Keeper, KeeperParts, Successor } from './keeper.ts'
+import type { Keeper, KeeperParts } from './keeper.ts'
 import { NewRoots, notOurs } from './new-root.ts'
-
-/** Who asks, and why: for the ledger and the log. */
-export type Wish = { readonly by: Rotation['by']; readonly because: string }
-
-/** What a taint leads to, for the incident report. */
-export type Tainted = {
-  readonly authority: Authority
-  /** What signs instead. */
-  readonly successor: Authority | undefined
-  readonly leavesAt: Date
-  /** Live workloads with a certificate on it. */
-  readonly affected: number
-  /** When the last of these certificates has ended. */
-  readonly until: Date | undefined
-}
-
-const MAX_REASON = 500
+import { checkCurrent, checked, describe, proveRoot, theOne, type Wish } from './root-steps.ts'
+import { type Tainted, taintRoot } from './taint-root.ts'
 
 /**
  * The verbs for roots, for admins and for the clock: each is one change with one journal write, checked against the transition table, the
@@ -165,62 +147,18 @@ export class Roots {
   /**
    * Declares a root compromised. If it signs, a successor is made (or the prepared one taken) and signs from the same journal write on.
    * @param withinMs the root leaves the bundle after this long at the latest
-   * @throws CaError `wrong_state`: it is in no state for that, or there is no cross-certificate and some workloads would break · `not_found`
+   * @throws CaError `wrong_state`: it is in no state for that, or some workloads could not follow the successor · `not_found`
    */
   taint(id: string, wish: Wish, withinMs: number, force?: Force): Promise<Tainted> {
-    return this.#keeper.change(async (change) => {
+    return this.#keeper.change((change) => {
       this.#checkOwn(change.set)
-      const { clock, evidence } = this.#parts
-      const target = authorityByPrefix(change.set, id, 'root')
-      const { because } = checked(wish)
-      const taint = { at: clock.now(), because, leavesAt: plus(clock.now(), withinMs) }
-      let next = change.set
-      let successor: Successor | undefined
-      let made = false
-      const active = activeRoot(next)
-      // Who trusts a root that certified this one's key trusts that key: so that root leaves, too, and signs no longer.
-      if (target.state === 'active' || vouchingFor(next, target).some(({ id }) => id === active?.id)) {
-        if (target.state !== 'active') transitionFor(target, 'taint')
-        const prepared = next.authorities.find(({ role, state }) => role === 'root' && state === 'prepared')
-        made = prepared === undefined
-        const root = prepared ?? (await this.#newRoots.make(change))
-        if (made) next = withPrepared(next, root)
-        const incoming = next.authorities.find(({ role, id: one }) => role === 'root' && one === root.id) as Authority
-        checkCurrent(incoming, clock.now())
-        // Who has not heard of the successor follows its cross-certificates, until the compromised root leaves.
-        checkGate(
-          gate(next, incoming, 'followed', evidence()),
-          `let root ${shortId(root.id)} sign at once`,
-          'alcazar workloads --lagging',
-          force,
-          clock.now(),
-        )
-        successor = await change.makeIssuing(incoming, await change.parentOf(incoming))
-        await this.#prove(next, incoming, successor)
-        next = withActiveRoot(next, incoming, 'activate', successor.authority)
-        next = { ...next, rotation: next.rotation && { ...next.rotation, to: root.id } }
-      } else transitionFor(target, 'taint')
-      const isTarget = ({ role, id: one }: Authority) => role === 'root' && one === target.id
-      const compromised = next.authorities.find(isTarget) as Authority
-      const affected = gate(next, compromised, 'unused', evidence()).blockers.filter(({ why }) =>
-        why.startsWith('stands on'),
+      return taintRoot(
+        change,
+        authorityByPrefix(change.set, id, 'root'),
+        { wish, withinMs, force },
+        this.#newRoots,
+        this.#parts,
       )
-      next = withTainted(next, compromised, taint)
-      if (successor) await change.activate(next, successor)
-      else await change.commit(next)
-      if (made) this.#newRoots.taken()
-      const { events } = this.#parts
-      if (successor) events.bundlePublished(bundleOf(next), bundledRoots(next))
-      events.authorityTainted(target, because)
-      await change.record('authority tainted', target, `by the ${wish.by}: ${because}`)
-      if (successor) await change.record('issuing authority activated', successor.authority, because)
-      return {
-        authority: target,
-        successor: successor && activeRoot(this.#keeper.set),
-        leavesAt: next.authorities.find(isTarget)?.taint?.leavesAt ?? taint.leavesAt,
-        affected: affected.length,
-        until: affected.reduce<Date | undefined>((end, { until }) => (end ? later(end, until) : until), undefined),
-      }
     })
   }
 
@@ -311,21 +249,11 @@ export class Roots {
   ): Promise<void> {
     const { set } = change
     const successor = await change.makeIssuing(root, await change.parentOf(root))
-    await this.#prove(set, root, successor)
+    await proveRoot(set, root, successor, this.#parts)
     await change.activate({ ...withActiveRoot(set, root, verb, successor.authority), rotation }, successor)
     this.#parts.events.authorityActivated(root, because)
     await change.record('root activated', root, because)
     await change.record('issuing authority activated', successor.authority, because)
-  }
-
-  /** That what `root` will sign verifies for whoever holds only the new bundle's root, and for whoever holds only the old one's. */
-  async #prove(set: AuthoritySet, root: Authority, { authority, signer }: Successor): Promise<void> {
-    const parent = { certificate: authority.certificate, signer }
-    await proveSigning(parent, authority.intermediates, [root.certificate], this.#parts)
-    for (const { by, certificate } of root.cross) {
-      const old = set.authorities.find(({ id, role, state }) => id === by && role === 'root' && state !== 'revoked')
-      if (old) await proveSigning(parent, [...authority.intermediates, certificate], [old.certificate], this.#parts)
-    }
   }
 
   /** @param rotation goes on, to another root if this was the one to end on */
@@ -360,42 +288,4 @@ export class Roots {
   #checkOwn(set: AuthoritySet): void {
     if (set.origin === 'plugged-in') throw notOurs()
   }
-}
-
-/** @throws CaError `wrong_state`: nothing that it would sign is valid */
-function checkCurrent(root: Authority, now: Date): void {
-  const { tbs } = root.certificate
-  if (isValidAt(tbs, now)) return
-  throw new CaError(
-    'wrong_state',
-    `root ${shortId(root.id)} is valid from ${tbs.notBefore.toISOString()} to ${tbs.notAfter.toISOString()}, and now is ${now.toISOString()}: take it out with alcazar root revoke, and prepare another`,
-  )
-}
-
-function theOne(set: AuthoritySet, state: 'prepared' | 'old'): Authority {
-  const found = bundledRoots(set).filter(
-    (root) => root.state === state || (state === 'old' && root.state === 'tainted'),
-  )
-  const [only, ...more] = found
-  if (!only) throw new CaError('wrong_state', `no root is ${state}; alcazar root status shows what there is`)
-  if (more.length > 0)
-    throw new CaError(
-      'invalid_argument',
-      `several roots are ${state}: ${found.map(({ id }) => shortId(id)).join(', ')}; name one`,
-    )
-  return only
-}
-
-function checked(wish: Wish): Wish {
-  if (wish.because.length > MAX_REASON)
-    throw new CaError('invalid_argument', `a reason has at most ${MAX_REASON} characters, not ${wish.because.length}`)
-  return { by: wish.by, because: wish.because }
-}
-
-/** A step in the ledger's words; going through a closed gate is said. */
-function describe(wish: Wish, found: Gate, force: Force | undefined): string {
-  const { by, because } = checked(wish)
-  const forced =
-    force && !found.open ? `; FORCED, breaking ${found.blockers.length} of ${found.live} live workloads` : ''
-  return `by the ${by}: ${because}${forced}`
 }

@@ -1,4 +1,5 @@
 import { withoutEnded } from '../authority/authority.ts'
+import { withoutEndedRevocations } from '../authority/revocations.ts'
 import { shortId } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import type { EndWarnings } from './authority-ends.ts'
@@ -50,15 +51,17 @@ export function scheduledJobs({ keeper, warnings, clock }: ScheduledJobParts): r
 }
 
 /**
- * Takes issuing authorities that have ended, and sign no longer, out of the journal, and cross-certificates and forgotten workloads with them; gives how
- * many authorities. @throws CaError: it can't be written
+ * Takes issuing authorities that have ended, and sign no longer, out of the journal, and cross-certificates, forgotten workloads and revocations with them;
+ * gives how many authorities. @throws CaError: it can't be written
  */
 export function prune(keeper: Pick<Keeper, 'change'>, clock: Clock): Promise<number> {
   return keeper.change(async ({ set, commit }) => {
     const now = clock.now()
     const next = withoutEnded(set, now)
     const forgotten = next.forgotten.filter(({ until }) => now < until)
-    if (next !== set || forgotten.length < next.forgotten.length) await commit({ ...next, forgotten })
+    const revocations = withoutEndedRevocations(next.revocations, now)
+    if (next !== set || forgotten.length < next.forgotten.length || revocations !== next.revocations)
+      await commit({ ...next, forgotten, revocations })
     return set.authorities.length - next.authorities.length
   })
 }

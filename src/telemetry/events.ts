@@ -90,6 +90,18 @@ export function telemetry(log: Log, metrics: Metrics): Events {
           'authority revoked, and workloads that stood on it are cut off',
         )
     },
+    certificateRevoked({ serial, issuer, until, because }, spiffeId) {
+      log.warn(
+        { serial, ...(spiffeId && { spiffeId }), issuer: shortId(issuer), notAfter: until.toISOString(), because },
+        'certificate revoked',
+      )
+    },
+    crlUnsigned(authority, error) {
+      log.error(
+        { authority: shortId(authority), detail: causesOf(error) },
+        'a CRL can’t be signed; it is tried again in a minute',
+      )
+    },
     deadlineReached(root) {
       log.error(
         { authority: shortId(root.id) },

@@ -156,6 +156,7 @@ export async function aCa(options: CaOptions = {}) {
       active: keeper.active,
       isOurs: (key) => keeper.isOurs(key),
       vouches: ({ certificate }) => keeper.mayVouch(certificate.tbs.subject, clock.now()).length > 0,
+      takenBackSince: (caller, since) => keeper.revocations.takenBackSince(caller, since),
       underWay: new IssuancesUnderWay(),
       ledger,
       inventory,

@@ -5,6 +5,7 @@ import { type AuthoritySet, activeIssuing, activeRoot, bundledRoots } from '../.
 import type { Evidence } from '../../src/authority/gate.ts'
 import { printJournal, readJournal } from '../../src/authority/journal.ts'
 import { leadsTo } from '../../src/authority/path.ts'
+import { denials } from '../../src/authority/revocations.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import { issueSvid, prepareSvid } from '../../src/issuance/svid.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
@@ -51,6 +52,9 @@ export class World {
   /** The roots of every bundle that was ever durable, by sequence. */
   readonly bundles = new Map<number, string>()
   readonly #revoked = new Set<string>()
+  /** Serials that were ever on the durable deny list, and the number of each authority’s last durable CRL. */
+  readonly #denied = new Set<string>()
+  readonly #crlNumbers = new Map<string, bigint>()
   readonly #random = seededRandom(5)
   #leafKey: PrivateKey | undefined
 
@@ -92,7 +96,10 @@ export class World {
   /** What an inventory would know: every unexpired SVID, for nobody here ever shows a successor. */
   get evidence(): Evidence {
     const now = this.clock.now()
-    const live = this.issued.filter(({ leaf }) => isValidAt(leaf.tbs, now))
+    const { isRevoked } = denials(this.keeper?.set ?? this.journal.set)
+    const live = this.issued.filter(
+      ({ leaf, issuer }) => isValidAt(leaf.tbs, now) && !isRevoked(issuer, leaf.tbs.serial),
+    )
     return {
       incomplete: undefined,
       workloads: () =>
@@ -178,6 +185,21 @@ export class World {
       this.bundles.set(set.bundleSequence, bundle)
       expect(Math.max(...this.bundles.keys()), 'the sequence only grows').toBe(set.bundleSequence)
     }
+
+    for (const { serial } of set.revocations) this.#denied.add(serial)
+    for (const { leaf, issuer } of this.issued)
+      if (this.#denied.has(leaf.tbs.serial) && isValidAt(leaf.tbs, now))
+        expect(denials(set).isRevoked(issuer, leaf.tbs.serial), 'revoked once is revoked for ever').toBe(true)
+    for (const { id, crl } of set.crls) {
+      expect(crl.tbs.number >= (this.#crlNumbers.get(id) ?? 0n), 'CRL numbers grow').toBe(true)
+      this.#crlNumbers.set(id, crl.tbs.number)
+    }
+    for (const one of set.authorities)
+      if (one.role === 'issuing' && one.key === 'memory' && one.state !== 'revoked')
+        expect(
+          set.crls.some(({ id }) => id === one.id),
+          'an issuing authority has its CRL from birth',
+        ).toBe(true)
 
     for (const { leaf, chain } of this.issued) {
       if (!isValidAt(leaf.tbs, now)) continue

@@ -36,6 +36,8 @@ const REASONS = valuesOf<RefusalReason>({
   no_lineage: true,
   lineage_ended: true,
   impersonation: true,
+  revoked: true,
+  forgotten: true,
 })
 
 /** Every value that a label may have. A value more in the sources is a compile error here. */
@@ -101,6 +103,10 @@ export function tellEverything(events: Events, given: SomeArguments): void {
     events.jobRan(job, notAfter, { done: 'well' }, 1.5)
     events.jobRan(job, notAfter, { failed: new Error('no room') }, 1.5)
   }
+  const revocation = { serial: '4a', issuer: 'ab'.repeat(20), at: notAfter, until: notAfter, because: 'INC-17' }
+  events.certificateRevoked(revocation, 'spiffe://cluster.local/ns/shop/sa/cart')
+  events.certificateRevoked(revocation, undefined)
+  events.crlUnsigned('ab'.repeat(20), new Error('the token is away'))
   events.scheduleLost(new Error('not JSON'))
   events.scheduleUnrecorded(new Error('ENOSPC'))
   events.rotationFailed(new Error('no room'))

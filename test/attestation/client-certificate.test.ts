@@ -252,7 +252,7 @@ describe('an issuing authority of the journal vouches', () => {
     return attestClientCertificate(
       der,
       ca.trustDomain,
-      { mayVouch: () => keys(ca.issuing.signer.publicKey) },
+      { mayVouch: () => keys(ca.issuing.signer.publicKey), takenBack: () => undefined },
       ca.cluster.cluster,
       ca.tokenPolicy,
       ca.clock,

@@ -1,12 +1,11 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { Authority } from '../../src/authority/authority.ts'
+import type { Authority, Revocation } from '../../src/authority/authority.ts'
 import {
   crlEntries,
   crlSet,
   denyList,
   MAX_REVOCATIONS,
   missingCrls,
-  type Revocation,
   reachOf,
   withoutEndedRevocations,
   withRevocation,
@@ -81,12 +80,12 @@ describe('revoking', () => {
     },
   )
 
-  test('ends where a CRL is full, and what is on the list can still be revoked again', () => {
+  test('ends where the journal has no room for more, and what is on the list can still be revoked again', () => {
     const full = Array.from({ length: MAX_REVOCATIONS }, (_, n) => aRevocation({ serial: (0x100000 + n).toString(16) }))
     expect(() => withRevocation(full, aRevocation())).toThrow(
       expect.objectContaining({
         code: 'wrong_state',
-        message: '100000 certificates are revoked already, as many as a CRL holds; taint their authority instead',
+        message: `2000 certificates are revoked already, as many as the journal holds; the first of them ends at ${plus(NOW, DAY).toISOString()} and makes room; replace what signed so many that are not trusted, with alcazar root taint`,
       }),
     )
     expect(withRevocation(full, aRevocation({ serial: '100000' }))).toBe(full)

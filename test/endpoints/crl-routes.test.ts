@@ -20,6 +20,7 @@ let server: Server
 let origin: string
 let both: readonly Held[]
 let crls: readonly Held[]
+const missing: readonly string[] = []
 
 beforeAll(async () => {
   const { root, issuing, making } = await anIssuer()
@@ -33,7 +34,7 @@ beforeAll(async () => {
   crls = both
   server = createServer(
     httpApplication({
-      routes: crlRoutes(() => crls),
+      routes: crlRoutes(() => ({ crls, missing })),
       inFlight: new InFlight({ issuing: 1, light: 10 }, recordedEvents()),
       clock: new FakeClock(),
       random: seededRandom(1),

@@ -224,7 +224,10 @@ test('whoever asks on behalf of anything at all gets an account of ours, or one 
     fc.webUrl(),
     fc
       .tuple(name('cluster.local'), name('ns'), name('shop'), name('sa'), name('cart'))
-      .map(([domain, ...path]) => `spiffe://${[domain, ...path].map((part) => String(part)).join('/')}`),
+      .map(
+        ([domain, ...path]) =>
+          `spiffe://${[domain, ...path].map((part) => (typeof part === 'string' ? part : JSON.stringify(part))).join('/')}`,
+      ),
   )
   await fc.assert(
     fc.asyncProperty(requested, async (identity) => {

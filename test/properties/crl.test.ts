@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type Revocation, withoutEndedRevocations, withRevocation } from '../../src/authority/revocations.ts'
+import type { Revocation } from '../../src/authority/authority.ts'
+import { withoutEndedRevocations, withRevocation } from '../../src/authority/revocations.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, YEAR } from '../../src/core/duration.ts'
 import { CRL_REASONS, type CrlReason, readCrl, writeCrl, writeTbsCrl } from '../../src/x509/crl.ts'

@@ -31,6 +31,7 @@ const issuing = (ca: Ca, parts: Partial<Parameters<typeof issuingSvids>[0]>) =>
     active: ca.keeper.active,
     isOurs: (key) => ca.keeper.isOurs(key),
     vouches: () => true,
+    takenBackSince: () => undefined,
     underWay: new IssuancesUnderWay(),
     ledger: ca.ledger,
     inventory: ca.inventory,
@@ -707,6 +708,7 @@ describe('what is being issued', () => {
     const request = await aRequest(withToken(ca.podToken()))
     const issue = issuing(ca, {
       vouches: ({ certificate }) => ca.keeper.mayVouch(certificate.tbs.subject, ca.clock.now()).length > 0,
+      takenBackSince: () => undefined,
       ledger: {
         intend: async (record) => {
           await ca.ledger.intend(record)

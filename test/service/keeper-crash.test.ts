@@ -49,6 +49,14 @@ const ADMIN = { by: 'admin', because: 'yearly' } as const
 const roots = (world: World) => (world.keeper as NonNullable<World['keeper']>).roots
 const idOf = (world: World, state: string) =>
   world.journal.set.authorities.find((one) => one.role === 'root' && one.state === state)?.id ?? ''
+const revoke = async (world: World) => {
+  const { leaf, issuer } = world.issued[0] as World['issued'][number]
+  const { serial, notAfter } = leaf.tbs
+  await world.keeper?.revocations.revoke(
+    { serial, id: 'spiffe://cluster.local/ns/shop/sa/cart', issuer, notAfter },
+    ADMIN,
+  )
+}
 const prepared = async () => {
   const world = await dev()
   await roots(world).prepare(ADMIN)
@@ -133,6 +141,38 @@ const stories: readonly Story[] = [
     what: 'a workload forgotten',
     before: dev,
     does: (world) => roots(world).forget('shop/cart-0', new Date('2030-01-21T00:00:00Z'), ADMIN),
+  },
+  {
+    what: 'a certificate revoked',
+    before: async () => {
+      const world = await dev()
+      await world.issue(20 * DAY)
+      return world
+    },
+    does: (world) => revoke(world),
+  },
+  {
+    what: 'a certificate revoked whose issuing authority’s key is gone and goes with it',
+    before: async () => {
+      const world = await dev()
+      await world.start()
+      return world
+    },
+    does: async (world) => {
+      await revoke(world)
+      await world.keeper?.tick()
+    },
+  },
+  {
+    what: 'a root’s CRL replaced at half of its time',
+    before: async () => {
+      const world = await dev()
+      await world.clock.advance(24 * DAY)
+      await world.keeper?.tick()
+      await world.clock.advance(22 * DAY)
+      return world
+    },
+    does: async (world) => world.keeper?.tick(),
   },
   { what: 'a first start', before: async () => new World(), does: (world) => world.start() },
   { what: 'a restart', before: dev, does: (world) => world.start() },

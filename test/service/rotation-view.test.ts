@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { activeIssuing, activeRoot } from '../../src/authority/authority.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
-import { authoritiesView, rotationView } from '../../src/service/rotation-view.ts'
+import { authoritiesView } from '../../src/service/authorities-view.ts'
+import { rotationView } from '../../src/service/rotation-view.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
 

@@ -1,5 +1,6 @@
 import type { TaintedView } from '../../endpoints/admin/authority-routes.ts'
-import type { AuthoritiesView, RotationView } from '../../service/rotation-view.ts'
+import type { AuthoritiesView } from '../../service/authorities-view.ts'
+import type { RotationView } from '../../service/rotation-view.ts'
 import { call, type SocketTarget } from '../client.ts'
 import type { CliEnv } from '../env.ts'
 import { localServer } from '../local-server.ts'

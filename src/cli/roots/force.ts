@@ -1,7 +1,7 @@
 import { shortId } from '../../core/bytes.ts'
 import { CaError } from '../../core/errors.ts'
+import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
-import type { AuthoritiesView, AuthorityView } from '../../service/rotation-view.ts'
 import { asText, type CliEnv } from '../env.ts'
 import type { RootsApi } from './api.ts'
 import { blockerLines, count, workloads } from './words.ts'

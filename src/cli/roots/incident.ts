@@ -23,7 +23,7 @@ export function incidentLines({ tainted, authorities, now: at }: TaintedView, vi
     `  out          root ${shortId(tainted.id)} leaves the bundle when nothing stands on it, at the latest ${momentInWords(leaves, now)} (${relativeInWords(leaves, now)})`,
     ...(until
       ? [
-          `  renewal      our agents and SDS are told at once; stock istio agents, ztunnel and mounted files renew by themselves, the last by ${momentInWords(until, now)}`,
+          `  renewal      workloads renew by themselves, the last by ${momentInWords(until, now)}`,
           ...(until > leaves
             ? ['               who has not renewed when the root leaves is cut off: restart those who may not wait']
             : []),

@@ -1,8 +1,8 @@
 import { shortId } from '../../core/bytes.ts'
 import { durationInWords, relativeInWords } from '../../core/duration.ts'
 import { keyAlgorithm } from '../../keys/algorithms.ts'
+import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
-import type { AuthoritiesView, AuthorityView } from '../../service/rotation-view.ts'
 import { endInWords } from '../moments.ts'
 import { blockerLines, columns, count, HOMES, workloads } from './words.ts'
 

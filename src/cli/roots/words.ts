@@ -1,7 +1,7 @@
 import { relativeInWords } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
+import type { AuthorityView } from '../../service/authorities-view.ts'
 import type { BlockerView, GateView } from '../../service/authority-steps.ts'
-import type { AuthorityView } from '../../service/rotation-view.ts'
 import type { CliEnv } from '../env.ts'
 
 /** `4,812`. */

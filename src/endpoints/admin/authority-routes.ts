@@ -1,11 +1,13 @@
 import { HOUR, MINUTE, SECOND } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
+import { type AuthoritiesView, authoritiesView, NAMED } from '../../service/authorities-view.ts'
 import type { Force } from '../../service/closed-gate.ts'
 import { forgetWorkload } from '../../service/forget-workload.ts'
 import type { Keeper } from '../../service/keeper.ts'
-import type { Tainted, Wish } from '../../service/roots.ts'
-import { type AuthoritiesView, authoritiesView, NAMED, rotationView } from '../../service/rotation-view.ts'
+import type { Wish } from '../../service/root-steps.ts'
+import { rotationView } from '../../service/rotation-view.ts'
+import type { Tainted } from '../../service/taint-root.ts'
 import type { HttpAnswer, HttpCall, Route } from './http.ts'
 import { fields, json } from './routes.ts'
 
@@ -24,7 +26,7 @@ export const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
 const MAX_WITHIN_MS = 7 * 24 * HOUR
 const MAX_NAMED = 100
-const MAX_REASON = 500
+export const MAX_REASON = 500
 /** An id of 40 digits, however it is spaced. */
 const MAX_ID = 80
 /** The longest names Kubernetes has: a namespace of 63, a slash, a pod of 253, and what tells apart those without a pod. */
@@ -111,7 +113,7 @@ function namedIn({ query }: HttpCall): number {
   return Number(given)
 }
 
-function wishIn(body: Body): Wish {
+export function wishIn(body: Body): Wish {
   const because = textIn(body, 'because', MAX_REASON)
   if (because === undefined || because.trim() === '')
     throw new CaError('invalid_argument', 'because is missing: why, for the ledger')

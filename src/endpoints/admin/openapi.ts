@@ -85,11 +85,13 @@ export const OPENAPI = {
     '/crl': {
       get: {
         operationId: 'getCrls',
-        summary: 'Every CRL signed here; verifiers that check revocation want one for each link of a chain',
+        summary:
+          'Every CRL there must be, or none (503): verifiers that check revocation want one for each link of a chain',
         responses: {
           '200': answer('PEM, one X509 CRL an authority', { 'application/x-pem-file': { schema: { type: 'string' } } }),
           '404': problem,
           '429': problem,
+          '503': problem,
         },
       },
     },
