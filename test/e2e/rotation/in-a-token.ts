@@ -8,7 +8,7 @@ import type { World } from './world.ts'
 /** A rotation and a compromise, the server killed eight times. */
 export async function inAToken({ stage, seed }: World): Promise<void> {
   const { keys, environment } = await aSoftHsmToken(stage)
-  const shape = { name: 'pkcs11', workloads: 200, ttl: 40, requestsPerSecond: 80 }
+  const shape = { name: 'pkcs11', workloads: 200, ttl: 40, requestsPerSecond: 40 }
   const mesh = await Mesh.start(stage, { ...shape, settings: { keys }, environment })
   assert.equal((await mesh.activeRoot()).key, 'pkcs11')
   mesh.live()

@@ -83,14 +83,14 @@ export class Mesh {
     return mesh
   }
 
-  /** A pod that nothing keeps fresh, beside those that live. */
+  /** A pod that nothing keeps fresh, beside those that live. It comes with the bundle of now. */
   aWorkload(index: number, { serviceAccount = `app-${index}`, ttlSeconds = 0 } = {}): MeshWorkload {
     const pod = this.cluster.pod(NAMESPACES[index % NAMESPACES.length], serviceAccount)
     return new MeshWorkload({
       pod,
       ca: this.alcazar,
       token: () => this.cluster.tokenOf(pod),
-      bootstrapRoots: this.#bootstrapRoots,
+      bootstrapRoots: this.#newestRoots(),
       ttlSeconds,
     })
   }
@@ -190,6 +190,11 @@ export class Mesh {
       this.requests++
       this.#underWay--
     }
+  }
+
+  #newestRoots(): string {
+    const newest = this.workloads.map(({ held }) => held).toSorted((a, b) => b.receivedAt - a.receivedAt)[0]
+    return newest?.roots ?? this.#bootstrapRoots
   }
 
   #someone(): MeshWorkload {

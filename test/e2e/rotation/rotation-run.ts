@@ -105,6 +105,21 @@ export function checkNobodyFailed(mesh: Mesh): void {
   assert.equal(renewals['CA untrusted'], 0, 'somebody did not trust Alcazar itself')
 }
 
+/** Whoever holds a certificate finds it in the ledger, and no line of it was lost to a kill. */
+export async function checkLedger({ alcazar, workloads }: Mesh): Promise<void> {
+  const ledger = await alcazar.ledger()
+  assert.deepEqual(
+    ledger.filter(({ kind }) => kind === 'damaged'),
+    [],
+  )
+  const issued = new Set(ledger.flatMap((entry) => (entry.kind === 'issued' ? [entry.serial] : [])))
+  const held = workloads.map((one) => one.held.leaf.serialNumber.toLowerCase())
+  assert.deepEqual(
+    held.filter((serial) => !issued.has(serial)),
+    [],
+  )
+}
+
 /** Has OpenSSL look at what was issued last and longest ago, again and again. */
 export class PathChecks {
   readonly #stage: Stage
