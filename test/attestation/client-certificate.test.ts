@@ -268,6 +268,34 @@ describe('an issuing authority of the journal vouches', () => {
   })
 })
 
+describe('taken back, a client certificate', () => {
+  test('that is revoked is refused, and nobody outside learns why', async () => {
+    const { keeper, attestCertificate, svid, clock, issuing } = await world()
+    const [der, other] = [await svid(), await svid({ serial: new Uint8Array(16).fill(0x4b) })]
+    await expect(attestCertificate(der)).resolves.toMatchObject({ account: { name: 'cart' } })
+    const { serial, notAfter } = readCertificate(der).tbs
+    const issuer = keeper.set.authorities.find(({ certificate }) => certificate === issuing.issuer)?.id as string
+    const revocable = { serial, issuer, notAfter, id: 'spiffe://cluster.local/ns/shop/sa/cart' }
+    await keeper.revocations.revoke(revocable, { by: 'admin', because: 'INC-17' })
+    expect(await refusal(attestCertificate(der))).toMatchObject(opaque('revoked'))
+    await expect(attestCertificate(other)).resolves.toMatchObject({ account: { name: 'cart' } })
+    await clock.advance(MINUTE)
+    expect(await refusal(attestCertificate(der))).toMatchObject(opaque('revoked'))
+  })
+
+  test('that was issued before its workload was cut off is refused; a later one is good', async () => {
+    const { keeper, attestCertificate, svid, clock, ledger } = await world()
+    const before = await svid({ notBefore: plus(clock.now(), -2 * MINUTE) })
+    await keeper.roots.forget('shop/cart-0', plus(clock.now(), DAY), { by: 'admin', because: 'it is gone' })
+    expect(await refusal(attestCertificate(before))).toMatchObject(opaque('forgotten'))
+    await clock.advance(SECOND)
+    const after = await svid({ notBefore: plus(clock.now(), -2 * MINUTE) })
+    await expect(attestCertificate(after)).resolves.toMatchObject({ account: { name: 'cart' } })
+    expect(await refusal(attestCertificate(before))).toMatchObject(opaque('forgotten'))
+    expect(ledger.of('authority').at(-1)).toMatchObject({ what: 'workload forgotten' })
+  })
+})
+
 describe('in its times, a client certificate', () => {
   test('is good through its last second', async () => {
     const { clock, attestCertificate, svid } = await world()

@@ -313,6 +313,16 @@ describe('what a rotation leaves in it', () => {
     ['forgotten.0.workload', undefined, 'a text is missing'],
     ['forgotten.0.at', 'never', 'a time is missing'],
     ['forgotten.0.until', undefined, 'a text is missing'],
+    ['revocations', {}, 'a list is missing'],
+    ['revocations', [{}], 'a text is missing'],
+    ['revocations', [{ serial: 'xy' }], 'a revocation is of no serial number'],
+    ['revocations', [{ serial: '4a', issuer: 7 }], 'a text is missing'],
+    ['revocations', [{ serial: '4a', issuer: 'ab', at: 'never' }], 'a time is missing'],
+    ['revocations', [{ serial: '4a', issuer: 'ab', at: '2030-01-01', until: 7 }], 'a text is missing'],
+    ['revocations', [{ serial: '4a', issuer: 'ab', at: '2030-01-01', until: '2030-01-01' }], 'a text is missing'],
+    ['crls', 'none', 'a list is missing'],
+    ['crls', [{}], 'a text is missing'],
+    ['crls', [{ id: 'ab', der: 'AAAA' }], 'DER'],
   ])('is damaged with %s: %j', (path, value, message) => {
     const journal = changed((body) => {
       const [at, key] = inside(body, path)
@@ -331,6 +341,8 @@ describe('a journal of format 1', () => {
     changed((body) => {
       body.format = 1
       delete body.forgotten
+      delete body.revocations
+      delete body.crls
       for (const authority of body.authorities) {
         delete authority.bundledSince
         delete authority.cross
@@ -342,7 +354,7 @@ describe('a journal of format 1', () => {
     const { revision, set } = readJournal(old())
     const [root, issuing] = set.authorities
     expect(revision).toBe(7)
-    expect(set).toMatchObject({ rotation: undefined, forgotten: [], bundleSequence: 3 })
+    expect(set).toMatchObject({ rotation: undefined, forgotten: [], revocations: [], crls: [], bundleSequence: 3 })
     expect(root).toMatchObject({ bundledSince: 3, cross: [], taint: undefined, root: undefined })
     expect(issuing).toMatchObject({ bundledSince: 0, root: root?.id })
   })

@@ -3,6 +3,7 @@ import type { Authority, Revocation } from '../../src/authority/authority.ts'
 import {
   crlEntries,
   crlSet,
+  denials,
   denyList,
   MAX_REVOCATIONS,
   missingCrls,
@@ -327,4 +328,84 @@ describe('with a root, an issuing authority that signs and one whose key is gone
       ])
     })
   })
+})
+
+describe('what the journal denies', async () => {
+  const root = await odd('root', 'itself')
+  const issuing = await odd('issuing', root)
+  const other = await odd('other', root)
+  const authorities = [
+    rootOf(root),
+    issuingOf(issuing, { root: idOf(root), state: 'old' }),
+    issuingOf(other, { root: idOf(root) }),
+  ]
+  const later = plus(issuing.certificate.tbs.notBefore, DAY)
+  const certificate = (change: object = {}) => ({ serial: '4a', notBefore: later, workload: 'shop/cart-0', ...change })
+
+  test('is a certificate of that issuer and serial number', () => {
+    const { isRevoked, takenBack } = denials(
+      aSet(authorities, { revocations: [aRevocation({ issuer: idOf(issuing) })] }),
+    )
+    expect([isRevoked(idOf(issuing), '4a'), isRevoked(idOf(issuing), '4b'), isRevoked(idOf(other), '4a')]).toEqual([
+      true,
+      false,
+      false,
+    ])
+    expect(takenBack(idOf(issuing), certificate())).toBe('revoked')
+    expect(takenBack(idOf(issuing), certificate({ serial: '4b' }))).toBeUndefined()
+  })
+
+  test('is everything that an issuing authority signed which is on the list itself', () => {
+    const { serial } = issuing.certificate.tbs
+    const revocations = [aRevocation({ issuer: idOf(root), serial })]
+    const { isRevoked, takenBack } = denials(aSet(authorities, { revocations }))
+    expect([isRevoked(idOf(issuing), '4b'), isRevoked(idOf(other), '4b'), isRevoked(idOf(root), serial)]).toEqual([
+      true,
+      false,
+      true,
+    ])
+    expect(takenBack(idOf(issuing), certificate())).toBe('revoked')
+    // The same number by another issuer is another certificate.
+    const elsewhere = denials(aSet(authorities, { revocations: [aRevocation({ serial })] }))
+    expect(elsewhere.isRevoked(idOf(issuing), '4b')).toBe(false)
+  })
+
+  test('is what a workload got up to the moment at which it was cut off, two minutes of dating back aside', () => {
+    const at = plus(later, 2 * MINUTE)
+    const forgotten = [{ workload: 'shop/cart-0', at, until: plus(at, DAY) }]
+    const { takenBack } = denials(aSet(authorities, { forgotten }))
+    expect(takenBack(idOf(issuing), certificate())).toBe('forgotten')
+    expect(takenBack(idOf(issuing), certificate({ notBefore: plus(later, 1000) }))).toBeUndefined()
+    expect(takenBack(idOf(issuing), certificate({ workload: 'shop/cart-1' }))).toBeUndefined()
+  })
+
+  test('counts a certificate that begins with its issuer as issued then, for it was dated back by less', () => {
+    const { notBefore } = issuing.certificate.tbs
+    const at = plus(notBefore, MINUTE)
+    const { takenBack } = denials(
+      aSet(authorities, { forgotten: [{ workload: 'shop/cart-0', at, until: plus(at, DAY) }] }),
+    )
+    expect(takenBack(idOf(issuing), certificate({ notBefore }))).toBe('forgotten')
+    expect(takenBack(idOf(issuing), certificate({ notBefore: plus(notBefore, 1000) }))).toBeUndefined()
+  })
+
+  test('names the revocation before the cut', () => {
+    const forgotten = [{ workload: 'shop/cart-0', at: plus(later, DAY), until: plus(later, DAY) }]
+    const revocations = [aRevocation({ issuer: idOf(issuing) })]
+    expect(denials(aSet(authorities, { forgotten, revocations })).takenBack(idOf(issuing), certificate())).toBe(
+      'revoked',
+    )
+  })
+})
+
+test('a reason that the journal has no room for is refused', () => {
+  expect(withRevocation([], aRevocation({ because: 'x'.repeat(160) }))).toHaveLength(1)
+  for (const because of ['x'.repeat(161), '’'.repeat(54), '\n'.repeat(81)])
+    expect(() => withRevocation([], aRevocation({ because }))).toThrow(
+      expect.objectContaining({
+        code: 'invalid_argument',
+        message:
+          'the journal keeps the reason of a revocation, so it has at most 160 bytes; name a ticket that has the rest',
+      }),
+    )
 })

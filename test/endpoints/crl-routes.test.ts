@@ -20,7 +20,7 @@ let server: Server
 let origin: string
 let both: readonly Held[]
 let crls: readonly Held[]
-const missing: readonly string[] = []
+let missing: readonly string[] = []
 
 beforeAll(async () => {
   const { root, issuing, making } = await anIssuer()
@@ -103,6 +103,21 @@ describe('GET /crl', () => {
     expect(readPem(answer.bytes.toString('utf8'), 65_536, 'nothing else')).toEqual(
       both.map(({ der }) => ({ label: 'X509 CRL', der: Buffer.from(der) })),
     )
+  })
+
+  test('is all or nothing: where one is missing it says which', async () => {
+    missing = ['ab'.repeat(20), 'cd'.repeat(20)]
+    try {
+      const answer = await get('/crl')
+      expect(answer.status).toBe(503)
+      expect(problemOf(answer)).toMatchObject({
+        code: 'not_ready',
+        detail: `the set is not whole: there is no CRL of ${missing.join(', ')}; where such a CA is not kept here, take its CRL from whoever keeps it, and the others from /crl/<authority id>`,
+      })
+      expect((await get(`/crl/${both[0]?.id}`)).status).toBe(200)
+    } finally {
+      missing = []
+    }
   })
 
   test('is not found where there is none: an empty answer could be taken for nothing revoked', async () => {

@@ -6,19 +6,35 @@ import {
   type Forgotten,
   KEY_HOMES,
   ORIGINS,
+  type Revocation,
   type Rotation,
   type Taint,
 } from '../../src/authority/authority.ts'
 import { printJournal, readJournal } from '../../src/authority/journal.ts'
+import { makeCrl } from '../../src/issuance/crl.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
-import { aSet, rootOf } from '../_support/authority-sets.ts'
+import type { Crl } from '../../src/x509/crl.ts'
+import { aSet, NOW, rootOf } from '../_support/authority-sets.ts'
+import { FakeClock } from '../_support/fake-clock.ts'
 import { odd } from '../_support/odd-certificates.ts'
 import type { TestCa } from '../_support/plugged-ca.ts'
 
 let pool: readonly TestCa[]
+let crls: readonly Crl[]
 
 beforeAll(async () => {
   const root = await odd('root', 'itself')
+  const entries = [{ serial: '4a', revokedAt: NOW, reason: undefined }]
+  const content = { number: 7n, nextUpdate: 'with its authority' } as const
+  crls = await Promise.all(
+    [entries, []].map((listed) =>
+      makeCrl(
+        { certificate: root.certificate, signer: root.key },
+        { ...content, entries: listed },
+        { clock: new FakeClock() },
+      ),
+    ),
+  )
   pool = [root, await odd('one', root), await odd('two', root, { pathLength: 0 }), await odd('three', 'itself')]
 })
 
@@ -30,6 +46,14 @@ const maybe = <T>(what: fc.Arbitrary<T>) => fc.option(what, { nil: undefined })
 const taint = (): fc.Arbitrary<Taint> => fc.record({ at: date(), because: text(), leavesAt: date() })
 const rotation = (): fc.Arbitrary<Rotation> =>
   fc.record({ to: maybe(id()), since: date(), by: fc.constantFrom('admin', 'clock'), because: text() })
+const revocation = (): fc.Arbitrary<Revocation> =>
+  fc.record({
+    serial: fc.bigInt({ min: 0x10n, max: 2n ** 150n }).map((number) => `4a${number.toString(16).padStart(38, '0')}`),
+    issuer: id(),
+    at: date(),
+    until: date(),
+    because: text(),
+  })
 const forgotten = (): fc.Arbitrary<Forgotten> => fc.record({ workload: text(), at: date(), until: date() })
 
 const authority = (): fc.Arbitrary<Authority> =>
@@ -85,6 +109,8 @@ test('whatever set is written is read back, field by field and byte by byte', ()
         authorities: fc.array(authority(), { maxLength: 5 }),
         rotation: maybe(rotation()),
         forgotten: fc.array(forgotten(), { maxLength: 3 }),
+        revocations: fc.array(revocation(), { maxLength: 3 }),
+        crls: fc.array(fc.record({ id: id(), crl: fc.constantFrom(...crls) }), { maxLength: 3 }),
       }),
       ({ revision, authorities, ...rest }) => {
         const set = aSet(authorities, rest)
@@ -95,6 +121,8 @@ test('whatever set is written is read back, field by field and byte by byte', ()
         expect([again.set.origin, again.set.bundleSequence]).toEqual([set.origin, set.bundleSequence])
         expect([again.set.exportDisabled, again.set.othersUntil]).toEqual([set.exportDisabled, set.othersUntil])
         expect([again.set.rotation, again.set.forgotten]).toEqual([set.rotation, set.forgotten])
+        expect(again.set.revocations).toEqual(set.revocations)
+        expect(again.set.crls).toEqual(set.crls)
         expect(again.set.authorities.map(plain)).toEqual(authorities.map(plain))
         expect(printJournal(revision, again.set)).toBe(text)
       },
