@@ -31,7 +31,7 @@ export async function compromiseUnderKills(run: Run, loot?: Loot): Promise<void>
   tainting.catch(() => undefined)
   await firstKill
   await Promise.all([
-    killer.run(kills, () => over),
+    killer.run(kills, ['compromised'], () => over),
     paths.run(() => over),
     intrusion?.run(stolen.id, () => over),
     tainting,

@@ -5,13 +5,18 @@ import { rotateUnderKills } from './rotation-run.ts'
 import { aSoftHsmToken } from './soft-hsm-token.ts'
 import type { World } from './world.ts'
 
-/** A rotation and a compromise, the server killed eight times. */
-export async function inAToken({ stage, seed }: World): Promise<void> {
+/** A mesh whose root's key is in a token. */
+export async function startInAToken({ stage }: World): Promise<Mesh> {
   const { keys, environment } = await aSoftHsmToken(stage)
   const shape = { name: 'pkcs11', workloads: 200, ttl: 40, requestsPerSecond: 40 }
   const mesh = await Mesh.start(stage, { ...shape, settings: { keys }, environment })
   assert.equal((await mesh.activeRoot()).key, 'pkcs11')
   mesh.live()
+  return mesh
+}
+
+/** A rotation and a compromise, the server killed eight times. */
+export async function inAToken({ stage, seed }: World, mesh: Mesh): Promise<void> {
   await rotateUnderKills({ stage, mesh, seed: seed + 2, kills: 5 })
   await compromiseUnderKills({ stage, mesh, seed: seed + 3, kills: 3 })
   assert.deepEqual([...new Set((await mesh.roots()).map(({ key }) => key))], ['pkcs11'])

@@ -35,15 +35,16 @@ export class Killer {
     await this.#kill(why)
   }
 
-  /** Watches until `isOver` and so many kills. */
-  async run(kills: number, isOver: () => boolean): Promise<void> {
+  /** Watches until `isOver` and so many kills. @param within the phases in each of which it is killed at least once */
+  async run(kills: number, within: readonly Moment[], isOver: () => boolean): Promise<void> {
     let next = performance.now() + this.#random(...BETWEEN_MS)
     while (!isOver() || this.#timeline.kills < kills) {
       const moment = this.#timeline.see(await this.#mesh.rotation())
       const isNew = !this.#seen.has(moment)
       this.#seen.add(moment)
-      if (this.#timeline.kills < kills && moment !== 'none' && isNew) await this.killWithin(INTO_A_PHASE_MS, moment)
-      else if (this.#timeline.kills < kills && performance.now() >= next) await this.#kill('at random')
+      const left = kills - this.#timeline.kills - within.filter((one) => !this.#seen.has(one)).length
+      if (isNew && within.includes(moment)) await this.killWithin(INTO_A_PHASE_MS, moment)
+      else if (left > 0 && performance.now() >= next) await this.#kill('at random')
       else {
         await pause(LOOK_EVERY_MS)
         continue
