@@ -18,7 +18,7 @@ export const revoke: Verb = {
       .addOption(outputOption())
       .addHelpText(
         'after',
-        '\nIts pod may ask again by token: delete the pod, or its service account, if it is not trusted.\nExample:\n  alcazar revoke --serial 5ee01f2a… --because "INC-17: volume copied"',
+        '\nWhat was renewed by it before is another certificate: alcazar workloads forget cuts off all that a pod holds. The pod may ask again by token: delete it if it is not trusted.\nExample:\n  alcazar revoke --serial 5ee01f2a… --because "INC-17: volume copied"',
       )
   },
   async run(env, _args, options) {
