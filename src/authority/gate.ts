@@ -70,13 +70,13 @@ export function gate(
   const blockers: Blocker[] = []
   let live = 0
   let until: Date | undefined
-  for (const workload of evidence.workloads()) {
+  for (const { name: workload, namespace, svids } of evidence.workloads()) {
     live++
-    const why = ask?.(workload.svids)
+    const why = ask?.(svids)
     if (why === undefined) continue
-    const last = workload.svids.reduce((end, { notAfter }) => later(end, notAfter), new Date(0))
+    const last = svids.map(({ notAfter }) => notAfter).reduce(later)
     until = until ? later(until, last) : last
-    blockers.push({ workload: workload.name, namespace: workload.namespace, why, until: last })
+    blockers.push({ workload, namespace, why, until: last })
   }
   const incomplete = ask && evidence.incomplete
   return { open: incomplete === undefined && blockers.length === 0, incomplete, blockers, live, until }
@@ -122,10 +122,8 @@ function followedSince(root: Authority, bundled: readonly Authority[]): number {
 
 const isCrossedBy = (root: Authority, id: string): boolean => root.cross.some(({ by }) => by === id)
 
-function holding(svids: readonly Standing[], since: number): string {
-  const oldest = svids.reduce((least, { bundle }) => Math.min(least, bundle), Number.POSITIVE_INFINITY)
-  return `holds bundle ${oldest}, not ${since} yet`
-}
+const holding = (svids: readonly Standing[], since: number): string =>
+  `holds bundle ${Math.min(...svids.map(({ bundle }) => bundle))}, not ${since} yet`
 
 /** How many live workloads stand on each authority: on issuing authorities, and on the roots these stand on. */
 export function standingOn(set: AuthoritySet, evidence: Evidence): ReadonlyMap<string, number> {
