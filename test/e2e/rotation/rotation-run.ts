@@ -141,7 +141,8 @@ export class PathChecks {
     while (!isOver()) {
       const moment = this.#timeline.moments.at(-1) as Moment
       await this.#open()
-      const byAge = this.#mesh.workloads.map(({ held }) => held).toSorted((a, b) => a.receivedAt - b.receivedAt)
+      const alive = this.#mesh.workloads.map(({ held }) => held).filter(({ notAfter }) => notAfter > Date.now())
+      const byAge = alive.toSorted((a, b) => a.receivedAt - b.receivedAt)
       for (const held of [byAge[0], byAge.at(-1)]) if (held) await this.#paths?.check(held, moment)
       await pause(PATHS_EVERY_MS)
     }
