@@ -35,14 +35,15 @@ export class Killer {
     await this.#kill(why)
   }
 
-  /** Watches until `isOver` and so many kills. @param within the phases in each of which it is killed at least once */
+  /** Watches until `isOver` and so many kills. @param within the phases right inside of which it is killed, if they are seen */
   async run(kills: number, within: readonly Moment[], isOver: () => boolean): Promise<void> {
     let next = performance.now() + this.#random(...BETWEEN_MS)
     while (!isOver() || this.#timeline.kills < kills) {
       const moment = this.#timeline.see(await this.#mesh.rotation())
       const isNew = !this.#seen.has(moment)
       this.#seen.add(moment)
-      const left = kills - this.#timeline.kills - within.filter((one) => !this.#seen.has(one)).length
+      const expected = isOver() ? [] : within.filter((one) => !this.#seen.has(one))
+      const left = kills - this.#timeline.kills - expected.length
       if (isNew && within.includes(moment)) await this.killWithin(INTO_A_PHASE_MS, moment)
       else if (left > 0 && performance.now() >= next) await this.#kill('at random')
       else {
