@@ -85,13 +85,15 @@ function checkLines(runs: readonly (readonly Record<string, unknown>[])[], workl
   const last = lines.at(-1)
   assert.deepEqual([last?.done, last?.replaced], [true, true])
   assert.ok(lines.slice(0, -1).every(({ done }) => done === false))
-  const phases = lines.map(({ phase }) => PHASES.indexOf(phase as (typeof PHASES)[number]))
+  // Who has just started and still reads the ledger knows of nobody, and says so: a gate that was open may be closed for a moment.
+  const sure = lines.filter(({ gate }) => (gate as { incomplete?: string } | undefined)?.incomplete === undefined)
+  const phases = sure.map(({ phase }) => PHASES.indexOf(phase as (typeof PHASES)[number]))
   // “none” comes first in the list and last here.
   const order = phases.map((at) => (at === 0 ? PHASES.length : at))
   assert.deepEqual(
     order,
     order.toSorted((a, b) => a - b),
-    `phases went ${lines.map(({ phase }) => phase).join(' ')}`,
+    `phases went ${sure.map(({ phase }) => phase).join(' ')}`,
   )
   const bundles = lines.map(({ bundleSequence }) => bundleSequence as number)
   assert.deepEqual(
