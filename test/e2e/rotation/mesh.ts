@@ -25,7 +25,7 @@ export type FailedRequest = { readonly at: number; readonly from: string; readon
 
 const AT_ONCE = 8
 /** Whoever finds nobody tries again after this, and after twice as long each time. */
-const [RETRY_MS, RETRY_AT_MOST_MS] = [500, 4000] as const
+const [RETRY_MS, RETRY_AT_MOST_MS] = [400, 1600] as const
 const NAMESPACES = ['shop', 'billing', 'search', 'mail']
 
 /** Alcazar with its cluster, and workloads that renew and talk to each other all the time, each by what it holds. */
@@ -156,10 +156,10 @@ export class Mesh {
       failures = outcome === 'CA away' || outcome === 'CA untrusted' ? failures + 1 : 0
       const some = 0.9 + Math.random() * 0.2
       if (failures > 0) await slept(some * Math.min(RETRY_AT_MOST_MS, RETRY_MS * 2 ** (failures - 1)), signal)
-      // Refused, it asks again by token at once; else at half of the certificate's life.
+      // Refused, it asks again by token at once; else before half of the certificate’s life is over.
       else if (outcome !== 'refused') {
         const { receivedAt, notAfter } = one.held
-        await slept(receivedAt + ((notAfter - receivedAt) / 2) * some - Date.now(), signal)
+        await slept(receivedAt + (notAfter - receivedAt) * 0.45 * some - Date.now(), signal)
       }
     }
   }
