@@ -104,7 +104,8 @@ export function rotationView(seen: Seen): RotationView {
 function phaseOf(set: AuthoritySet, incoming: Authority | undefined, found: Gate | undefined, standing: number): Phase {
   if (set.rotation && set.rotation.to === undefined) return 'prepare'
   if (incoming) return found?.open ? 'activate' : 'distribute'
-  if (found) return standing > 0 ? 'renew' : 'retire'
+  // Who still reads the ledger knows of nobody who stands on it, which does not mean that nobody does.
+  if (found) return standing > 0 || found.incomplete !== undefined ? 'renew' : 'retire'
   return set.rotation ? 'done' : 'none'
 }
 

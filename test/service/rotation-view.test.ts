@@ -155,6 +155,23 @@ describe('the view of a rotation', () => {
     })
   })
 
+  test('does not say that nobody stands on the old root while nobody knows', async () => {
+    const { admin, keeper } = await alive()
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    await admin.issue(ALL)
+    await keeper.tick()
+    const evidence = { incomplete: 'the ledger is still being read', workloads: () => [] }
+    expect(rotationView({ ...keeper.seen(), evidence })).toMatchObject({
+      phase: 'renew',
+      live: 0,
+      gate: { open: false, incomplete: 'the ledger is still being read' },
+    })
+    expect(rotationView({ ...keeper.seen(), evidence: { ...evidence, incomplete: undefined } })).toMatchObject({
+      phase: 'retire',
+    })
+  })
+
   test('reads the evidence once', async () => {
     const { admin, keeper } = await alive()
     await keeper.roots.prepare(ADMIN)

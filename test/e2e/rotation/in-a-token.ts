@@ -8,7 +8,7 @@ import type { World } from './world.ts'
 /** A mesh whose root's key is in a token. */
 export async function startInAToken({ stage }: World): Promise<Mesh> {
   const { keys, environment } = await aSoftHsmToken(stage)
-  const shape = { name: 'pkcs11', workloads: 200, ttl: 40, requestsPerSecond: 40 }
+  const shape = { name: 'pkcs11', workloads: 200, ttl: 60, requestsPerSecond: 40 }
   const mesh = await Mesh.start(stage, { ...shape, settings: { keys }, environment })
   assert.equal((await mesh.activeRoot()).key, 'pkcs11')
   mesh.live()

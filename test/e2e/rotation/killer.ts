@@ -4,8 +4,8 @@ import type { Mesh } from './mesh.ts'
 import type { Moment, Timeline } from './timeline.ts'
 
 const LOOK_EVERY_MS = 60
-/** Between two kills at random, from one being up again to the other. */
-const BETWEEN_MS = [1500, 6500] as const
+/** From being up again to the next kill at random, besides as long as it was away: on a slow machine workloads need their share of it, too. */
+const BETWEEN_MS = [1500, 5000] as const
 /** How soon after a phase was first seen. */
 const INTO_A_PHASE_MS = 350
 /** Of every three times it stays away for a while. */
@@ -17,6 +17,8 @@ export class Killer {
   readonly #timeline: Timeline
   readonly #random: (least: number, most: number) => number
   readonly #seen = new Set<Moment>()
+  /** How long it took the last time, milliseconds. */
+  #awayMs = 0
 
   /** @param seed of every moment, as far as the server keeps step */
   constructor(mesh: Mesh, timeline: Timeline, seed: number) {
@@ -35,23 +37,28 @@ export class Killer {
     await this.#kill(why)
   }
 
-  /** Watches until `isOver` and so many kills. @param within the phases in each of which it is killed at least once */
+  /** Watches until `isOver` and so many kills. @param within the phases right inside of which it is killed, if they are seen */
   async run(kills: number, within: readonly Moment[], isOver: () => boolean): Promise<void> {
-    let next = performance.now() + this.#random(...BETWEEN_MS)
+    let next = this.#next()
     while (!isOver() || this.#timeline.kills < kills) {
       const moment = this.#timeline.see(await this.#mesh.rotation())
       const isNew = !this.#seen.has(moment)
       this.#seen.add(moment)
-      const left = kills - this.#timeline.kills - within.filter((one) => !this.#seen.has(one)).length
+      const expected = isOver() ? [] : within.filter((one) => !this.#seen.has(one))
+      const left = kills - this.#timeline.kills - expected.length
       if (isNew && within.includes(moment)) await this.killWithin(INTO_A_PHASE_MS, moment)
       else if (left > 0 && performance.now() >= next) await this.#kill('at random')
       else {
         await pause(LOOK_EVERY_MS)
         continue
       }
-      next = performance.now() + this.#random(...BETWEEN_MS)
+      next = this.#next()
     }
     this.#timeline.see(await this.#mesh.rotation())
+  }
+
+  #next(): number {
+    return performance.now() + this.#awayMs + this.#random(...BETWEEN_MS)
   }
 
   async #kill(why: string): Promise<void> {
@@ -61,8 +68,7 @@ export class Killer {
     const began = performance.now()
     if (this.#random(0, 3) < 1) await pause(this.#random(0, AWAY_MS))
     await this.#mesh.alcazar.start()
-    this.#timeline.say(
-      `killed (${kills}, ${why}), ready again after ${((performance.now() - began) / 1000).toFixed(1)} s`,
-    )
+    this.#awayMs = performance.now() - began
+    this.#timeline.say(`killed (${kills}, ${why}), ready again after ${(this.#awayMs / 1000).toFixed(1)} s`)
   }
 }

@@ -24,7 +24,8 @@ export type MeshOptions = {
 export type FailedRequest = { readonly at: number; readonly from: string; readonly to: string; readonly why: string }
 
 const AT_ONCE = 8
-const RETRY_MS = 400
+/** Whoever finds nobody tries again after this, and after twice as long each time. */
+const [RETRY_MS, RETRY_AT_MOST_MS] = [400, 1600] as const
 const NAMESPACES = ['shop', 'billing', 'search', 'mail']
 
 /** Alcazar with its cluster, and workloads that renew and talk to each other all the time, each by what it holds. */
@@ -149,11 +150,17 @@ export class Mesh {
   async #keepFresh(one: MeshWorkload, firstMs: number): Promise<void> {
     const { signal } = this.#stop
     await slept(firstMs, signal)
+    let failures = 0
     while (!signal.aborted) {
       const outcome = await this.#renewal(one, true)
-      // Half of a certificate's life after it came, more or less; the lifetime it asked for is what the answer has.
-      const due = one.held.receivedAt + (one.held.notAfter - one.held.receivedAt) * (0.45 + Math.random() * 0.1)
-      await slept(outcome === 'by SVID' || outcome === 'by token' ? due - Date.now() : RETRY_MS, signal)
+      failures = outcome === 'CA away' || outcome === 'CA untrusted' ? failures + 1 : 0
+      const some = 0.9 + Math.random() * 0.2
+      if (failures > 0) await slept(some * Math.min(RETRY_AT_MOST_MS, RETRY_MS * 2 ** (failures - 1)), signal)
+      // Refused, it asks again by token at once; else before half of the certificate’s life is over.
+      else if (outcome !== 'refused') {
+        const { receivedAt, notAfter } = one.held
+        await slept(receivedAt + (notAfter - receivedAt) * 0.45 * some - Date.now(), signal)
+      }
     }
   }
 

@@ -8,7 +8,7 @@ import { Mesh } from './mesh.ts'
 import { rotateUnderKills } from './rotation-run.ts'
 import type { World } from './world.ts'
 
-const TTL = 40
+const TTL = 60
 const cacertsOf = (stage: Stage): string => stage.folder('plugged-cacerts')
 
 /** A mesh with a CA that an admin plugged in. */

@@ -50,7 +50,12 @@ export async function rotateUnderKills({ stage, mesh, seed, kills }: Run): Promi
   assert.ok(after.length <= before.length + 1, 'no second root was made')
   assert.deepEqual([...(await mesh.bundle()).keys()], [now.id.slice(0, 8)])
   assert.ok(timeline.kills >= kills, `${timeline.kills} kills`)
-  for (const moment of KILLED_IN) assert.ok(timeline.killsIn(moment) > 0, `it was never killed in ${moment}`)
+  // The gate may open right before the clock looks, and then nobody sees “activate”.
+  for (const moment of KILLED_IN)
+    assert.ok(
+      timeline.killsIn(moment) > 0 || (moment === 'activate' && !timeline.moments.includes(moment)),
+      `it was never killed in ${moment}`,
+    )
   paths.checkSeen({
     distribute: ['under the old root'],
     renew: ['under the old root', 'under the new root, with the cross-certificate'],
@@ -80,13 +85,15 @@ function checkLines(runs: readonly (readonly Record<string, unknown>[])[], workl
   const last = lines.at(-1)
   assert.deepEqual([last?.done, last?.replaced], [true, true])
   assert.ok(lines.slice(0, -1).every(({ done }) => done === false))
-  const phases = lines.map(({ phase }) => PHASES.indexOf(phase as (typeof PHASES)[number]))
+  // Who has just started and still reads the ledger knows of nobody, and says so: a gate that was open may be closed for a moment.
+  const sure = lines.filter(({ gate }) => (gate as { incomplete?: string } | undefined)?.incomplete === undefined)
+  const phases = sure.map(({ phase }) => PHASES.indexOf(phase as (typeof PHASES)[number]))
   // “none” comes first in the list and last here.
   const order = phases.map((at) => (at === 0 ? PHASES.length : at))
   assert.deepEqual(
     order,
     order.toSorted((a, b) => a - b),
-    `phases went ${lines.map(({ phase }) => phase).join(' ')}`,
+    `phases went ${sure.map(({ phase }) => phase).join(' ')}`,
   )
   const bundles = lines.map(({ bundleSequence }) => bundleSequence as number)
   assert.deepEqual(
@@ -141,7 +148,8 @@ export class PathChecks {
     while (!isOver()) {
       const moment = this.#timeline.moments.at(-1) as Moment
       await this.#open()
-      const byAge = this.#mesh.workloads.map(({ held }) => held).toSorted((a, b) => a.receivedAt - b.receivedAt)
+      const alive = this.#mesh.workloads.map(({ held }) => held).filter(({ notAfter }) => notAfter > Date.now())
+      const byAge = alive.toSorted((a, b) => a.receivedAt - b.receivedAt)
       for (const held of [byAge[0], byAge.at(-1)]) if (held) await this.#paths?.check(held, moment)
       await pause(PATHS_EVERY_MS)
     }
