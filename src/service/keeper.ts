@@ -20,7 +20,7 @@ import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { Latest } from '../core/latest.ts'
-import { type Making, makeIssuing, type Parent } from '../issuance/ca-certificates.ts'
+import { type Making, makeIssuing } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
 import type { KeyAlgorithm } from '../keys/algorithms.ts'
 import { PrivateKey, type Signer } from '../keys/private-key.ts'
@@ -28,6 +28,7 @@ import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
 import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Tbs } from '../x509/certificate.ts'
+import type { Change, OpenParent, Successor } from './change.ts'
 import { ClockJumps } from './clock-jumps.ts'
 import type { Events } from './events.ts'
 import { checkBelongs, firstSet } from './first-state.ts'
@@ -53,26 +54,6 @@ export type KeeperParts = Making & {
   readonly evidence: () => Evidence
   readonly ledger: Ledger
   readonly events: Events
-}
-
-/** An authority whose key this process holds. */
-export type Successor = { readonly authority: Authority; readonly signer: Signer }
-
-/** What signs issuing authorities under a root, with what stands between the two. */
-export type OpenParent = Parent & { readonly intermediates: readonly Authority['certificate'][] }
-
-/** One change of the authorities, while it runs: no other runs beside it. */
-export type Change = {
-  /** The state as the journal holds it. */
-  readonly set: AuthoritySet
-  /** Makes it what the journal holds, then what memory holds; what signs goes on. */
-  readonly commit: (next: AuthoritySet) => Promise<void>
-  /** The same, and `successor`, which `next` has as its active issuing authority, signs from then on. It is proved against all roots of the bundle first. */
-  readonly activate: (next: AuthoritySet, successor: Successor) => Promise<void>
-  /** What signs issuing authorities under a root of the journal. @throws CaError `wrong_state`: its key can't be opened here */
-  readonly parentOf: (root: Authority) => Promise<OpenParent>
-  readonly makeIssuing: (root: Authority, parent: OpenParent) => Promise<Successor>
-  readonly record: (what: AuthorityRecord['what'], authority: Pick<Authority, 'id'>, detail: string) => Promise<void>
 }
 
 /** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */

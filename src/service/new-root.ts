@@ -2,7 +2,8 @@ import { type Authority, authorityOf, bundledRoots, type CrossCertificate } from
 import { CaError } from '../core/errors.ts'
 import { makeCross, makeRoot } from '../issuance/ca-certificates.ts'
 import type { Signer } from '../keys/private-key.ts'
-import type { Change, KeeperParts } from './keeper.ts'
+import type { Change } from './change.ts'
+import type { KeeperParts } from './keeper.ts'
 
 /** Makes roots. A key that was made for one that no journal came to name is used for the next: a full disk is not filled with keys. */
 export class NewRoots {

@@ -7,7 +7,8 @@ import { equalBytes, shortId } from '../core/bytes.ts'
 import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import type { Certificate } from '../x509/certificate.ts'
-import type { Change, KeeperParts, OpenParent, Successor } from './keeper.ts'
+import type { Change, OpenParent, Successor } from './change.ts'
+import type { KeeperParts } from './keeper.ts'
 
 /**
  * Takes the CA an admin plugged in, in one journal write: there is no moment at which what signs doesn't lead to what is published.

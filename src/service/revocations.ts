@@ -11,7 +11,8 @@ import {
 } from '../authority/revocations.ts'
 import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
-import type { Change, Keeper, KeeperParts } from './keeper.ts'
+import type { Change } from './change.ts'
+import type { Keeper, KeeperParts } from './keeper.ts'
 import type { Wish } from './roots.ts'
 import type { CrlSigner } from './signed-crls.ts'
 

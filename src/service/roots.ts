@@ -16,8 +16,9 @@ import { later, plus } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
 import { isValidAt } from '../x509/certificate.ts'
+import type { Change, Successor } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
-import type { Change, Keeper, KeeperParts, Successor } from './keeper.ts'
+import type { Keeper, KeeperParts } from './keeper.ts'
 import { NewRoots, notOurs } from './new-root.ts'
 
 /** Who asks, and why: for the ledger and the log. */

@@ -1,0 +1,24 @@
+import type { Authority, AuthoritySet } from '../authority/authority.ts'
+import type { Parent } from '../issuance/ca-certificates.ts'
+import type { Signer } from '../keys/private-key.ts'
+import type { AuthorityRecord } from '../ledger/ledger.ts'
+
+/** An authority whose key this process holds. */
+export type Successor = { readonly authority: Authority; readonly signer: Signer }
+
+/** What signs issuing authorities under a root, with what stands between the two. */
+export type OpenParent = Parent & { readonly intermediates: readonly Authority['certificate'][] }
+
+/** One change of the authorities, while it runs: no other runs beside it. */
+export type Change = {
+  /** The state as the journal holds it. */
+  readonly set: AuthoritySet
+  /** Makes it what the journal holds, then what memory holds; what signs goes on. */
+  readonly commit: (next: AuthoritySet) => Promise<void>
+  /** The same, and `successor`, which `next` has as its active issuing authority, signs from then on. It is proved against all roots of the bundle first. */
+  readonly activate: (next: AuthoritySet, successor: Successor) => Promise<void>
+  /** What signs issuing authorities under a root of the journal. @throws CaError `wrong_state`: its key can't be opened here */
+  readonly parentOf: (root: Authority) => Promise<OpenParent>
+  readonly makeIssuing: (root: Authority, parent: OpenParent) => Promise<Successor>
+  readonly record: (what: AuthorityRecord['what'], authority: Pick<Authority, 'id'>, detail: string) => Promise<void>
+}
