@@ -58,8 +58,8 @@ export function withoutEndedRevocations(revocations: readonly Revocation[], now:
 
 /** Whether a certificate is on the deny list, asked many times of one list: build it once for each journal revision. */
 export function denyList(revocations: readonly Revocation[]): (issuer: string, serial: string) => boolean {
-  const denied = new Set(revocations.map(({ issuer, serial }) => `${issuer} ${serial}`))
-  return (issuer, serial) => denied.has(`${issuer} ${serial}`)
+  const bySerial = Map.groupBy(revocations, ({ serial }) => serial)
+  return (issuer, serial) => bySerial.get(serial)?.some((one) => one.issuer === issuer) === true
 }
 
 /** Why a certificate authenticates nobody any more although it is whole and has not ended. */

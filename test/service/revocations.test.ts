@@ -10,6 +10,7 @@ import { CaError } from '../../src/core/errors.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
 import { prune } from '../../src/service/scheduled-jobs.ts'
+import { CrlSigner } from '../../src/service/signed-crls.ts'
 import { World } from '../_support/a-world.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
 
@@ -44,6 +45,25 @@ describe('CRLs', () => {
       nextUpdate: world.active.authority.certificate.tbs.notAfter,
     })
     expect(world.store.writes, 'no write more than before').toBe(2)
+  })
+
+  test('of the first root are in the very first journal', async () => {
+    const world = new World()
+    world.store.faults.set(2, 'refused')
+    await expect(world.start()).rejects.toMatchObject({ code: 'not_ready' })
+    const { set } = world.journal
+    expect(set.crls.map(({ id }) => id)).toEqual([idOf(set, 'root')])
+  })
+
+  test('are signed by a key for as long as its authority is in the journal', async () => {
+    const { keeper, svid, world } = await running()
+    const crls = new CrlSigner(world, async () => expect.fail('no root is opened'))
+    crls.hold(world.active.signer)
+    crls.release(keeper.set)
+    expect(crls.holds(keeper.set, svid.issuer)).toBe(true)
+    const gone = { ...keeper.set, authorities: keeper.set.authorities.filter(({ id }) => id !== svid.issuer) }
+    crls.release(gone)
+    expect(crls.holds(keeper.set, svid.issuer)).toBe(false)
   })
 
   test('of a prepared root are there as soon as it is in the bundle', async () => {

@@ -39,7 +39,7 @@ function serialIn(given: unknown): string {
   if (!/^(?:[0-9a-f]{2}){1,20}$/.test(serial))
     throw new CaError(
       'invalid_argument',
-      'serial is a whole serial number, 1 to 20 bytes of hex, as alcazar ledger list and openssl x509 -serial print it',
+      'serial is a whole serial number, 1 to 20 bytes of hex, as alcazar ledger show (from its first digits) and openssl x509 -serial print it',
     )
   return serial
 }
