@@ -69,9 +69,11 @@ async function addCrossedRoot(stateDirectory: string, root: TestCa, old: TestCa)
   const certificate = await makeCross(root.certificate, { certificate: old.certificate, signer: old.key }, making)
   const [by] = set.authorities.filter(({ role }) => role === 'root').map(({ id }) => id)
   assert.ok(by)
-  const details = { role: 'root', state: 'prepared', key: 'plugged-in', cross: [{ by, certificate }] } as const
+  const bundleSequence = set.bundleSequence + 1
+  const cross = [{ by, certificate }]
+  const details = { role: 'root', state: 'prepared', key: 'plugged-in', cross, bundledSince: bundleSequence } as const
   const prepared = authorityOf(root.certificate, details, systemClock.now())
-  await store.write(revision, { ...set, authorities: [...set.authorities, prepared] })
+  await store.write(revision, { ...set, bundleSequence, authorities: [...set.authorities, prepared] })
 }
 
 function bundle(stage: Stage, name: string, ...roots: readonly TestCa[]): string {
