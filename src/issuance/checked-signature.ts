@@ -34,17 +34,37 @@ export function checkedTbs(fields: TbsFields, profile: ProfileName): Tbs {
  * holds for it too, and nothing else but the signature and its algorithm.
  * @throws CaError `internal`
  */
-export async function signChecked(tbs: Tbs, signer: Signer): Promise<Certificate> {
+export function signChecked(tbs: Tbs, signer: Signer): Promise<Certificate> {
+  return signDistrusted(tbs, signer, CERTIFICATE)
+}
+
+/** How one kind of signed thing is put together of its three parts, and taken apart. */
+export type Form = {
+  readonly what: string
+  readonly write: (tbs: Uint8Array, signatureAlgorithm: Uint8Array, signature: Uint8Array) => Uint8Array
+  readonly split: (der: Uint8Array) => Parts & { readonly tbs: Uint8Array }
+}
+
+type Parts = { readonly signatureAlgorithm: Uint8Array; readonly signature: Uint8Array }
+
+const CERTIFICATE: Form = { what: 'a certificate', write: writeCertificate, split: splitCertificate }
+
+/** `signChecked`, for whatever is signed. @throws CaError `internal` */
+export async function signDistrusted<T extends { readonly bytes: Uint8Array; readonly signatureAlgorithm: Uint8Array }>(
+  tbs: T,
+  signer: Signer,
+  { what, write, split }: Form,
+): Promise<Parts & { readonly der: Uint8Array; readonly tbs: T }> {
   const { signatureAlgorithm } = signer.publicKey.algorithm
   const signature = await signer.sign(tbs.bytes)
-  const der = writeCertificate(tbs.bytes, signatureAlgorithm, signature)
-  const again = splitCertificate(der)
+  const der = write(tbs.bytes, signatureAlgorithm, signature)
+  const again = split(der)
   if (
     !equalBytes(again.tbs, tbs.bytes) ||
     !equalBytes(again.signatureAlgorithm, tbs.signatureAlgorithm) ||
     !equalBytes(again.signature, signature)
   )
-    throw new CaError('internal', 'a certificate came out other than it was prepared')
+    throw new CaError('internal', `${what} came out other than it was prepared`)
   return { der, tbs, signatureAlgorithm, signature }
 }
 

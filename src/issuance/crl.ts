@@ -1,4 +1,3 @@
-import { equalBytes } from '../core/bytes.ts'
 import { earlier, later, plus, wholeSecond } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import type { Signer } from '../keys/private-key.ts'
@@ -17,6 +16,7 @@ import { lintCrl } from '../x509/crl-lint.ts'
 import { KEY_USAGE } from '../x509/oids.ts'
 import { BACKDATE_MS } from '../x509/profiles.ts'
 import type { Making, Parent } from './ca-certificates.ts'
+import { signDistrusted } from './checked-signature.ts'
 
 /** What a CRL is to say. */
 export type CrlContent = {
@@ -90,17 +90,7 @@ function sameEntries(found: readonly CrlEntry[], wanted: readonly CrlEntry[]): b
 
 /** Signs exactly these bytes and distrusts the result, as `signVerified` does with certificates. */
 async function signVerifiedCrl(tbs: TbsCrl, signer: Signer): Promise<Crl> {
-  const { signatureAlgorithm } = signer.publicKey.algorithm
-  const signature = await signer.sign(tbs.bytes)
-  const der = writeCrl(tbs.bytes, signatureAlgorithm, signature)
-  const again = splitCrl(der)
-  if (
-    !equalBytes(again.tbs, tbs.bytes) ||
-    !equalBytes(again.signatureAlgorithm, tbs.signatureAlgorithm) ||
-    !equalBytes(again.signature, signature)
-  )
-    throw new CaError('internal', 'a CRL came out other than it was prepared')
-  const crl = { der, tbs, signatureAlgorithm, signature }
+  const crl = await signDistrusted(tbs, signer, { what: 'a CRL', write: writeCrl, split: splitCrl })
   if (!isSignedBy(crl, signer.publicKey)) throw new CaError('internal', 'a signature of ours does not verify')
   return crl
 }
