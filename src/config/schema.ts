@@ -112,6 +112,11 @@ export const SCHEMA = z.strictObject({
         'How long before its end a root made here is replaced by itself, step by step and each only when it is safe; at most a sixth of its life.',
       default: '180d',
     }),
+    renewalWindow: duration().meta({
+      description:
+        'While a root is replaced: over how long the renewals are spread that a step waits for, of clients that ask when to renew (GET /v1/renewal). Nobody renews later for it.',
+      default: '1h',
+    }),
   }),
   issuing: z.strictObject({
     algorithm: algorithm().meta({
@@ -250,6 +255,7 @@ export type Config = {
     readonly algorithm: KeyAlgorithmName
     readonly lifetime: number
     readonly rotateBefore: number
+    readonly renewalWindow: number
   }
   readonly issuing: { readonly algorithm: KeyAlgorithmName; readonly lifetime: number }
   readonly svid: { readonly defaultTtl: number; readonly maxTtl: number }

@@ -2,6 +2,7 @@ import type { Credentials } from '../attestation/attest.ts'
 import { type Caller, type Claim, refused } from '../attestation/caller.ts'
 import type { ActiveAuthority } from '../authority/active-authority.ts'
 import type { Authority } from '../authority/authority.ts'
+import type { Renewable, Renewal } from '../authority/svid-renewal.ts'
 import { sha256Hex } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { asCaError, CaError } from '../core/errors.ts'
@@ -37,6 +38,7 @@ export type IssuedChain = {
   /** PEM: all roots of the bundle in one text. */
   readonly rootsPem: string
   readonly bundleSequence: number
+  readonly renewAt: Date
 }
 
 /**
@@ -55,6 +57,7 @@ export type IssueSvidParts = AttestedCallParts & {
   readonly vouches: (issuer: Authority) => boolean
   /** Why a caller would not be attested any more that was since then; nothing if it would. */
   readonly takenBackSince: (caller: Caller, since: Date) => 'revoked' | 'forgotten' | undefined
+  readonly suggestRenewal: (svid: Renewable) => Renewal
   readonly underWay: IssuancesUnderWay
   readonly random: RandomBytes
 }
@@ -101,6 +104,13 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
         chainPem: [svid.pem, ...authority.chainPem],
         rootsPem: authority.rootsPem,
         bundleSequence: authority.bundle.sequence,
+        renewAt: parts.suggestRenewal({
+          serial: record.serial,
+          issuer: record.issuer,
+          bundle: record.bundleSequence,
+          issuedAt: new Date(record.at),
+          notAfter: svid.prepared.tbs.notAfter,
+        }).at,
       }
     } catch (thrown) {
       const gaveUp = new CaError('dependency_unavailable', 'the caller gave up', { cause: thrown })

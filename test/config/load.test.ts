@@ -47,6 +47,7 @@ test('dev mode needs nothing else and stays on loopback', () => {
   expect(config.stateDirectory).toBe('./.alcazar')
   expect(config.trustDomain.name).toBe('cluster.local')
   expect(config.svid).toEqual({ defaultTtl: 24 * HOUR, maxTtl: 90 * DAY })
+  expect(config.root.renewalWindow).toBe(HOUR)
 })
 
 test.each([
@@ -264,6 +265,12 @@ const REFUSED: readonly (readonly [
     { pluggedCa: '/etc/cacerts' },
     {},
     /attestation\.apiServer or attestation\.kubeconfig is required/,
+  ],
+  [
+    'a window for renewals in which all would come at once',
+    { dev: true, 'root.renewalWindow': '59s' },
+    {},
+    /root\.renewalWindow is at least a minute/,
   ],
   [
     'a default lifetime beyond the maximum',
