@@ -1,5 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import type { Cluster } from './attestation/cluster.ts'
+import type { TokenPolicy } from './attestation/service-account-token.ts'
 import type { FetchTokenIssuer } from './attestation/token-keys.ts'
 import type { Config } from './config/schema.ts'
 import type { Clock } from './core/clock.ts'
@@ -67,6 +68,11 @@ export async function kubernetesTokens(
     return { issuer: issuer ?? found.issuer, jwks: found.jwks }
   }
   return { cluster: cluster.cluster, fetch, run: (signal) => cluster.run(signal) }
+}
+
+export function tokenPolicy({ attestation }: Config): TokenPolicy {
+  const { audiences, authentication, unboundTokens, lineage, maxStaleness } = attestation
+  return { audiences, authentication, unboundTokens, lineageMs: lineage, maxStalenessMs: maxStaleness }
 }
 
 /** Where this machine reaches a server that listens on every address. */

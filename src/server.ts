@@ -3,6 +3,7 @@ import { attestation } from './attestation/attest.ts'
 import { TokenKeys } from './attestation/token-keys.ts'
 import { bundleOf } from './authority/active-authority.ts'
 import type { Evidence } from './authority/gate.ts'
+import { type Renewable, suggestedRenewal } from './authority/svid-renewal.ts'
 import type { Config } from './config/schema.ts'
 import { type Clock, loop } from './core/clock.ts'
 import { MINUTE, SECOND } from './core/duration.ts'
@@ -24,7 +25,9 @@ import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { Inventory } from './ledger/inventory.ts'
-import { keyVaults, kubernetesTokens, loopbackOf, openState } from './server-parts.ts'
+import { keyVaults, kubernetesTokens, loopbackOf, openState, tokenPolicy } from './server-parts.ts'
+import { askingRenewals } from './service/ask-renewal.ts'
+import type { AttestedCallParts } from './service/attested-call.ts'
 import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
 import { findingRevocable } from './service/find-revocable.ts'
@@ -165,22 +168,24 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     clock,
     random,
   })
-  const issueSvid = issuingSvids({
+  const suggestRenewal = (svid: Renewable) => suggestedRenewal(svid, keeper.set, clock.now(), config.root.renewalWindow)
+  const calls: AttestedCallParts = {
     attest: attestation({
       trustDomain: config.trustDomain,
       keys,
       issuers: keeper,
       cluster: tokens.cluster,
-      policy: {
-        audiences: config.attestation.audiences,
-        authentication: config.attestation.authentication,
-        unboundTokens: config.attestation.unboundTokens,
-        lineageMs: config.attestation.lineage,
-        maxStalenessMs: config.attestation.maxStaleness,
-      },
+      policy: tokenPolicy(config),
       trustedNodeAccounts: config.attestation.trustedNodeAccounts,
       clock,
     }),
+    ledger,
+    inventory,
+    events,
+    clock,
+  }
+  const issueSvid = issuingSvids({
+    ...calls,
     policy: {
       trustDomain: config.trustDomain,
       defaultTtlMs: config.svid.defaultTtl,
@@ -191,11 +196,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
     vouches: (issuer) => keeper.mayVouch(issuer.certificate.tbs.subject, clock.now()).length > 0,
     takenBackSince: (caller, since) => keeper.revocations.takenBackSince(caller, since),
+    suggestRenewal,
     underWay,
-    ledger,
-    inventory,
-    events,
-    clock,
     random,
   })
 
@@ -213,6 +215,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
       httpApplication({
         routes: publicRoutes({
           issueSvid,
+          askRenewal: askingRenewals({ ...calls, suggest: suggestRenewal, windowMs: config.root.renewalWindow }),
           bundle: () => bundleOf(keeper.set),
           status,
           crls: () => keeper.revocations.crls(),

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { loadAll } from 'js-yaml'
 import type { z } from 'zod'
+import { MINUTE } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { type Config, SCHEMA, SETTINGS, type Setting } from './schema.ts'
 
@@ -138,6 +139,7 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     issuing.lifetime <= root.lifetime,
     'issuing.lifetime is at most root.lifetime',
   )
+  rule(['root.renewalWindow'], root.renewalWindow >= MINUTE, 'root.renewalWindow is at least a minute')
   rule(
     ['attestation.jwksFile', 'attestation.issuer'],
     !(attestation.jwksFile !== undefined && attestation.issuer === undefined),

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import { z } from 'zod'
 import { parseDuration } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
@@ -8,6 +7,7 @@ import type { Timetable } from '../service/schedule.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
 import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
+import { type Address, parseListen, parseServiceAccount } from './texts.ts'
 
 /** Parses a text, and turns a refusal into a fault of the key it stands at. */
 function parsed<T>(parse: (text: string) => T) {
@@ -111,6 +111,11 @@ export const SCHEMA = z.strictObject({
       description:
         'How long before its end a root made here is replaced by itself, step by step and each only when it is safe; at most a sixth of its life.',
       default: '180d',
+    }),
+    renewalWindow: duration().meta({
+      description:
+        'While a root is replaced: over how long the renewals are spread that a step waits for, of clients that ask when to renew (GET /v1/renewal). Nobody renews later for it.',
+      default: '1h',
     }),
   }),
   issuing: z.strictObject({
@@ -233,8 +238,6 @@ export const SCHEMA = z.strictObject({
   }),
 })
 
-export type Address = { readonly host: string; readonly port: number }
-
 /** The settings a server runs with: complete, checked against each other, frozen. Durations are milliseconds. */
 export type Config = {
   readonly dev: boolean
@@ -252,6 +255,7 @@ export type Config = {
     readonly algorithm: KeyAlgorithmName
     readonly lifetime: number
     readonly rotateBefore: number
+    readonly renewalWindow: number
   }
   readonly issuing: { readonly algorithm: KeyAlgorithmName; readonly lifetime: number }
   readonly svid: { readonly defaultTtl: number; readonly maxTtl: number }
@@ -272,36 +276,6 @@ export type Config = {
   readonly schedule: Timetable
   readonly limits: { readonly connections: number; readonly requests: number }
   readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'text' }
-}
-
-/** host:port, the host an IP address or a name, IPv6 in brackets; port 0 lets the system choose. @throws CaError `invalid_argument` */
-export function parseAddress(text: string): Address {
-  const found = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
-  const port = Number(found?.[3])
-  if (!found || port > 65535 || (found[1] !== undefined && isIP(found[1]) !== 6))
-    throw new CaError(
-      'invalid_argument',
-      `not host:port: ${JSON.stringify(text.slice(0, 100))}; write for example 127.0.0.1:15012 or [::1]:15012`,
-    )
-  return { host: found[1] ?? (found[2] || '0.0.0.0'), port }
-}
-
-/** Where to listen. @throws CaError `invalid_argument` */
-function parseListen(text: string): Address {
-  const { host, port } = parseAddress(text)
-  // Resolved as a name it is what the machine's hosts file says.
-  return { host: host === 'localhost' ? '127.0.0.1' : host, port }
-}
-
-/** @throws CaError `invalid_argument` */
-function parseServiceAccount(text: string): ServiceAccount {
-  const [namespace, name, ...more] = text.split('/')
-  if (!namespace || !name || more.length > 0)
-    throw new CaError(
-      'invalid_argument',
-      `not namespace/name: ${JSON.stringify(text.slice(0, 100))}; write for example istio-system/ztunnel`,
-    )
-  return { namespace, name }
 }
 
 /** One setting by its path in the schema. */

@@ -24,6 +24,7 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', { auth: 'public', load: 'light' }],
   ['/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo', { auth: 'public', load: 'light' }],
   ['POST /v1/certificates', { auth: 'attested', load: 'issuing' }],
+  ['GET /v1/renewal', { auth: 'attested', load: 'issuing' }],
   ['GET /v1/bundle', { auth: 'public', load: 'light' }],
   ['GET /v1/status', { auth: 'public', load: 'light' }],
   ['GET /v1/openapi.json', { auth: 'public', load: 'light' }],

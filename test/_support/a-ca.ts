@@ -3,10 +3,12 @@ import type { Cluster, Pod, TokenReview } from '../../src/attestation/cluster.ts
 import type { TokenPolicy } from '../../src/attestation/service-account-token.ts'
 import { TokenKeys } from '../../src/attestation/token-keys.ts'
 import { type Evidence, NO_EVIDENCE } from '../../src/authority/gate.ts'
+import { type Renewable, suggestedRenewal } from '../../src/authority/svid-renewal.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { IssuancePolicy } from '../../src/policy/issuance-policy.ts'
+import { askingRenewals } from '../../src/service/ask-renewal.ts'
 import { IssuancesUnderWay } from '../../src/service/issuances-under-way.ts'
 import { issuingSvids } from '../../src/service/issue-svid.ts'
 import { Keeper, type RootSource } from '../../src/service/keeper.ts'
@@ -148,6 +150,8 @@ export async function aCa(options: CaOptions = {}) {
     trustedNodeAccounts: options.trustedNodeAccounts ?? [],
     clock,
   })
+  const suggest = (svid: Renewable) => suggestedRenewal(svid, keeper.set, clock.now(), HOUR)
+  const askRenewal = askingRenewals({ attest, ledger, inventory, events, clock, suggest, windowMs: HOUR })
   /** The use case behind another attestation. */
   const issuingBehind = (another: Attest) =>
     issuingSvids({
@@ -157,6 +161,7 @@ export async function aCa(options: CaOptions = {}) {
       isOurs: (key) => keeper.isOurs(key),
       vouches: ({ certificate }) => keeper.mayVouch(certificate.tbs.subject, clock.now()).length > 0,
       takenBackSince: (caller, since) => keeper.revocations.takenBackSince(caller, since),
+      suggestRenewal: suggest,
       underWay: new IssuancesUnderWay(),
       ledger,
       inventory,
@@ -190,6 +195,8 @@ export async function aCa(options: CaOptions = {}) {
     policy,
     tokenPolicy,
     attest,
+    suggest,
+    askRenewal,
     issueSvid,
     issuingBehind,
     podToken,

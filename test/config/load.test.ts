@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
-import { parseAddress, SETTINGS } from '../../src/config/schema.ts'
+import { SETTINGS } from '../../src/config/schema.ts'
+import { parseAddress } from '../../src/config/texts.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import type { CaError } from '../../src/core/errors.ts'
 
@@ -46,6 +47,7 @@ test('dev mode needs nothing else and stays on loopback', () => {
   expect(config.stateDirectory).toBe('./.alcazar')
   expect(config.trustDomain.name).toBe('cluster.local')
   expect(config.svid).toEqual({ defaultTtl: 24 * HOUR, maxTtl: 90 * DAY })
+  expect(config.root.renewalWindow).toBe(HOUR)
 })
 
 test.each([
@@ -263,6 +265,12 @@ const REFUSED: readonly (readonly [
     { pluggedCa: '/etc/cacerts' },
     {},
     /attestation\.apiServer or attestation\.kubeconfig is required/,
+  ],
+  [
+    'a window for renewals in which all would come at once',
+    { dev: true, 'root.renewalWindow': '59s' },
+    {},
+    /root\.renewalWindow is at least a minute/,
   ],
   [
     'a default lifetime beyond the maximum',

@@ -168,7 +168,9 @@ test('are among the public routes where CRLs are signed, and only there', () => 
     throw new Error('not asked')
   }
   const names = (more: object) =>
-    publicRoutes({ issueSvid: unused, bundle, status: unused, ...more }).map(({ method, path }) => `${method} ${path}`)
+    publicRoutes({ issueSvid: unused, askRenewal: unused, bundle, status: unused, ...more }).map(
+      ({ method, path }) => `${method} ${path}`,
+    )
   expect(names({ crls: () => crls }).filter((name) => !names({}).includes(name))).toEqual(['GET /crl', 'GET /crl/:id'])
   for (const name of names({ crls: () => crls })) expect(METHODS.get(name), name).toBeDefined()
 })

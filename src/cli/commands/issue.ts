@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { Option } from 'commander'
-import { parseAddress } from '../../config/schema.ts'
+import { parseAddress } from '../../config/texts.ts'
 import { colonHex, equalBytes } from '../../core/bytes.ts'
-import { durationInWords, MINUTE, parseDuration, SECOND } from '../../core/duration.ts'
+import { durationInWords, MINUTE, parseDuration, relativeInWords, SECOND } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import { readClaims } from '../../jwt/jws.ts'
 import { KEY_ALGORITHM_NAMES, keyAlgorithm } from '../../keys/algorithms.ts'
@@ -29,6 +29,7 @@ type Issued = {
   certificateChain: string
   trustBundle: string
   bundleSequence: number
+  renewAt: string
 }
 
 export const issue: Verb = {
@@ -163,12 +164,13 @@ function report(env: CliEnv, issued: Issued, key: PrivateKey, files: readonly st
   const roots = readPem(issued.trustBundle, 1024 * 1024, 'text').map((block) => readCertificate(block.der))
   const names = chain.slice(1).map((one) => commonNameOf(one.tbs.subject) ?? 'CA')
   const [root] = roots.filter((one) => equalBytes(one.tbs.subject, chain.at(-1)?.tbs.issuer ?? new Uint8Array()))
-  const end = new Date(issued.notAfter)
+  const [end, renewal] = [new Date(issued.notAfter), new Date(issued.renewAt)]
   const [keyFile, chainFile, rootFile] = files
   return [
     issued.spiffeId,
     `  serial ${colonHex(issued.serial)}`,
     `  key    ${key.publicKey.algorithm.label}    ${validity(end.getTime() - now.getTime())} (until ${momentInWords(end, now)})`,
+    `  renew  ${relativeInWords(renewal, now)} (${momentInWords(renewal, now)})`,
     `  chain  ${['leaf', ...names, commonNameOf(root?.tbs.subject ?? new Uint8Array()) ?? 'root'].join(' ← ')}`,
     `  wrote  ${keyFile}  ${chainFile}  ${rootFile}`,
     `Try it:  openssl verify -CAfile ${rootFile} -untrusted ${chainFile} ${chainFile}`,

@@ -36,6 +36,8 @@ export type HttpAnswer = {
   readonly status?: number
   readonly type: string
   readonly body: string | Uint8Array | object
+  /** When to ask again; at least a second. */
+  readonly retryAfterMs?: number
 }
 
 /** A route: `method` and `path` together are its name in the table of methods. A segment `:name` of the path stands for any one. */
@@ -119,7 +121,11 @@ async function serve(route: Route, request: Request, response: Response, parts: 
       body: () => jsonBody(request),
       signal: abort.signal,
     })
-    response.status(answer.status ?? 200).set({ 'content-type': answer.type, 'x-request-id': context.requestId })
+    response.status(answer.status ?? 200).set({
+      'content-type': answer.type,
+      'x-request-id': context.requestId,
+      ...(answer.retryAfterMs !== undefined && { 'retry-after': retryAfter(answer.retryAfterMs) }),
+    })
     response.end(bytesOf(answer.body))
   } catch (thrown) {
     fail(response, asCaError(thrown), context)
@@ -129,6 +135,9 @@ async function serve(route: Route, request: Request, response: Response, parts: 
     connection?.answered()
   }
 }
+
+/** RFC 9110 §10.2.3: whole seconds. */
+const retryAfter = (ms: number): string => String(Math.ceil(ms / 1000))
 
 const bytesOf = (body: HttpAnswer['body']): string | Uint8Array =>
   typeof body === 'string' || body instanceof Uint8Array ? body : `${JSON.stringify(body, null, 2)}\n`
@@ -153,7 +162,7 @@ function fail(response: ServerResponse, error: CaError, context: RequestContext)
     'content-type': 'application/problem+json',
     'x-request-id': context.requestId,
     ...(http === 401 && { 'www-authenticate': 'Bearer' }),
-    ...((http === 429 || http === 503) && { 'retry-after': String(Math.ceil(RETRY_AFTER_MS / 1000)) }),
+    ...((http === 429 || http === 503) && { 'retry-after': retryAfter(RETRY_AFTER_MS) }),
   })
   response.end(`${JSON.stringify(problem, null, 2)}\n`)
 }
