@@ -49,15 +49,18 @@ export function possibleVerbs({ state }: Authority): readonly Verb[] {
   return TRANSITIONS.filter(({ from }) => from === state).map(({ verb }) => verb)
 }
 
-/** A root as it is put in the bundle: prepared, and first in the next one. */
+/** A root as it is put in the bundle: prepared, and first in the next one. One that was there before and left begins anew. */
 export function withPrepared(set: AuthoritySet, root: Authority): AuthoritySet {
-  if (set.authorities.some(({ id, state }) => id === root.id && state !== 'revoked'))
+  if (bundledRoots(set).some(({ id }) => id === root.id))
     throw new CaError('conflict', `root ${shortId(root.id)} is in the bundle already`)
   const bundleSequence = set.bundleSequence + 1
   return {
     ...set,
     bundleSequence,
-    authorities: [...set.authorities, { ...root, state: 'prepared', bundledSince: bundleSequence }],
+    authorities: [
+      ...set.authorities.filter((other) => !isSame(other, root)),
+      { ...root, state: 'prepared', bundledSince: bundleSequence },
+    ],
   }
 }
 

@@ -236,12 +236,7 @@ export class Keeper implements IssuingKeys {
 
   /** That the root's key can be used: a start that could not sign says so at once. */
   async #openRoot(): Promise<void> {
-    const root = activeRoot(this.#set)
-    if (!root)
-      throw new CaError(
-        'wrong_state',
-        'the journal has no active root; put back a copy that has one, or choose another state directory with --state-directory',
-      )
+    const root = activeRoot(this.#set) as Authority
     const { notAfter } = root.certificate.tbs
     // By a clock that may be wrong no root is replaced.
     if (this.#parts.clock.now() > notAfter)

@@ -123,6 +123,18 @@ describe('a root that is prepared', () => {
     )
   })
 
+  test('may have been there before and left: one record of it is left, and one root becomes active', () => {
+    const before = aSet([a, underA, { ...b, state: 'revoked' }], { bundleSequence: 4 })
+    const set = withPrepared(before, b)
+    expect(states(set)).toEqual(['root active', 'issuing active', 'root prepared'])
+    expect(states(withActiveRoot(set, found(set, b), 'activate', underB))).toEqual([
+      'root old',
+      'issuing old',
+      'root active',
+      'issuing active',
+    ])
+  })
+
   test('makes the former root and its issuing authority old in the same step as it becomes active', () => {
     expect(states(activated())).toEqual(['root old', 'issuing old', 'root active', 'issuing active'])
     expect(activated().bundleSequence).toBe(2)
