@@ -1,12 +1,11 @@
 import type { Evidence } from '../authority/gate.ts'
-import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import type { Wish } from './root-steps.ts'
 import type { Roots } from './roots.ts'
 
 /**
- * Cuts off a workload that is alive, until the last of its certificates has ended.
- * @throws CaError `not_found`: no live workload has that name, or it may be one that is not known
+ * Cuts off a workload that is alive.
+ * @throws CaError `not_found`: no live workload has that name, or it may be one that is not known · as `Roots.forget`
  */
 export async function forgetWorkload(
   roots: Pick<Roots, 'forget'>,
@@ -14,11 +13,7 @@ export async function forgetWorkload(
   workload: string,
   wish: Wish,
 ): Promise<void> {
-  for (const { name, svids } of evidence.workloads()) {
-    if (name !== workload) continue
-    const until = svids.map(({ notAfter }) => notAfter).reduce(later, new Date(0))
-    return roots.forget(workload, until, wish)
-  }
+  for (const { name } of evidence.workloads()) if (name === workload) return roots.forget(workload, wish)
   throw new CaError(
     'not_found',
     `no live workload has the name ${workload}${evidence.incomplete === undefined ? '' : ` as far as is known (${evidence.incomplete})`}; alcazar workloads lists them`,

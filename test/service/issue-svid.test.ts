@@ -726,11 +726,7 @@ describe('what is being issued', () => {
           return ca.keeper.revocations.revoke({ serial, notAfter, issuer, id: 'cart' }, { by: 'admin', because: 'why' })
         },
       ],
-      [
-        'forgotten',
-        (ca: Ca, { notAfter }: { notAfter: Date }) =>
-          ca.keeper.roots.forget('shop/cart-0', notAfter, { by: 'admin', because: 'why' }),
-      ],
+      ['forgotten', (ca: Ca) => ca.keeper.roots.forget('shop/cart-0', { by: 'admin', because: 'why' })],
     ] as const) {
       const ca = await aCa()
       const { svid } = await ca.issueSvid(await aRequest(withToken(ca.podToken())), NEVER)

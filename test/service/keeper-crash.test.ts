@@ -140,7 +140,7 @@ const stories: readonly Story[] = [
   {
     what: 'a workload forgotten',
     before: dev,
-    does: (world) => roots(world).forget('shop/cart-0', new Date('2030-01-21T00:00:00Z'), ADMIN),
+    does: (world) => roots(world).forget('shop/cart-0', ADMIN),
   },
   {
     what: 'a certificate revoked',
