@@ -94,7 +94,7 @@ export function unreachable(target: Target, cause: NodeJS.ErrnoException): CaErr
   if (target.kind === 'socket' && (cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED'))
     return new CaError(
       'dependency_unavailable',
-      `no server answers at ${where}; start one with npm start, or name another with ${target.elsewhere}`,
+      `no server answers at ${where}; start one (alcazar serve; npm start for dev mode), or name another with ${target.elsewhere}`,
       { cause },
     )
   if (cause.code === 'EACCES') return new CaError('permission_denied', `${where} is another user’s`, { cause })

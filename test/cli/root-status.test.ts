@@ -76,7 +76,7 @@ test('without a server it says how to start one', async () => {
       exit: 7,
       out: '',
       err: expect.stringMatching(
-        /^alcazar: no server answers at .*admin\.sock; start one with npm start, or name another/,
+        /^alcazar: no server answers at .*admin\.sock; start one \(alcazar serve; npm start for dev mode\), or name another/,
       ),
     })
 })

@@ -4,13 +4,10 @@ import { CaError } from '../../core/errors.ts'
 import { MAX_CHAIN_BYTES, type PreparedSigned } from '../../endpoints/admin/offline-routes.ts'
 import type { SignRequest } from '../../service/offline-roots.ts'
 import { writeDurably } from '../../storage/durable-file.ts'
-import { call } from '../client.ts'
-import { type CliEnv, print, type Verb } from '../env.ts'
+import { print, type Verb } from '../env.ts'
 import { fileFault } from '../file-fault.ts'
-import { describeServer, localServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
-
-type Options = Readonly<Record<string, unknown>>
 
 export const rootSignRequest: Verb = {
   name: 'root sign-request',
@@ -27,7 +24,11 @@ export const rootSignRequest: Verb = {
   },
   async run(env, _args, options) {
     const file = options.csrOut as string
-    const { id, csrPem } = (await asked(env, options, '/v1/roots/sign-request', {})) as SignRequest
+    const { id, csrPem } = (await new LocalServer(env, options).call(
+      'POST',
+      '/v1/roots/sign-request',
+      {},
+    )) as SignRequest
     try {
       await writeDurably(file, csrPem, 0o644)
     } catch (cause) {
@@ -60,7 +61,10 @@ export const rootPrepareSigned: Verb = {
   async run(env, _args, options) {
     const certificates = await chainIn(options.cert as string)
     const because = (options.because as string | undefined) ?? 'your own PKI signed its CA'
-    const done = (await asked(env, options, '/v1/roots/prepare-signed', { certificates, because })) as PreparedSigned
+    const done = (await new LocalServer(env, options).call('POST', '/v1/roots/prepare-signed', {
+      certificates,
+      because,
+    })) as PreparedSigned
     print(env, options, done, () => [
       done.state === 'prepared'
         ? `Root ${shortId(done.id)} is prepared, in the bundle since bundle ${done.bundledSince}; its online CA is ${shortId(done.onlineCa)}.`
@@ -68,13 +72,6 @@ export const rootPrepareSigned: Verb = {
       ...(done.state === 'prepared' ? ['Next, when every live workload has it: alcazar root activate'] : []),
     ])
   },
-}
-
-async function asked(env: CliEnv, options: Options, path: string, body: object): Promise<unknown> {
-  const target = localServer(env, options, STATE_FLAG)
-  // It refuses somebody else's server, whose key would be signed here.
-  await describeServer(target)
-  return call(target, 'POST', path, body, {})
 }
 
 async function chainIn(file: string): Promise<string> {

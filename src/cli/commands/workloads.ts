@@ -4,7 +4,7 @@ import { relativeInWords } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { WorkloadList, WorkloadStatus } from '../../service/list-workloads.ts'
 import { print, type Verb } from '../env.ts'
-import { listWorkloads, localServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { momentInWords } from '../moments.ts'
 import { outputOption } from '../output-option.ts'
 
@@ -29,7 +29,7 @@ export const workloads: Verb = {
     if (options.on !== undefined) query.set('on', authorityIdOf(options.on as string))
     if (options.lagging) query.set('lagging', 'true')
     if (options.namespace !== undefined) query.set('namespace', options.namespace as string)
-    const list = await listWorkloads(localServer(env, options, '--state-directory'), query)
+    const list = (await new LocalServer(env, options).call('GET', `/v1/workloads?${query}`)) as WorkloadList
     print(env, options, list, () => lines(list, env.clock.now()))
     for (const warning of doubts(list, env.clock.now())) env.err.write(`alcazar: ${warning}\n`)
   },
