@@ -70,10 +70,9 @@ export async function runCli(env: CliEnv, args: readonly string[]): Promise<numb
     // Not asCaError: its words point to a server's log.
     const known = error instanceof CaError ? error : new CaError('internal', 'internal error', { cause: error })
     env.err.write(`alcazar: ${harmlessLines(known.message, '  ')}\n`)
-    if (known.code === 'internal')
-      env.err.write(
-        `  ${harmlessLines(`${causesOf(known.cause ?? known)}\n${(known.cause as Error | undefined)?.stack ?? ''}`, '  ')}\n`,
-      )
+    // What a server answered has no cause here: that is in its own log.
+    if (known.code === 'internal' && known.cause !== undefined)
+      env.err.write(`  ${harmlessLines(`${causesOf(known.cause)}\n${(known.cause as Error).stack ?? ''}`, '  ')}\n`)
     return OUTCOMES[known.code].exit
   }
 }

@@ -54,6 +54,7 @@ export class Admin {
       httpApplication({
         routes: authorityRoutes(this.keeper),
         inFlight: new InFlight({ issuing: 8, light: 8 }, recordedEvents()),
+        events: recordedEvents(),
         clock: world.clock,
         random: seededRandom(9),
         connectionOf: () => undefined,

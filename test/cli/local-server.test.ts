@@ -7,7 +7,7 @@ import { alcazar } from '../_support/a-terminal.ts'
 import { scratch } from '../_support/scratch.ts'
 
 /** A state directory with a socket at which somebody waits for tokens, and answers with words of his own. */
-async function aSocket(answer = { code: 'permission_denied', detail: 'no\nalcazar: well\u001b[2J\u202e' }) {
+async function aSocket(answer: object = { code: 'permission_denied', detail: 'no\nalcazar: well\u001b[2J\u202e' }) {
   const directory = scratch()
   const token = join(scratch(), 'token')
   writeFileSync(token, 'a.secret.token')
@@ -101,6 +101,16 @@ test('asks a server of this user’s own, whose words stay in lines of their own
     err: 'alcazar: the server said: no\n  alcazar: well\\u001b[2J\\u202e\n',
   })
   expect(at.came).toEqual(['GET /v1/server'])
+})
+
+test('a fault of the server is said once, with what its log is searched by', async () => {
+  const detail = 'internal error; the server log has the details'
+  const at = await aSocket({ code: 'internal', detail, requestId: '00c0ffee00c0ffee' })
+  expect(await at.run('schedule')).toEqual({
+    exit: 1,
+    out: '',
+    err: `alcazar: the server said: ${detail} (request 00c0ffee00c0ffee)\n`,
+  })
 })
 
 test('token, without a server or with one not in dev mode, names no flag that it has not', async () => {
