@@ -12,7 +12,7 @@ export const workloads = (number: number, kind = 'live '): string =>
   `${count(number)} ${kind}workload${number === 1 ? '' : 's'}`
 
 export const HOMES: Readonly<Record<AuthorityView['key'], string>> = {
-  memory: 'in memory only, never on a disk',
+  memory: 'in memory only',
   file: 'a file in the clear',
   sealed: 'a sealed file',
   pkcs11: 'a PKCS#11 token, never exported',
