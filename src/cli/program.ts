@@ -12,7 +12,6 @@ import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
 import { revocations, revoke } from './commands/revoke.ts'
 import { rootVerbs } from './commands/root.ts'
-import { rootPrepareSigned, rootSignRequest } from './commands/root-offline.ts'
 import { schedule } from './commands/schedule.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
@@ -34,8 +33,6 @@ export const VERBS: readonly Verb[] = [
   ledgerList,
   ledgerShow,
   ...rootVerbs('root'),
-  rootSignRequest,
-  rootPrepareSigned,
   ...rootVerbs('authority'),
   workloadsForget,
   importVerb,

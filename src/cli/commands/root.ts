@@ -9,6 +9,7 @@ import { outputOption } from '../output-option.ts'
 import { RootsApi } from '../roots/api.ts'
 import { allowedToBreak } from '../roots/force.ts'
 import { incidentLines, incidentOf, reportLines } from '../roots/incident.ts'
+import { addOfflineFlags, prepareSigned, requestOnlineCa } from '../roots/offline.ts'
 import { rotateRun } from '../roots/rotate.ts'
 import { statusLines } from '../roots/status-text.ts'
 import { watch } from '../roots/watch.ts'
@@ -47,9 +48,11 @@ export function rootVerbs(group: 'root' | 'authority'): readonly Verb[] {
     },
     {
       name: 'prepare',
-      summary: 'Make a new root and put it in the bundle; it does not sign yet',
-      define: (command) => common(command).addOption(reason()),
+      summary: 'Make a new root and put it in the bundle, or take one of your own PKI; it does not sign yet',
+      define: (command) => addOfflineFlags(common(command).addOption(reason())),
       async run(env, _args, options) {
+        if (options.csrOut !== undefined) return requestOnlineCa(env, options)
+        if (options.cert !== undefined) return prepareSigned(env, options)
         const view = await new RootsApi(env, options).change('prepare', { because: reasonOf(env, options) })
         done(env, options, view, ({ authorities, bundleSequence }) => {
           const root = authorities.find(({ role, state }) => role === 'root' && state === 'prepared')
