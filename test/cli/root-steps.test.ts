@@ -77,6 +77,29 @@ describe('--force', () => {
     expect(states(admin)).toEqual(['old', 'active'])
   })
 
+  test.each(['0', '12', '14', '1000'])('does nothing where 13 would break and --yes-break is %s', async (number) => {
+    const { admin } = await prepared()
+    const { exit, err } = await admin.run(['root', 'activate', '--yes-break', number])
+    expect(exit).toBe(6)
+    expect(err.split('\n').at(-2)).toBe(
+      `alcazar: 13 live workloads would break, not ${Number(number).toLocaleString('en-US')}; nothing was done`,
+    )
+    expect(states(admin)).toEqual(['active', 'prepared'])
+  })
+
+  test.each([0, 12, 14])('goes through the server with the exact number alone, not with %d', async (breaks) => {
+    const { admin } = await prepared()
+    await expect(
+      admin.keeper.roots.activate(undefined, { by: 'admin', because: 'a test' }, { breaks }),
+    ).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(
+        new RegExp(`^13 workloads would break if you activate root .{9} now, not ${breaks}; nothing was done$`),
+      ),
+    })
+    expect(states(admin)).toEqual(['active', 'prepared'])
+  })
+
   test('is refused by the server when the number changed while somebody typed', async () => {
     const { admin, id } = await prepared()
     const { exit, err } = await admin.run(['root', 'activate', '--force'], {
