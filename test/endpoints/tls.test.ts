@@ -250,143 +250,24 @@ describe('our own certificate', () => {
     'that OpenSSL does not believe (%s) is noticed: by whom, and why',
     async (version) => {
       using directory = aDirectory()
-      const file = join(directory.path, 'session')
-      const first = await sClient(server.running.ca, [version, '-sess_out', file, '-ign_eof'], closing())
-      expect(first).toMatch(/^New, /m)
-      const again = await sClient(server.running.ca, [version, '-sess_in', file, '-ign_eof'], closing())
-      expect(again).not.toMatch(/^Reused, /m)
+      const file = join(directory.path, 'other-root.pem')
+      writeFileSync(file, certificatePem((await aRoot()).certificate.der))
+      const counter = 'alcazar_serving_certificate_refused_total{alert="unknown CA"}'
+      const before = await server.metric(counter)
+      await sClient(server.running.ca, [version, '-CAfile', file, '-verify_return_error'])
+      await until('the alert is counted', async () => (await server.metric(counter)) === before + 1)
+      const { refusing } = (await server.admin('GET', '/v1/authorities')).json<StatusView>()
+      expect(refusing).toMatchObject([{ address: '127.0.0.1', alert: 'unknown CA' }])
+      expect(server.log.filter((line) => line.includes('a client refused our certificate'))).toHaveLength(1)
     },
   )
 
-  test('is a new one each time OpenSSL reconnects', async () => {
-    const said = await sClient(server.running.ca, ['-tls1_2', '-reconnect'])
-    expect(said.match(/^New, TLSv1.2/gm)?.length).toBe(6)
-    expect(said).not.toMatch(/^Reused, /m)
-  })
-
-  test('is not renegotiated', async () => {
-    const socket = connect({ ...server.running.ca, ...server.trust, ...atVersion('TLSv1.2') })
-    await once(socket, 'secureConnect')
-    socket.on('error', () => undefined)
-    const outcome = await new Promise((resolve) => {
-      socket.once('close', () => resolve('closed'))
-      socket.renegotiate({}, (error) => resolve(error === null ? 'renegotiated' : 'refused'))
-    })
-    expect(outcome).not.toBe('renegotiated')
-    socket.destroy()
-  })
-
-  const closing = () => 'GET /v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
-})
-
-describe('the request for a client certificate', () => {
-  test.for(['-tls1_2', '-tls1_3'])('names no CA (%s), so that no client hides what it has', async (version) => {
-    const said = await sClient(server.running.ca, [version])
-    expect(said).toMatch(/^No client certificate CA names sent$/m)
-    expect(said).toMatch(/^Requested Signature Algorithms: /m)
-  })
-
-  test('may be left unanswered', async () => {
-    expect((await server.api('GET', '/v1/status')).status).toBe(200)
-  })
-})
-
-describe('the application protocol', () => {
-  test('of clients that offer h2 alone is gRPC', async () => {
-    using raw = await RawHttp2.connect(server.running.ca, server.trust)
-    await until('settings', () => raw.of(FRAME.settings).length > 0)
-  })
-
-  test.for([
-    ['http/1.1 alone', ['http/1.1'], 'http/1.1'],
-    ['h2 and http/1.1', ['h2', 'http/1.1'], 'http/1.1'],
-    ['http/1.1 and h2', ['http/1.1', 'h2'], 'http/1.1'],
-    ['nothing', undefined, false],
-  ] as const)('of clients that offer %s is HTTP/1.1', async ([, offered, agreed]) => {
-    const { alpn } = await shake(offered ? { ALPNProtocols: [...offered] } : {}, GET_STATUS)
-    expect(alpn).toBe(agreed)
-  })
-
-  test('of clients that offer h2 and something strange is gRPC', async () => {
-    expect((await shake({ ALPNProtocols: ['spdy/3', 'h2'] })).alpn).toBe('h2')
-  })
-
-  test('of clients that offer nothing we speak is none: they are told so', async () => {
-    expect(await failure({ ALPNProtocols: ['spdy/3', 'h2c'] })).toBe('ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL')
-  })
-})
-
-describe('our own certificate', () => {
-  test('is the same whatever name is asked for, or none', async () => {
-    const lenient = { checkServerIdentity: () => undefined }
-    const shakes = [
-      await shake({ servername: '' }),
-      await shake({ servername: 'localhost' }),
-      await shake({ servername: 'other.example', ...lenient }),
-      await shake({ servername: `${'a.'.repeat(100)}example`, ...lenient }),
-    ]
-    expect(new Set(shakes.map(({ certificate }) => certificate.toString('hex')))).toHaveProperty('size', 1)
-  })
-
-  test('carries the names that are set and no other, in a critical extension because it has no subject', async () => {
-    const certificate = new X509Certificate((await shake()).certificate)
-    expect(certificate.subjectAltName).toBe(
-      'DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1, DNS:ca.example',
-    )
-    expect(certificate.subject).toBeFalsy()
-  })
-
-  test('is good for TLS servers, for a day at most, and no CA', async () => {
-    const certificate = new X509Certificate((await shake()).certificate)
-    expect(certificate.keyUsage).toContain('1.3.6.1.5.5.7.3.1')
-    expect(certificate.ca).toBe(false)
-    expect(certificate.validToDate.getTime() - Date.now()).toBeLessThanOrEqual(24 * 60 * MINUTE)
-  })
-
-  test('comes with what stands between it and the root, and without the root', async () => {
-    const said = await sClient(server.running.ca, ['-showcerts'])
-    const sent = said.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
-    const [leaf, issuing, ...more] = sent.map((pem) => new X509Certificate(pem))
-    expect(more).toEqual([])
-    expect(leaf?.checkIssued(issuing as X509Certificate)).toBe(true)
-    expect(issuing?.checkIssued(new X509Certificate(server.roots))).toBe(true)
-  })
-
-  test('is verified by OpenSSL, by name and address', async () => {
-    using directory = aDirectory()
-    const roots = join(directory.path, 'roots.pem')
-    writeFileSync(roots, server.roots)
-    for (const check of [
-      ['-verify_hostname', 'ca.example'],
-      ['-verify_ip', '::1'],
-    ])
-      expect(await sClient(server.running.ca, ['-CAfile', roots, '-verify_return_error', ...check])).toMatch(
-        /^Verification: OK$/m,
-      )
-  })
-
-  test.for([
-    ['-tls1_2', 'unknown CA', ['-verify_return_error']],
-    ['-tls1_3', 'unknown CA', ['-verify_return_error']],
-  ] as const)('that a client does not believe (%s) is noticed: by whom, and why', async ([version, alert, flags]) => {
-    using directory = aDirectory()
-    const file = join(directory.path, 'other-root.pem')
-    writeFileSync(file, certificatePem((await aRoot()).certificate.der))
-    const counter = 'alcazar_serving_certificate_refused_total{alert="unknown CA"}'
-    const before = await server.metric(counter)
-    await sClient(server.running.ca, [version, '-CAfile', file, '-verify_return_error'])
-    await until('the alert is counted', async () => (await server.metric(counter)) === before + 1)
-    const { refusing } = (await server.admin('GET', '/v1/authorities')).json<StatusView>()
-    expect(refusing).toMatchObject([{ address: '127.0.0.1', alert: 'unknown CA' }])
-    expect(server.log.filter((line) => line.includes('a client refused our certificate'))).toHaveLength(1)
-  })
-
-  test('is not said to be refused where a client leaves, or sends no TLS', async () => {
+  test('is not said to be refused where a client leaves without a word, or for something else', async () => {
     const counts = async () => (await server.health('/metrics')).text.match(/^alcazar_serving_certificate_refused.*$/gm)
     const before = await counts()
     const closed = await server.metric('alcazar_connections_closed_total{why="handshake"}')
     await failure({ ca: certificatePem((await aRoot()).certificate.der) })
-    await failure({ servername: 'localhost', ciphers: 'ECDHE-RSA-AES128-SHA', maxVersion: 'TLSv1.2' })
+    await failure({ ciphers: 'ECDHE-RSA-AES128-SHA', maxVersion: 'TLSv1.2' })
     await until(
       'both are closed',
       async () => (await server.metric('alcazar_connections_closed_total{why="handshake"}')) >= closed + 2,
