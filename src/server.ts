@@ -160,7 +160,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   })
   const status = () => statusOf(keeper, active, readiness, version)
   const certificate = new OwnCertificate({
-    active,
+    serving: keeper.serving.authority,
     names: config.serverNames,
     install: (key, chain) => listener.install(key, chain),
     events,

@@ -1,4 +1,4 @@
-import { hex } from '../core/bytes.ts'
+import { equalBytes, hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { keyIdOf, type PublicKey, readPublicKey } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
@@ -195,6 +195,15 @@ export function mayVouch(authority: Authority, now: Date): boolean {
     authority.role === 'issuing' &&
     (authority.state === 'active' || authority.state === 'old') &&
     now <= authority.certificate.tbs.notAfter
+  )
+}
+
+/** Whether an authority, of whatever state, has that key, or a CA between it and its root. */
+export function isKeyOf({ authorities }: Pick<AuthoritySet, 'authorities'>, key: PublicKey): boolean {
+  return authorities.some(({ certificate, intermediates, online }) =>
+    [certificate, ...intermediates, ...(online ? [online.certificate] : [])].some(({ tbs }) =>
+      equalBytes(tbs.publicKey, key.spki),
+    ),
   )
 }
 

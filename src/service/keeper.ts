@@ -6,6 +6,7 @@ import {
   activeRoot,
   authorityOf,
   bundledRoots,
+  isKeyOf,
   mayVouch,
   withoutEnded,
 } from '../authority/authority.ts'
@@ -39,6 +40,7 @@ import { PluggedIn } from './plug-in.ts'
 import type { AuthorityStore } from './ports.ts'
 import { Revocations } from './revocations.ts'
 import { Roots } from './roots.ts'
+import { Serving } from './serving.ts'
 import { CrlSigner } from './signed-crls.ts'
 
 /** Where the root of trust comes from: made and kept here (in dev mode in the clear, else sealed), or plugged in by an admin. */
@@ -69,6 +71,8 @@ const LOOK_WHILE_ROTATING_MS = 2 * SECOND
  */
 export class Keeper implements IssuingKeys {
   readonly active = new Latest<ActiveAuthority>()
+  /** What signs our own certificate. */
+  readonly serving: Serving
   /** The admin's verbs, and what the clock does with roots. */
   readonly roots: Roots
   /** Roots whose keys are elsewhere, and what signs for them here. */
@@ -92,6 +96,7 @@ export class Keeper implements IssuingKeys {
     this.#revision = revision
     this.#set = set
     this.#parents = new Parents(parts.store)
+    this.serving = new Serving(parts.clock)
     this.#jumps = new ClockJumps(parts.clock, parts.events)
     this.roots = new Roots(this, parts)
     this.offline = new OfflineRoots(this, parts)
@@ -110,7 +115,8 @@ export class Keeper implements IssuingKeys {
     checkBelongs(keeper.set, parts.source.kind, parts.trustDomain)
     if (parts.source.kind === 'plugged-in') await keeper.takePluggedCa(parts.source.ca)
     else {
-      await keeper.#openRoot()
+      // A start that could not sign says so at once.
+      await keeper.#parentOf(rootToSignBy(keeper.set, parts.clock.now()))
       await keeper.tick()
     }
     // A plugged-in CA may have to wait, and then nothing signs until it may.
@@ -153,11 +159,7 @@ export class Keeper implements IssuingKeys {
 
   /** Whether some authority of ours, of whatever state, has that key, or a CA between it and its root. */
   isOurs(key: PublicKey): boolean {
-    return this.#set.authorities.some(({ certificate, intermediates, online }) =>
-      [certificate, ...intermediates, ...(online ? [online.certificate] : [])].some(({ tbs }) =>
-        equalBytes(tbs.publicKey, key.spki),
-      ),
-    )
+    return isKeyOf(this.#set, key) || this.plugged?.isKeyOf(key) === true
   }
 
   /** Does what is due, every minute and while a root is on its way every two seconds, until the signal. */
@@ -192,6 +194,7 @@ export class Keeper implements IssuingKeys {
     for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
     await this.change((change) => this.revocations.renew(change))
     this.plugged?.settle(this.#set, this.#parts.evidence())
+    this.serving.settle(this.#set, this.active.get())
   }
 
   /**
@@ -240,11 +243,6 @@ export class Keeper implements IssuingKeys {
     return keeper
   }
 
-  /** That the root's key can be used: a start that could not sign says so at once. */
-  async #openRoot(): Promise<void> {
-    await this.#parentOf(rootToSignBy(this.#set, this.#parts.clock.now()))
-  }
-
   /** Does the next thing that is due; whether there was one. */
   async #act(change: Change): Promise<boolean> {
     const { clock, evidence, events } = this.#parts
@@ -276,7 +274,7 @@ export class Keeper implements IssuingKeys {
       commit: async (next) => {
         await this.#commit(next)
         // The bundle that goes out with every answer is the one the journal holds.
-        if (this.#holding) this.active.set(activeAuthority(this.#set, this.#holding.authority, this.#holding.signer))
+        this.#publish()
       },
       activate: (next, successor) => this.#activate(next, successor),
       parentOf: (root) => this.#parentOf(root),
@@ -316,7 +314,15 @@ export class Keeper implements IssuingKeys {
     this.#crls.hold(signer)
     await this.#commit(withoutEnded(next, this.#parts.clock.now()))
     this.#holding = { authority, signer }
-    this.active.set(activeAuthority(this.#set, authority, signer))
+    this.serving.hold(this.#holding)
+    this.#publish()
+  }
+
+  #publish(): void {
+    if (!this.#holding) return
+    const active = activeAuthority(this.#set, this.#holding.authority, this.#holding.signer)
+    this.active.set(active)
+    this.serving.settle(this.#set, active)
   }
 
   /** Durable first, memory last (invariant 4). */

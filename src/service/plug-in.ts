@@ -7,7 +7,7 @@ import { conditionOf, withActive } from '../authority/transitions.ts'
 import { equalBytes, hex, shortId } from '../core/bytes.ts'
 import { HOUR, MINUTE } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
-import { keyIdOf } from '../keys/public-key.ts'
+import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { Change } from './change.ts'
 import type { KeeperParts } from './keeper.ts'
@@ -107,6 +107,11 @@ export class PluggedIn {
     if (found.incomplete !== undefined && now - since < PATIENT_FOR_MS) return
     this.#waiting.told = now
     events.pluggedCaWaits(verb, root, found)
+  }
+
+  /** Whether a CA that signs, or waits to, has that key. */
+  isKeyOf({ spki }: PublicKey): boolean {
+    return [...this.#cas.values()].some(({ certificate }) => equalBytes(certificate.tbs.publicKey, spki))
   }
 
   /** What the files ask for and is not done yet. */

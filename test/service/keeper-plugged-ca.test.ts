@@ -297,6 +297,7 @@ describe('files whose effect is not safe yet', () => {
       ['active', 'prepared'],
     ])
     expect(signs(world)).toBe('ca under a')
+    expect(keeper.isOurs(sets.underB.key.publicKey), 'nobody gets a certificate over its key').toBe(true)
     await world.issue(20 * DAY)
     expect(world.broken()).toEqual([])
     await world.clock.advance(20 * DAY + HOUR)
