@@ -39,10 +39,7 @@ export class Serving {
 
   #under(set: AuthoritySet, signs: ActiveAuthority, roots: readonly Authority[]): ActiveAuthority {
     const signing = rootAbove(set, signs.authority)
-    const trusted = roots
-      .filter(({ state, taint }) => (state === 'active' || state === 'old') && taint === undefined)
-      .toSorted((one, other) => one.bundledSince - other.bundledSince)
-    for (const { id } of trusted) {
+    for (const { id } of roots.toSorted((one, other) => one.bundledSince - other.bundledSince)) {
       if (id === signing?.id || signing?.cross.some(({ by }) => by === id)) return signs
       const held = this.#held.get(id)
       if (held && this.#mayServe(set, held.authority)) return activeAuthority(set, held.authority, held.signer)
@@ -50,6 +47,7 @@ export class Serving {
     return signs
   }
 
+  /** Not what stands on a compromised root, which is tainted with it. */
   #mayServe(set: AuthoritySet, authority: Authority): boolean {
     const known = set.authorities.some(
       ({ id, role, state }) => id === authority.id && role === 'issuing' && state === 'old',

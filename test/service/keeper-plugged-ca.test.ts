@@ -9,7 +9,7 @@ import { commonNameOf } from '../../src/x509/name.ts'
 import { KEY_USAGE } from '../../src/x509/oids.ts'
 import { certificatePem } from '../../src/x509/pem.ts'
 import { World } from '../_support/a-world.ts'
-import { NOW } from '../_support/authority-sets.ts'
+import { issuingOf, NOW } from '../_support/authority-sets.ts'
 import { odd } from '../_support/odd-certificates.ts'
 import { aPluggedCa, plugged } from '../_support/plugged-sets.ts'
 import { until } from '../_support/until.ts'
@@ -305,6 +305,16 @@ describe('files whose effect is not safe yet', () => {
     expect([rootStates(keeper), signs(world)]).toEqual([['old', 'active'], 'ca under b'])
     expect(world.broken()).toEqual([])
     await world.check()
+  })
+
+  test('a CA that had to wait has its CRL as soon as it signs', async () => {
+    const { world, keeper } = await withALaggard()
+    await keeper.takePluggedCa(sets.abSignedByB)
+    const hasCrl = () => keeper.set.crls.some(({ id }) => id === issuingOf(sets.underB).id)
+    expect(hasCrl()).toBe(false)
+    await world.clock.advance(20 * DAY + HOUR)
+    await keeper.tick()
+    expect([signs(world), hasCrl()]).toEqual(['ca under b', true])
   })
 
   test('the CA before, whose key is in no file any more, has its issuing authorities renewed meanwhile', async () => {

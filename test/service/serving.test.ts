@@ -1,13 +1,19 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { activeAuthority } from '../../src/authority/active-authority.ts'
 import { bundledRoots } from '../../src/authority/authority.ts'
+import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import { makeServing } from '../../src/issuance/ca-certificates.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PrivateKey } from '../../src/keys/private-key.ts'
+import { Serving } from '../../src/service/serving.ts'
 import { readCertificate } from '../../src/x509/certificate.ts'
 import { readPem } from '../../src/x509/pem.ts'
 import { verifies, World } from '../_support/a-world.ts'
-import { aPluggedCa } from '../_support/plugged-sets.ts'
+import { aSet, issuingOf, NOW, rootOf } from '../_support/authority-sets.ts'
+import { FakeClock } from '../_support/fake-clock.ts'
+import { odd } from '../_support/odd-certificates.ts'
+import { aPluggedCa, plugged } from '../_support/plugged-sets.ts'
 import { seededRandom } from '../_support/seeded-random.ts'
 
 const ADMIN = { by: 'admin', because: 'yearly' } as const
@@ -18,7 +24,7 @@ beforeAll(async () => {
   sets = await aPluggedCa()
 })
 
-/** Names of the roots by each of which alone, as an old file has it, a client believes us now. */
+/** Whether a client believes us now that has each root of the bundle alone, as an old file may. */
 async function believedBy(world: World): Promise<boolean[]> {
   const serving = world.keeper?.serving.authority.get() ?? expect.fail('nothing signs our certificate')
   const { publicKey } = await PrivateKey.generate(keyAlgorithm('ecdsa-p256'))
@@ -63,6 +69,17 @@ describe('our own certificate', () => {
     expect(keeper.serving.authority.get()).toMatchObject({ authority: { id: world.active.authority.id } })
   })
 
+  test('stands under the oldest of three', async () => {
+    const world = new World({ kind: 'plugged-in', ca: sets.a })
+    const keeper = await world.start()
+    const rootC = await odd('root c', 'itself', { notAfter: new Date('2040-01-01T00:00:00Z') })
+    const underC = await odd('ca under c', rootC, { notAfter: new Date('2035-01-01T00:00:00Z') })
+    await keeper.takePluggedCa(sets.abSignedByB)
+    await keeper.takePluggedCa(plugged(underC, [underC], [rootC, sets.rootB, sets.rootA]))
+    expect(world.active.authority.intermediates).toEqual([underC.certificate])
+    expect(await believedBy(world)).toEqual([true, false, false])
+  })
+
   test('goes over to the root that signs when what signed before nears its end', async () => {
     const world = new World({ kind: 'plugged-in', ca: sets.ab })
     const keeper = await world.start()
@@ -84,12 +101,24 @@ describe('our own certificate', () => {
     expect(await believedBy(world)).toEqual([false, true])
   })
 
-  test('is never signed by what stands on a compromised root', async () => {
-    const world = new World()
-    const { roots, set } = await world.start()
-    await roots.taint(bundledRoots(set)[0]?.id ?? '', ADMIN, HOUR)
-    const { authority } = world.keeper?.serving.authority.get() ?? expect.fail()
-    expect(authority.id).toBe(world.active.authority.id)
+  test.each([
+    ['old', 'under a'],
+    ['tainted', 'under b'],
+  ] as const)('where what signed before is %s stands %s', async (state, where) => {
+    const clock = new FakeClock()
+    const [rootA, rootB] = [rootOf(sets.rootA, { state }), rootOf(sets.rootB, { bundledSince: 2 })]
+    const notAfter = plus(NOW, 30 * DAY)
+    const [underA, underB] = [
+      await odd('under a', sets.rootA, { notAfter }),
+      await odd('under b', sets.rootB, { notAfter }),
+    ]
+    const before = issuingOf(underA, { state, root: rootA.id })
+    const now = issuingOf(underB, { root: rootB.id })
+    const set = aSet([rootA, rootB, before, now])
+    const serving = new Serving(clock)
+    serving.hold({ authority: before, signer: underA.key })
+    serving.settle(set, activeAuthority(set, now, underB.key))
+    expect(serving.authority.get()?.authority).toBe(where === 'under a' ? before : now)
   })
 
   test('is not made anew for every change of the journal', async () => {
