@@ -1,4 +1,4 @@
-import type { TaintedView } from '../../endpoints/admin/authority-routes.ts'
+import type { StatusView, TaintedView } from '../../endpoints/admin/authority-routes.ts'
 import type { AuthoritiesView } from '../../service/authorities-view.ts'
 import type { RotationView } from '../../service/rotation-view.ts'
 import type { CliEnv } from '../env.ts'
@@ -13,8 +13,8 @@ export class RootsApi {
   }
 
   /** @param named how many workloads in the way are listed for each step, at most 100 */
-  async authorities(named = 10): Promise<AuthoritiesView> {
-    return (await this.#server.call('GET', `/v1/authorities?named=${named}`)) as AuthoritiesView
+  async authorities(named = 10): Promise<StatusView> {
+    return (await this.#server.call('GET', `/v1/authorities?named=${named}`)) as StatusView
   }
 
   async rotation(): Promise<RotationView> {
