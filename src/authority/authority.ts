@@ -200,7 +200,8 @@ export function mayVouch(authority: Authority, now: Date): boolean {
 
 /**
  * Without the old issuing authorities whose certificates have ended: nothing they signed is alive (invariant 3), nothing can be renewed by it.
- * And without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses.
+ * Without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses. And without workloads that were
+ * cut off and have nothing left.
  */
 export function withoutEnded(set: AuthoritySet, now: Date): AuthoritySet {
   const alive = ({ certificate }: { readonly certificate: Certificate }) => now <= certificate.tbs.notAfter
@@ -209,9 +210,28 @@ export function withoutEnded(set: AuthoritySet, now: Date): AuthoritySet {
     .map((authority) =>
       authority.cross.every(alive) ? authority : { ...authority, cross: authority.cross.filter(alive) },
     )
+  const forgotten = set.forgotten.filter(({ until }) => now < until)
   const unchanged =
-    authorities.length === set.authorities.length && authorities.every((one, at) => one === set.authorities[at])
-  return unchanged ? set : { ...set, authorities }
+    authorities.length === set.authorities.length &&
+    authorities.every((one, at) => one === set.authorities[at]) &&
+    forgotten.length === set.forgotten.length
+  return unchanged ? set : { ...set, authorities, forgotten }
+}
+
+/** The issuing authorities of that name that may vouch for a client certificate, by their keys. */
+export function vouching(set: AuthoritySet, subject: Uint8Array, now: Date): readonly PublicKey[] {
+  return set.authorities
+    .filter((authority) => mayVouch(authority, now) && equalBytes(authority.certificate.tbs.subject, subject))
+    .map(({ publicKey }) => publicKey)
+}
+
+/** Whether some authority, of whatever state, has that key, or a CA between it and its root. */
+export function hasKey(set: AuthoritySet, key: PublicKey): boolean {
+  return set.authorities.some(({ certificate, intermediates, online }) =>
+    [certificate, ...intermediates, ...(online ? [online.certificate] : [])].some(({ tbs }) =>
+      equalBytes(tbs.publicKey, key.spki),
+    ),
+  )
 }
 
 /**

@@ -1,12 +1,13 @@
 import type { IssuingKeys } from '../attestation/client-certificate.ts'
-import { type ActiveAuthority, activeAuthority, bundleOf } from '../authority/active-authority.ts'
+import { type ActiveAuthority, activeAuthority } from '../authority/active-authority.ts'
 import {
   type Authority,
   type AuthoritySet,
   activeRoot,
   authorityOf,
   bundledRoots,
-  mayVouch,
+  hasKey,
+  vouching,
   withoutEnded,
 } from '../authority/authority.ts'
 import type { Evidence } from '../authority/gate.ts'
@@ -25,18 +26,19 @@ import { proveSigning } from '../issuance/prove-signing.ts'
 import type { KeyAlgorithm } from '../keys/algorithms.ts'
 import { PrivateKey } from '../keys/private-key.ts'
 import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
-import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Tbs } from '../x509/certificate.ts'
 import type { Seen } from './authorities-view.ts'
 import type { Change, Successor } from './change.ts'
 import { ClockJumps } from './clock-jumps.ts'
 import type { Events } from './events.ts'
-import { checkBelongs, firstSet } from './first-state.ts'
+import { beginState, checkBelongs } from './first-state.ts'
 import { OfflineRoots } from './offline-roots.ts'
 import { leafSigner, type OpenParent, Parents } from './parents.ts'
 import { pluggedParent, takePluggedCa } from './plug-in.ts'
-import type { AuthorityStore } from './ports.ts'
+import type { AuthorityStore, MomentStore } from './ports.ts'
+import { recordAuthority } from './record-authority.ts'
 import { Revocations } from './revocations.ts'
 import { Roots } from './roots.ts'
 import { CrlSigner } from './signed-crls.ts'
@@ -54,6 +56,8 @@ export type KeeperParts = Making & {
   readonly rotation: Omit<RotationPolicy, 'issuingLifetimeMs'>
   /** What is known of the live workloads. */
   readonly evidence: () => Evidence
+  /** Remembers for the next start when the clock was believed. */
+  readonly lastMoment: MomentStore
   readonly ledger: Ledger
   readonly events: Events
 }
@@ -80,18 +84,20 @@ export class Keeper implements IssuingKeys {
   readonly #parents: Parents
   readonly #jumps: ClockJumps
   #set: AuthoritySet
+  /** What a write under way or in doubt makes of it. */
+  #asked: AuthoritySet | undefined
   #revision: number
   #holding: Successor | undefined
   #stopped: unknown
   #queue: Promise<unknown> = Promise.resolve()
 
-  private constructor(parts: KeeperParts, revision: number, set: AuthoritySet) {
+  private constructor(parts: KeeperParts, revision: number, set: AuthoritySet, jumps: ClockJumps) {
     this.#parts = parts
     this.#source = parts.source
     this.#revision = revision
     this.#set = set
     this.#parents = new Parents(parts.store)
-    this.#jumps = new ClockJumps(parts.clock, parts.events)
+    this.#jumps = jumps
     this.roots = new Roots(this, parts)
     this.offline = new OfflineRoots(this, parts)
     this.#crls = new CrlSigner(parts, async (root) => (await this.#parentOf(root)).signer)
@@ -105,7 +111,9 @@ export class Keeper implements IssuingKeys {
    */
   static async open(parts: KeeperParts): Promise<Keeper> {
     const found = await parts.store.read()
-    const keeper = found ? new Keeper(parts, found.revision, found.set) : await Keeper.#begin(parts)
+    const jumps = await ClockJumps.open(parts.lastMoment, found?.set, parts)
+    const { revision, set } = found ?? (await beginState(parts))
+    const keeper = new Keeper(parts, revision, set, jumps)
     checkBelongs(keeper.set, parts.source.kind, parts.trustDomain)
     if (parts.source.kind === 'plugged-in') await keeper.takePluggedCa(parts.source.ca)
     else {
@@ -119,6 +127,16 @@ export class Keeper implements IssuingKeys {
 
   get set(): AuthoritySet {
     return this.#set
+  }
+
+  /** Trust counts where each of these gives it: a write that takes some away does so from when it is asked, and gives none back by its failure. */
+  get trusted(): readonly AuthoritySet[] {
+    return this.#asked ? [this.#set, this.#asked] : [this.#set]
+  }
+
+  /** Whether the clock jumped less than an hour ago: until then nothing is taken for ended for ever. */
+  get doubtsClock(): boolean {
+    return this.#jumps.unsettled()
   }
 
   /** This moment, for those who show it. */
@@ -139,23 +157,17 @@ export class Keeper implements IssuingKeys {
   }
 
   mayVouch(subject: Uint8Array, now: Date): readonly PublicKey[] {
-    return this.#set.authorities
-      .filter((authority) => mayVouch(authority, now) && equalBytes(authority.certificate.tbs.subject, subject))
-      .map((authority) => authority.publicKey)
+    const [known = [], ...asked] = this.trusted.map((set) => vouching(set, subject, now))
+    return known.filter((key) => asked.every((keys) => keys.some(({ spki }) => equalBytes(spki, key.spki))))
   }
 
-  takenBack(tbs: Tbs, issuer: PublicKey, workload: string): TakenBack | undefined {
-    const { serial, notBefore } = tbs
-    return this.revocations.denials.takenBack(hex(keyIdOf(issuer.spki)), { serial, notBefore, workload })
+  takenBack({ serial, notBefore }: Tbs, issuer: PublicKey, workload: string): TakenBack | undefined {
+    return this.revocations.takenBack(hex(keyIdOf(issuer.spki)), { serial, notBefore, workload })
   }
 
-  /** Whether some authority of ours, of whatever state, has that key, or a CA between it and its root. */
+  /** Whether some authority of ours has that key. */
   isOurs(key: PublicKey): boolean {
-    return this.#set.authorities.some(({ certificate, intermediates, online }) =>
-      [certificate, ...intermediates, ...(online ? [online.certificate] : [])].some(({ tbs }) =>
-        equalBytes(tbs.publicKey, key.spki),
-      ),
-    )
+    return hasKey(this.#set, key)
   }
 
   /** Does what is due, every minute and while a root is on its way every two seconds, until the signal. */
@@ -163,6 +175,7 @@ export class Keeper implements IssuingKeys {
     const { clock } = this.#parts
     let looked = clock.elapsed()
     const look = async () => {
+      await this.#jumps.note()
       const { rotation, authorities } = this.#set
       const moving = rotation !== undefined || authorities.some(({ role, taint }) => role === 'root' && taint)
       if (!moving && clock.elapsed() - looked < LOOK_EVERY_MS) return
@@ -224,16 +237,6 @@ export class Keeper implements IssuingKeys {
     return turn
   }
 
-  static async #begin(parts: KeeperParts): Promise<Keeper> {
-    const set = await firstSet(parts)
-    const keeper = new Keeper(parts, await parts.store.begin(set), set)
-    for (const root of bundledRoots(set)) {
-      await keeper.#record('root made', root, `ends ${root.certificate.tbs.notAfter.toISOString()}`)
-      parts.events.bundlePublished(bundleOf(set), [root])
-    }
-    return keeper
-  }
-
   /** That the root's key can be used: a start that could not sign says so at once. */
   async #openRoot(): Promise<void> {
     const root = activeRoot(this.#set)
@@ -255,7 +258,7 @@ export class Keeper implements IssuingKeys {
   /** Does the next thing that is due; whether there was one. */
   async #act(change: Change): Promise<boolean> {
     const { clock, evidence, events } = this.#parts
-    const unsettled = this.#jumps.unsettled()
+    const unsettled = this.doubtsClock
     if (this.#source.kind === 'plugged-in' && !this.#source.ca.maySignCas) return false
     const holding = this.#holding?.authority.id
     const action: Action = nextAction(change.set, holding, evidence(), clock.now(), this.#policy)
@@ -289,7 +292,8 @@ export class Keeper implements IssuingKeys {
       activate: (next, successor) => this.#activate(next, successor),
       parentOf: (root) => this.#parentOf(root),
       makeIssuing: (root, parent) => this.#makeIssuing(root, parent),
-      record: (what, authority, detail) => this.#record(what, authority, detail),
+      withoutEnded: (set) => this.#withoutEnded(set),
+      record: (what, authority, detail) => recordAuthority(this.#parts, what, authority, detail),
     }
   }
 
@@ -320,31 +324,27 @@ export class Keeper implements IssuingKeys {
       this.#parts,
     )
     this.#crls.hold(signer)
-    await this.#commit(withoutEnded(next, this.#parts.clock.now()))
+    await this.#commit(this.#withoutEnded(next))
     this.#holding = { authority, signer }
     this.active.set(activeAuthority(this.#set, authority, signer))
   }
 
-  /** Durable first, memory last (invariant 4). */
-  async #commit(next: AuthoritySet): Promise<void> {
-    const whole = await this.#crls.complete(next)
-    this.#revision = await this.#parts.store.write(this.#revision, whole)
-    this.#set = whole
+  #withoutEnded(set: AuthoritySet): AuthoritySet {
+    if (this.doubtsClock) return set
+    return this.revocations.withoutEnded(withoutEnded(set, this.#parts.clock.now()))
   }
 
-  /** The journal is the truth; a ledger that can't be written keeps the server from being ready, and changes nothing that was done. */
-  async #record(what: AuthorityRecord['what'], authority: Pick<Authority, 'id'>, detail: string): Promise<void> {
-    const { ledger, clock, events } = this.#parts
+  /** Durable first, memory last (invariant 4); but what is to lose its trust has none from here on. */
+  async #commit(next: AuthoritySet): Promise<void> {
+    const whole = await this.#crls.complete(next)
+    this.#asked = whole
     try {
-      await ledger.record({
-        kind: 'authority',
-        at: clock.now().toISOString(),
-        what,
-        authority: authority.id,
-        detail,
-      })
+      this.#revision = await this.#parts.store.write(this.#revision, whole)
     } catch (error) {
-      events.authorityUnrecorded(error)
+      if (!(error instanceof JournalInDoubt)) this.#asked = undefined
+      throw error
     }
+    this.#set = whole
+    this.#asked = undefined
   }
 }

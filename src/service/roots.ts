@@ -169,7 +169,7 @@ export class Roots {
       const at = this.#parts.clock.now()
       const { because } = checked(wish)
       const before = set.forgotten.find((one) => one.workload === workload)
-      const still = set.forgotten.filter((one) => one !== before && one.until > at)
+      const still = change.withoutEnded(set).forgotten.filter((one) => one !== before)
       // A clock that was set back brings nothing back that was forgotten.
       const now = before ? { at: later(before.at, at), until: later(before.until, until) } : { at, until }
       const forgotten = [...still, { workload, ...now }]

@@ -14,6 +14,7 @@ import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { FakeClock } from './fake-clock.ts'
 import { inventoryOf } from './live-svids.ts'
 import { MemoryLedger } from './memory-ledger.ts'
+import { MemoryMoment } from './memory-moment.ts'
 import { MemoryStore } from './memory-store.ts'
 import { recordedEvents } from './recorded-events.ts'
 import { seededRandom } from './seeded-random.ts'
@@ -111,6 +112,7 @@ export async function aCa(options: CaOptions = {}) {
     issuing: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: options.issuingLifetimeMs ?? 30 * DAY },
     rotation: { rootDueBeforeMs: 180 * DAY },
     evidence: options.evidence ?? (() => NO_EVIDENCE),
+    lastMoment: new MemoryMoment(clock.now()),
     ledger,
     events,
     clock,

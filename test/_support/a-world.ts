@@ -18,6 +18,7 @@ import { readPem } from '../../src/x509/pem.ts'
 import { aCaller, anEntitlement } from './an-issuer.ts'
 import { FakeClock } from './fake-clock.ts'
 import { MemoryLedger } from './memory-ledger.ts'
+import { MemoryMoment } from './memory-moment.ts'
 import { MemoryStore } from './memory-store.ts'
 import { recordedEvents } from './recorded-events.ts'
 import { seededRandom } from './seeded-random.ts'
@@ -75,6 +76,8 @@ export class World {
       issuing: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: this.issuingLifetimeMs },
       rotation: { rootDueBeforeMs: this.rootDueBeforeMs },
       evidence: () => this.evidence,
+      // As if another had run until now.
+      lastMoment: new MemoryMoment(this.clock.now()),
       ledger: this.ledger,
       events: this.events,
       clock: this.clock,
