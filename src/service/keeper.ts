@@ -19,7 +19,7 @@ import { withActive } from '../authority/transitions.ts'
 import { equalBytes, hex, shortId } from '../core/bytes.ts'
 import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
-import { CaError } from '../core/errors.ts'
+import { CaError, causesOf } from '../core/errors.ts'
 import { Latest } from '../core/latest.ts'
 import { type Making, makeIssuing } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
@@ -115,13 +115,15 @@ export class Keeper implements IssuingKeys {
     const { revision, set } = found ?? (await beginState(parts))
     const keeper = new Keeper(parts, revision, set, jumps)
     checkBelongs(keeper.set, parts.source.kind, parts.trustDomain)
+    let failed: unknown
     if (parts.source.kind === 'plugged-in') await keeper.takePluggedCa(parts.source.ca)
     else {
       await keeper.#openRoot()
-      await keeper.tick()
+      failed = await keeper.renewIfDue().catch((error: unknown) => error)
     }
     if (!keeper.active.get())
-      throw new CaError('not_ready', 'no issuing authority could be made', { cause: keeper.#stopped })
+      throw new CaError('not_ready', `no issuing authority could be made: ${causesOf(failed)}`, { cause: failed })
+    if (failed) parts.events.rotationFailed(failed)
     return keeper
   }
 
@@ -165,7 +167,6 @@ export class Keeper implements IssuingKeys {
     return this.revocations.takenBack(hex(keyIdOf(issuer.spki)), { serial, notBefore, workload })
   }
 
-  /** Whether some authority of ours has that key. */
   isOurs(key: PublicKey): boolean {
     return hasKey(this.#set, key)
   }
@@ -258,12 +259,11 @@ export class Keeper implements IssuingKeys {
   /** Does the next thing that is due; whether there was one. */
   async #act(change: Change): Promise<boolean> {
     const { clock, evidence, events } = this.#parts
-    const unsettled = this.doubtsClock
     if (this.#source.kind === 'plugged-in' && !this.#source.ca.maySignCas) return false
     const holding = this.#holding?.authority.id
     const action: Action = nextAction(change.set, holding, evidence(), clock.now(), this.#policy)
     if (action.kind === 'wait') return false
-    if (action.kind !== 'renew-issuing') return !unsettled && this.roots.act(change, action)
+    if (action.kind !== 'renew-issuing') return !this.doubtsClock && this.roots.act(change, action)
     const root = activeRoot(change.set)
     if (!root) throw new CaError('not_ready', 'there is no root to sign an issuing authority')
     const successor = await change.makeIssuing(root, await change.parentOf(root))

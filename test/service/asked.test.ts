@@ -15,7 +15,7 @@ const takings = [
   {
     what: 'a taint of the root that signs',
     ask: ({ keeper }: Running) => keeper.roots.taint(keeper.set.authorities[0]?.id ?? '', ADMIN, HOUR),
-    then: { vouching: 0, takenBack: undefined },
+    denied: { vouching: 0, takenBack: undefined },
   },
   {
     what: 'a revocation',
@@ -24,12 +24,12 @@ const takings = [
         { serial: leaf.tbs.serial, id: 'spiffe://cluster.local/ns/shop/sa/cart', issuer, notAfter: leaf.tbs.notAfter },
         ADMIN,
       ),
-    then: { vouching: 1, takenBack: 'revoked' },
+    denied: { vouching: 1, takenBack: 'revoked' },
   },
   {
     what: 'a workload forgotten',
     ask: ({ keeper }: Running) => keeper.roots.forget('shop/cart-0', UNTIL, ADMIN),
-    then: { vouching: 1, takenBack: 'forgotten' },
+    denied: { vouching: 1, takenBack: 'forgotten' },
   },
 ]
 const TRUSTED = { vouching: 1, takenBack: undefined }
@@ -62,12 +62,12 @@ const aRenewal = (svid: string): Caller =>
     svid,
   })
 
-describe.each(takings)('$what', ({ ask, then }) => {
+describe.each(takings)('$what', ({ ask, denied }) => {
   test('takes the trust away when it is written', async () => {
     const at = await running()
     expect(at.judged()).toEqual(TRUSTED)
     await ask(at)
-    expect(at.judged()).toEqual(then)
+    expect(at.judged()).toEqual(denied)
   })
 
   test.each<Fault>(['in doubt, written', 'in doubt, not written'])(
@@ -76,12 +76,12 @@ describe.each(takings)('$what', ({ ask, then }) => {
       const at = await running()
       at.world.store.faults.set(at.world.store.writes + 1, fault)
       await expect(ask(at)).rejects.toBeInstanceOf(JournalInDoubt)
-      expect(at.judged()).toEqual(then)
+      expect(at.judged()).toEqual(denied)
       await at.world.clock.advance(10 * MINUTE)
       await at.keeper.tick()
-      expect(at.judged()).toEqual(then)
+      expect(at.judged()).toEqual(denied)
       const { serial, notBefore } = at.svid.leaf.tbs
-      expect(at.keeper.revocations.takenBackSince(aRenewal(serial), notBefore)).toBe(then.takenBack)
+      expect(at.keeper.revocations.takenBackSince(aRenewal(serial), notBefore)).toBe(denied.takenBack)
     },
   )
 
@@ -98,10 +98,10 @@ describe.each(takings)('$what', ({ ask, then }) => {
     }
     const asked = ask(at)
     await reached.promise
-    expect(at.judged()).toEqual(then)
+    expect(at.judged()).toEqual(denied)
     gate.resolve()
     await asked
-    expect(at.judged()).toEqual(then)
+    expect(at.judged()).toEqual(denied)
   })
 
   test('takes nothing away where the write is refused: nothing was done, and it is said', async () => {
@@ -113,7 +113,7 @@ describe.each(takings)('$what', ({ ask, then }) => {
     })
     expect(at.judged()).toEqual(TRUSTED)
     await ask(at)
-    expect(at.judged()).toEqual(then)
+    expect(at.judged()).toEqual(denied)
   })
 })
 
