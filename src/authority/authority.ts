@@ -97,6 +97,13 @@ export type SignedCrl = {
   readonly crl: Crl
 }
 
+/** A key for which a CA certificate was asked for and not given yet: whoever asks again asks for the same. */
+export type OpenRequest = {
+  /** As an authority's id, from the key. */
+  readonly id: string
+  readonly key: KeyHome
+}
+
 /** All authorities of one trust domain, as the journal holds them. Frozen: a change is another set. */
 export type AuthoritySet = {
   readonly trustDomain: TrustDomain
@@ -114,6 +121,7 @@ export type AuthoritySet = {
   /** The deny list. */
   readonly revocations: readonly Revocation[]
   readonly crls: readonly SignedCrl[]
+  readonly request: OpenRequest | undefined
 }
 
 export const ORIGINS = ['dev', 'own', 'plugged-in'] as const
@@ -132,6 +140,7 @@ export function emptySet(trustDomain: TrustDomain, origin: Origin): AuthoritySet
     exportDisabled: false,
     revocations: [],
     crls: [],
+    request: undefined,
   }
 }
 
