@@ -72,7 +72,7 @@ async function fileSizeLimit(): Promise<FullDisk> {
   }
 }
 
-/** The second is never missing; the first where mounting is not allowed. */
+/** The second is in every container; the first where mounting is allowed. */
 export const FULL_DISKS: readonly { readonly what: string; readonly open: () => Promise<FullDisk> }[] = [
   ...(mayMount ? [{ what: 'a disk without room', open: tmpfs }] : []),
   { what: 'files that may not grow', open: fileSizeLimit },

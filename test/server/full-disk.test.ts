@@ -82,7 +82,8 @@ async function onDisk(disk: FullDisk, cluster: TestCluster) {
   }
 }
 
-test.each(FULL_DISKS)(
+// Both take Linux and its util-linux.
+test.skipIf(process.platform !== 'linux').each(FULL_DISKS)(
   '$what: everything that writes is refused and says why, nothing is lost or half done, and with room all goes on',
   { timeout: 60_000 },
   async ({ open }) => {
