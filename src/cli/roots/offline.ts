@@ -26,7 +26,7 @@ export function addOfflineFlags(command: Command): Command {
     )
     .addHelpText(
       'after',
-      '\nOf a root of your own PKI the key stays there: the server keeps that of the CA which --csr-out asks for. Your PKI signs the CSR as a CA (keyCertSign; pathLen 1 or none,\nso that issuing authorities may stand under it). Such a root has no cross-certificate: it signs only once every live workload has it. Where it is in the bundle already,\n--cert replaces its CA: so one that ends is renewed.\n\nExample:\n  alcazar root prepare --csr-out online-ca.csr\n  alcazar root prepare --cert signed.pem',
+      '\nOf a root of your own PKI the key stays there: the server keeps that of the CA which --csr-out asks for, and until it is signed asks for the same one again. Your PKI signs the CSR as a CA (keyCertSign; pathLen 1 or none,\nso that issuing authorities may stand under it). Such a root has no cross-certificate: it signs only once every live workload has it. Where it is in the bundle already,\n--cert replaces its CA: so one that ends is renewed.\n\nExample:\n  alcazar root prepare --csr-out online-ca.csr\n  alcazar root prepare --cert signed.pem',
     )
 }
 
