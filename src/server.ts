@@ -327,12 +327,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     dead = `a background loop ended: ${causesOf(error)}`
     log.error({ detail: dead }, 'not alive any more')
   })
-  opened.defer(() =>
-    loops.then(
-      () => undefined,
-      () => undefined,
-    ),
-  )
+  opened.defer(async () => void (await Promise.allSettled([loops])))
   const running = opened.move()
 
   const close = async () => {

@@ -224,6 +224,38 @@ describe('taint', () => {
     )
   })
 
+  test('names who was cut off as the server saw it, not as it was at the last look', async () => {
+    const { admin, id } = await stolen()
+    // All between two looks.
+    admin.meanwhile = [
+      async () => {
+        await admin.issue(MANY.slice(1))
+        await admin.later(30 * MINUTE)
+        await admin.tick()
+        await admin.later(10 * MINUTE)
+      },
+    ]
+    const taint = ['root', 'taint', id.slice(0, 8), '--because', 'laptop stolen', '--within', '30m']
+    const { out } = await admin.run(taint)
+    expect(out).toContain('out of bundle  2030-01-01 00:30:00 UTC, 30 min later, with bundle 3\n')
+    expect(out).toContain(`cut off        2: ${MANY[0]}, billing/ledger-0\n`)
+  })
+
+  test('names who was in the way at the last look where the server was restarted since', async () => {
+    const { admin, id } = await stolen()
+    admin.meanwhile = [
+      () => admin.issue(MANY),
+      async () => {
+        await admin.later(30 * MINUTE)
+        await admin.tick()
+        await admin.stop()
+        await admin.serve()
+      },
+    ]
+    const { out } = await admin.run(['root', 'taint', id, '--because', 'laptop stolen', '--within', '30m'])
+    expect(out).toContain('cut off        1: billing/ledger-0\n')
+  })
+
   test('names who was cut off when its time was over', async () => {
     const { admin, id } = await stolen()
     admin.meanwhile = [
@@ -257,7 +289,7 @@ describe('taint', () => {
       declaredAt: '2030-01-01T00:00:00.000Z',
       successor: activeRoot(admin.keeper.set)?.id,
       affected: 14,
-      outAt: '2030-01-01T00:30:02.000Z',
+      outAt: '2030-01-01T00:30:01.000Z',
       bundleSequence: 3,
       cutOff: 1,
       named: ['billing/ledger-0'],

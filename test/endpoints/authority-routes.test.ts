@@ -116,7 +116,7 @@ test('none of them is served but on the socket, and each has its rule', async ()
   const { admin } = await started()
   const names = authorityRoutes(admin.keeper, () => []).map(({ method, path }) => `${method} ${path}`)
   expect(names).toHaveLength(9)
-  for (const name of names) expect(METHODS.get(name)).toEqual({ auth: 'local', load: 'light' })
+  for (const name of names) expect(METHODS.get(name)).toEqual({ auth: 'local', load: 'local' })
 })
 
 test('a real server has them on its socket, not on its TLS port', async () => {

@@ -44,6 +44,7 @@ export function authorityRoutes(
   const { roots } = keeper
   const seen = () => keeper.seen()
   const authorities = (): HttpAnswer => json(authoritiesView(seen()))
+  const rotation = (): HttpAnswer => json(rotationView(seen(), roots.left))
   const verb = (name: string, known: readonly string[], run: (body: Body) => Promise<unknown>): Route => ({
     method: 'POST',
     path: `/v1/authorities/${name}`,
@@ -59,7 +60,7 @@ export function authorityRoutes(
       handle: async (call) =>
         json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing() } satisfies StatusView),
     },
-    { method: 'GET', path: '/v1/rotation', handle: async () => json(rotationView(seen())) },
+    { method: 'GET', path: '/v1/rotation', handle: async () => rotation() },
     {
       method: 'POST',
       path: '/v1/rotation',
@@ -67,7 +68,7 @@ export function authorityRoutes(
         await roots.rotate(wishIn(fields(call.body(), ['because'])))
         // The clock's own look may be a minute away.
         await keeper.tick()
-        return json(rotationView(seen()))
+        return rotation()
       },
     },
     verb('prepare', [], (body) => roots.prepare(wishIn(body))),
