@@ -90,7 +90,7 @@ export class Roots {
       checkGate(
         found,
         `activate root ${shortId(root.id)}`,
-        'alcazar workloads --lagging',
+        'alcazar root status --limit 2000',
         force,
         this.#parts.clock.now(),
       )
@@ -150,7 +150,7 @@ export class Roots {
       checkGate(
         found,
         `take root ${shortId(root.id)} out of the bundle`,
-        `alcazar workloads --on ${root.id.slice(0, 8)}`,
+        'alcazar root status --limit 2000',
         force,
         this.#parts.clock.now(),
       )

@@ -44,6 +44,36 @@ test('refusals name the first ten in the way, the command for the others, and wh
   expectGolden('root-refusals.txt', texts.join('\n'))
 })
 
+test('the command that a refusal names lists exactly those in the way', async () => {
+  const { admin } = await prepared()
+  const listed = async () => {
+    const { err } = await admin.run(['root', verb])
+    const [, more = ''] = /… 3 more: alcazar (.*)\n/.exec(err) ?? []
+    const { out } = await admin.run(more.split(' '))
+    return [...out.matchAll(/^ {13}(shop\/cart-\S+) /gm)].map(([, name]) => name)
+  }
+  let verb = 'activate'
+  expect(await listed()).toEqual(MANY)
+  await admin.issue([...MANY, 'billing/ledger-0'])
+  await admin.run(['root', 'activate'])
+  await admin.issue(['billing/ledger-0'])
+  verb = 'revoke'
+  expect(await listed()).toEqual(MANY)
+})
+
+test('status lists as many who are in the way as are asked for, and says where to see the others', async () => {
+  const { admin } = await prepared()
+  const lines = async (limit: string) => (await admin.run(['root', 'status', '--limit', limit])).out.match(/cart-/g)
+  expect([(await lines('1'))?.length, (await lines('12'))?.length, (await lines('13'))?.length]).toEqual([1, 12, 13])
+  expect((await admin.run(['root', 'status'])).out).toContain('… 3 more: alcazar root status --limit 2000\n')
+  expect((await admin.run(['authority', 'status', '--limit', '13'])).out).not.toContain('more:')
+  for (const limit of ['0', '2001', 'all'])
+    expect(await admin.run(['root', 'status', '--limit', limit])).toMatchObject({
+      exit: 2,
+      err: `alcazar: --limit is a whole number from 1 to 2000, not "${limit}"\n`,
+    })
+})
+
 describe('--force', () => {
   test('names who breaks, asks for the id of the root, and goes through when it is typed', async () => {
     const { admin, id } = await prepared()

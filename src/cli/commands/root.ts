@@ -4,6 +4,7 @@ import { parseDuration, relativeInWords, SECOND } from '../../core/duration.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
 import { asText, type CliEnv, print, type Verb } from '../env.ts'
+import { limitOf } from '../limit.ts'
 import { STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
 import { RootsApi } from '../roots/api.ts'
@@ -13,7 +14,7 @@ import { addOfflineFlags, prepareSigned, requestOnlineCa } from '../roots/offlin
 import { rotateRun } from '../roots/rotate.ts'
 import { statusLines } from '../roots/status-text.ts'
 import { watch } from '../roots/watch.ts'
-import { reasonOf, workloads } from '../roots/words.ts'
+import { MOST_NAMED, reasonOf, workloads } from '../roots/words.ts'
 
 type Options = Readonly<Record<string, unknown>>
 
@@ -26,9 +27,12 @@ export function rootVerbs(group: 'root' | 'authority'): readonly Verb[] {
       summary: all
         ? 'Show every authority there is or was: roots, issuing authorities, what stands on them, what can be done next'
         : 'Show the roots, how many workloads stand on each, and what can be done next',
-      define: common,
+      define: (command) =>
+        common(command).addOption(
+          new Option('--limit <n>', 'how many to list of the workloads in the way of each step').default(10),
+        ),
       async run(env, _args, options) {
-        const view = await new RootsApi(env, options).authorities()
+        const view = await new RootsApi(env, options).authorities(limitOf(options.limit, MOST_NAMED))
         print(env, options, view, () => statusLines(view, all))
       },
     },

@@ -12,7 +12,7 @@ export class RootsApi {
     this.#server = new LocalServer(env, options)
   }
 
-  /** @param named how many workloads in the way are listed for each step, at most 100 */
+  /** @param named how many workloads in the way are listed for each step, at most `MOST_NAMED` */
   async authorities(named = 10): Promise<StatusView> {
     return (await this.#server.call('GET', `/v1/authorities?named=${named}`)) as StatusView
   }

@@ -5,7 +5,7 @@ import { keyAlgorithm } from '../../keys/algorithms.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
 import { endInWords } from '../moments.ts'
-import { blockerLines, columns, count, HOMES, workloads } from './words.ts'
+import { blockerLines, columns, count, HOMES, MOST_NAMED, workloads } from './words.ts'
 
 /**
  * Every root with what stands under it, what is wrong with it and what can be done next.
@@ -113,7 +113,7 @@ function nextLines(view: AuthoritiesView, root: AuthorityView, now: Date): strin
     does,
     now,
     command: `alcazar root ${verb} ${root.id.slice(0, 8)}`,
-    more: verb === 'activate' ? 'alcazar workloads --lagging' : `alcazar workloads --on ${root.id.slice(0, 8)}`,
+    more: `alcazar root status --limit ${MOST_NAMED}`,
     byItself,
     ...(root.taint && { atTheLatest: new Date(root.taint.leavesAt) }),
   })

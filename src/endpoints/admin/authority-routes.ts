@@ -29,7 +29,8 @@ export type StatusView = AuthoritiesView & { readonly refusing: readonly Refusin
 export const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
 const MAX_WITHIN_MS = 7 * 24 * HOUR
-const MAX_NAMED = 100
+/** So many that the answer stays below the 4 MiB a client takes. */
+const MAX_NAMED = 2000
 export const MAX_REASON = 500
 /** An id of 40 digits, however it is spaced. */
 const MAX_ID = 80
@@ -121,7 +122,7 @@ function namedIn({ query }: HttpCall): number {
     if (key !== 'named')
       throw new CaError('invalid_argument', `unknown query ${JSON.stringify(key.slice(0, 64))}; there is named`)
   const given = query.get('named') ?? String(NAMED)
-  if (!/^\d{1,3}$/.test(given) || Number(given) > MAX_NAMED)
+  if (!/^\d{1,4}$/.test(given) || Number(given) > MAX_NAMED)
     throw new CaError('invalid_argument', `named is how many workloads to list, at most ${MAX_NAMED}`)
   return Number(given)
 }
