@@ -150,6 +150,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   await refreshKeys()
 
   const inFlight = new InFlight({ issuing: config.limits.requests, light: config.limits.requests }, events)
+  const edge = { inFlight, events, clock, random }
   let closing = false
   let dead: string | undefined
   const readiness = readinessCheck({
@@ -226,9 +227,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
           status,
           crls: () => keeper.revocations.crls(),
         }),
-        inFlight,
-        clock,
-        random,
+        ...edge,
         connectionOf: (request) => connectionOf(request.socket),
       }),
     refusedBy: (address, alert) => refusing.note(address, alert),
@@ -289,9 +288,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
         ...offlineRoutes(keeper.offline),
         ...revocationRoutes(keeper, findRevocable),
       ],
-      inFlight,
-      clock,
-      random,
+      ...edge,
       connectionOf: () => undefined,
     }),
   )
@@ -330,12 +327,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     dead = `a background loop ended: ${causesOf(error)}`
     log.error({ detail: dead }, 'not alive any more')
   })
-  opened.defer(() =>
-    loops.then(
-      () => undefined,
-      () => undefined,
-    ),
-  )
+  opened.defer(async () => void (await Promise.allSettled([loops])))
   const running = opened.move()
 
   const close = async () => {

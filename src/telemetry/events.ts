@@ -49,6 +49,9 @@ export function telemetry(log: Log, metrics: Metrics): Events {
       if (error.code === 'internal') log.error({ ...fields, stack: stackOf(error) }, 'refused')
       else log.warn(fields, 'refused')
     },
+    requestFailed({ requestId, endpoint, peer }, error) {
+      log.error({ requestId, endpoint, peer, detail: detailOf(error), stack: stackOf(error) }, 'request failed')
+    },
     requestShed(endpoint) {
       metrics.shed.inc({ endpoint })
     },

@@ -58,6 +58,7 @@ export class Admin {
       httpApplication({
         routes: authorityRoutes(this.keeper, () => this.refusing),
         inFlight: new InFlight({ issuing: 8, light: 8 }, recordedEvents()),
+        events: recordedEvents(),
         clock: world.clock,
         random: seededRandom(9),
         connectionOf: () => undefined,
