@@ -35,16 +35,19 @@ import { inventoryEvidence } from './service/inventory-evidence.ts'
 import { keepInventory } from './service/inventory-upkeep.ts'
 import { IssuancesUnderWay } from './service/issuances-under-way.ts'
 import { issuingSvids } from './service/issue-svid.ts'
-import { Keeper, type RootSource } from './service/keeper.ts'
+import { Keeper } from './service/keeper.ts'
+import type { RootSource } from './service/keeper-parts.ts'
 import { listingWorkloads } from './service/list-workloads.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
+import { RefusingClients } from './service/refusing-clients.ts'
 import { Schedule } from './service/schedule.ts'
 import { scheduledJobs } from './service/scheduled-jobs.ts'
 import { type Status, statusOf } from './service/status.ts'
 import { AuthorityDirectory } from './storage/authority-directory.ts'
 import { lockDirectory } from './storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
+import { MomentFile } from './storage/moment-file.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
 import { ScheduleFile } from './storage/schedule-file.ts'
 import { telemetry } from './telemetry/events.ts'
@@ -115,6 +118,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
     rotation: { rootDueBeforeMs: config.root.rotateBefore },
     evidence: () => underWay.among(evidence()),
+    lastMoment: new MomentFile(join(state, 'clock')),
     ledger,
     events,
     clock,
@@ -124,7 +128,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const warnings = new EndWarnings({ set: () => keeper.set, events, clock })
   warnings.check()
   const schedule = await Schedule.open({
-    jobs: scheduledJobs({ keeper, warnings, clock }),
+    jobs: scheduledJobs({ keeper, warnings }),
     timetable: config.schedule,
     store: new ScheduleFile(join(state, 'schedule.json')),
     events,
@@ -146,6 +150,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   await refreshKeys()
 
   const inFlight = new InFlight({ issuing: config.limits.requests, light: config.limits.requests }, events)
+  const edge = { inFlight, events, clock, random }
   let closing = false
   let dead: string | undefined
   const readiness = readinessCheck({
@@ -156,12 +161,13 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
       if (closing) return 'shutting down'
       if (keys.issuer === undefined) return 'the cluster’s token keys could not be read yet'
       if (keeper.stopped !== undefined) return 'the journal may or may not hold the last write; restart this server'
+      if (keeper.plugged && !active.get()) return keeper.plugged.obstacle(keeper.set)
       return ledgerDirectory.failure === undefined ? undefined : 'the ledger can’t be written'
     },
   })
   const status = () => statusOf(keeper, active, readiness, version)
   const certificate = new OwnCertificate({
-    active,
+    serving: keeper.serving.authority,
     names: config.serverNames,
     install: (key, chain) => listener.install(key, chain),
     events,
@@ -207,6 +213,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const grpcHealth = new GrpcHealth()
   grpcHealth.addTo(grpc)
   addReflection(grpc)
+  const refusing = new RefusingClients({ clock, events })
   const listener = new TlsListener({
     address: config.listen,
     maxConnections: config.limits.connections,
@@ -220,11 +227,10 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
           status,
           crls: () => keeper.revocations.crls(),
         }),
-        inFlight,
-        clock,
-        random,
+        ...edge,
         connectionOf: (request) => connectionOf(request.socket),
       }),
+    refusedBy: (address, alert) => refusing.note(address, alert),
     patience,
     clock,
     events,
@@ -242,6 +248,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     watchSilenceMs: dev ? () => undefined : () => tokens.cluster.watch.silence(),
     inFlight: () => inFlight.total,
     version,
+    pluggedWaits: () => keeper.plugged?.waits(keeper.set) ?? [],
   })
   const health = await serveHealth({
     address: config.healthListen,
@@ -277,13 +284,11 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
           schedule: () => schedule.status,
           issueToken: dev && ((account) => dev.issueToken(account)),
         }),
-        ...authorityRoutes(keeper),
+        ...authorityRoutes(keeper, () => refusing.list()),
         ...offlineRoutes(keeper.offline),
         ...revocationRoutes(keeper, findRevocable),
       ],
-      inFlight,
-      clock,
-      random,
+      ...edge,
       connectionOf: () => undefined,
     }),
   )
@@ -322,12 +327,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     dead = `a background loop ended: ${causesOf(error)}`
     log.error({ detail: dead }, 'not alive any more')
   })
-  opened.defer(() =>
-    loops.then(
-      () => undefined,
-      () => undefined,
-    ),
-  )
+  opened.defer(async () => void (await Promise.allSettled([loops])))
   const running = opened.move()
 
   const close = async () => {

@@ -13,6 +13,7 @@ import {
   faultOf,
   KEY_HOMES,
   type OnlineCa,
+  type OpenRequest,
   ORIGINS,
   publicKeyOf,
   type Revocation,
@@ -100,6 +101,7 @@ export function printJournal(revision: number, set: AuthoritySet): string {
       because,
     })),
     crls: set.crls.map(({ id, crl }) => ({ id, der: base64(crl.der) })),
+    ...(set.request && { request: { id: set.request.id, key: set.request.key } }),
   }
   return `${JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body }, null, 2)}\n`
 }
@@ -129,6 +131,7 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
       exportDisabled: flag(body.exportDisabled),
       revocations: body.revocations === undefined ? [] : list(body.revocations).map(readRevocation),
       crls: body.crls === undefined ? [] : list(body.crls).map(readSignedCrl),
+      request: body.request === undefined ? undefined : readRequest(body.request),
     }
     const fault = faultOf(set)
     if (fault !== undefined) throw damaged(fault)
@@ -230,6 +233,11 @@ function readRevocation(json: Json): Revocation {
 function readSignedCrl(json: Json): SignedCrl {
   const { id, der } = asObject(json) ?? {}
   return { id: string(id), crl: readCrl(Buffer.from(string(der), 'base64')) }
+}
+
+function readRequest(json: Json): OpenRequest {
+  const { id, key } = asObject(json) ?? {}
+  return { id: string(id), key: oneOf(KEY_HOMES, key) }
 }
 
 const readBase64 = (value: Json | undefined): Certificate => readCertificate(Buffer.from(string(value), 'base64'))

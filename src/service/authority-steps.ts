@@ -1,6 +1,7 @@
 import { type Authority, type AuthoritySet, activeRoot } from '../authority/authority.ts'
 import { type Blocker, type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
-import { possibleVerbs, TRANSITIONS, type Verb } from '../authority/transitions.ts'
+import { askedSteps, type PluggedWish } from '../authority/plugged-roots.ts'
+import { conditionOf, possibleVerbs, TRANSITIONS, type Verb } from '../authority/transitions.ts'
 
 /** Whether a step may be taken now, for JSON. */
 export type GateView = {
@@ -36,9 +37,17 @@ export function snapshot({
   return { incomplete, workloads: () => all, all }
 }
 
-/** What an admin can do to a root now, in the order of the transition table, and whom it would break. */
-export function stepsOf(set: AuthoritySet, root: Authority, evidence: Evidence, named: number): readonly StepView[] {
-  if (set.origin === 'plugged-in') return []
+/** What an admin can do to a root now, in the order of the transition table, and whom it would break; of a plugged-in CA what its files ask for. */
+export function stepsOf(
+  set: AuthoritySet,
+  root: Authority,
+  evidence: Evidence,
+  { named, plugged }: { readonly named: number; readonly plugged: PluggedWish | undefined },
+): readonly StepView[] {
+  if (set.origin === 'plugged-in')
+    return (plugged ? askedSteps(set, plugged) : [])
+      .filter((step) => step.root === root)
+      .map(({ verb }) => ({ verb, ...gateView(gate(set, root, conditionOf(root, verb), evidence), named) }))
   const verbs: readonly Verb[] = root.state === 'active' ? ['taint'] : possibleVerbs(root)
   return verbs.map((verb) => ({ verb, ...gateView(gateOf(set, root, verb, evidence), named) }))
 }

@@ -1,10 +1,12 @@
 import { type Authority, type AuthoritySet, activeRoot, type Origin } from '../authority/authority.ts'
 import { type Gate, gate, standingOn, type WorkloadEvidence } from '../authority/gate.ts'
 import { deadlineOf, nextAction, rootDueAt } from '../authority/next-action.ts'
+import { askedSteps } from '../authority/plugged-roots.ts'
 import { shortId } from '../core/bytes.ts'
 import { earlier, later } from '../core/clock.ts'
 import { dueAt, NAMED, type Seen } from './authorities-view.ts'
 import { type GateView, gateView, ifForced, incomingOf, isLeaving, snapshot } from './authority-steps.ts'
+import type { LeftRoot } from './roots.ts'
 /**
  * none: no root is on its way · prepare: a new one is about to be made · distribute: it goes out, some have not been sent it · activate: all have,
  * so it signs next · renew: it signs, some still stand on the one before · retire: nobody does, but not all are known to trust only it · done: the
@@ -53,12 +55,22 @@ export type RotationView = {
     /** Whether it happens by itself. */
     readonly byItself: boolean
   }
+  /** The root that left the bundle last since the server started, and whom that cut off: how many, and a hundred of them. */
+  readonly left?: {
+    readonly id: string
+    readonly at: string
+    readonly bundleSequence: number
+    readonly cutOff: number
+    readonly named: readonly string[]
+  }
   /** When the root that signs is due to be replaced. */
   readonly dueAt?: string
   readonly ifForced: ReturnType<typeof ifForced>
 }
 
-export function rotationView(seen: Seen): RotationView {
+const CUT_OFF_NAMED = 100
+
+export function rotationView(seen: Seen, left?: LeftRoot): RotationView {
   const { set, now } = seen
   const evidence = snapshot(seen.evidence)
   const { rotation } = set
@@ -96,6 +108,15 @@ export function rotationView(seen: Seen): RotationView {
     namespaces,
     ...(shown && { gate: shown }),
     next: nextOf({ ...seen, evidence }, { incoming, first, found }),
+    ...(left && {
+      left: {
+        id: left.root.id,
+        at: left.at.toISOString(),
+        bundleSequence: left.bundleSequence,
+        cutOff: left.cutOff.length,
+        named: left.cutOff.slice(0, CUT_OFF_NAMED),
+      },
+    }),
     ...(due && { dueAt: due.toISOString() }),
     ifForced: ifForced(set, evidence, shown, NAMED),
   }
@@ -150,7 +171,8 @@ type Moving = {
 function nextOf(seen: Seen, { incoming, first, found }: Moving): RotationView['next'] {
   const { set, evidence, now, policy, holding } = seen
   const active = activeRoot(set)
-  if (set.origin === 'plugged-in' || !active)
+  const [asked] = policy.plugged ? askedSteps(set, policy.plugged) : []
+  if (!active || (set.origin === 'plugged-in' && !asked))
     return { what: 'nothing: the roots are those of the plugged-in CA’s files', byItself: false }
   const action = nextAction(set, holding, evidence, now, policy)
   switch (action.kind) {
@@ -167,6 +189,10 @@ function nextOf(seen: Seen, { incoming, first, found }: Moving): RotationView['n
     case 'end-rotation':
       return soon('the rotation ends', now)
     case 'wait':
+  }
+  if (asked) {
+    const what = `root ${shortId(asked.root.id)} ${asked.verb === 'activate' ? 'signs' : 'leaves the bundle'}`
+    return waiting(what, [action.for?.until], true)
   }
   if (incoming) {
     const crossed = incoming.cross.some(({ by }) => by === active.id)

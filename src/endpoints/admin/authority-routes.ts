@@ -5,6 +5,7 @@ import { type AuthoritiesView, authoritiesView, NAMED } from '../../service/auth
 import type { Force } from '../../service/closed-gate.ts'
 import { forgetWorkload } from '../../service/forget-workload.ts'
 import type { Keeper } from '../../service/keeper.ts'
+import type { RefusingClient } from '../../service/refusing-clients.ts'
 import type { Wish } from '../../service/root-steps.ts'
 import { rotationView } from '../../service/rotation-view.ts'
 import type { Tainted } from '../../service/taint-root.ts'
@@ -22,10 +23,14 @@ export type TaintedView = AuthoritiesView & {
   }
 }
 
+/** What there is, with who did not believe our own certificate. */
+export type StatusView = AuthoritiesView & { readonly refusing: readonly RefusingClient[] }
+
 export const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
 const MAX_WITHIN_MS = 7 * 24 * HOUR
-const MAX_NAMED = 100
+/** So many that the answer stays below the 4 MiB a client takes. */
+const MAX_NAMED = 2000
 export const MAX_REASON = 500
 /** An id of 40 digits, however it is spaced. */
 const MAX_ID = 80
@@ -33,10 +38,14 @@ const MAX_ID = 80
 const MAX_WORKLOAD = 340
 
 /** The admin's verbs for roots, on the unix socket alone. Each answers with the view after it. */
-export function authorityRoutes(keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>): readonly Route[] {
+export function authorityRoutes(
+  keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>,
+  refusing: () => readonly RefusingClient[],
+): readonly Route[] {
   const { roots } = keeper
   const seen = () => keeper.seen()
   const authorities = (): HttpAnswer => json(authoritiesView(seen()))
+  const rotation = (): HttpAnswer => json(rotationView(seen(), roots.left))
   const verb = (name: string, known: readonly string[], run: (body: Body) => Promise<unknown>): Route => ({
     method: 'POST',
     path: `/v1/authorities/${name}`,
@@ -46,8 +55,13 @@ export function authorityRoutes(keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>)
     },
   })
   return [
-    { method: 'GET', path: '/v1/authorities', handle: async (call) => json(authoritiesView(seen(), namedIn(call))) },
-    { method: 'GET', path: '/v1/rotation', handle: async () => json(rotationView(seen())) },
+    {
+      method: 'GET',
+      path: '/v1/authorities',
+      handle: async (call) =>
+        json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing() } satisfies StatusView),
+    },
+    { method: 'GET', path: '/v1/rotation', handle: async () => rotation() },
     {
       method: 'POST',
       path: '/v1/rotation',
@@ -55,7 +69,7 @@ export function authorityRoutes(keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>)
         await roots.rotate(wishIn(fields(call.body(), ['because'])))
         // The clock's own look may be a minute away.
         await keeper.tick()
-        return json(rotationView(seen()))
+        return rotation()
       },
     },
     verb('prepare', [], (body) => roots.prepare(wishIn(body))),
@@ -108,7 +122,7 @@ function namedIn({ query }: HttpCall): number {
     if (key !== 'named')
       throw new CaError('invalid_argument', `unknown query ${JSON.stringify(key.slice(0, 64))}; there is named`)
   const given = query.get('named') ?? String(NAMED)
-  if (!/^\d{1,3}$/.test(given) || Number(given) > MAX_NAMED)
+  if (!/^\d{1,4}$/.test(given) || Number(given) > MAX_NAMED)
     throw new CaError('invalid_argument', `named is how many workloads to list, at most ${MAX_NAMED}`)
   return Number(given)
 }
