@@ -1,6 +1,6 @@
 import { bundleOf } from '../authority/active-authority.ts'
-import { type Authority, activeRoot, bundledRoots } from '../authority/authority.ts'
-import { gate } from '../authority/gate.ts'
+import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from '../authority/authority.ts'
+import { type Evidence, gate } from '../authority/gate.ts'
 import { transitionFor, vouchingFor, withActiveRoot, withPrepared, withTainted } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
 import { later, plus } from '../core/clock.ts'
@@ -16,7 +16,9 @@ export type Tainted = {
   /** What signs instead. */
   readonly successor: Authority | undefined
   readonly leavesAt: Date
-  /** Live workloads with a certificate on it. */
+  /** What leaves because of it: itself, where it is in the bundle yet, and the roots that certified it. */
+  readonly leaving: readonly Authority[]
+  /** Live workloads with a certificate on one of these. */
   readonly affected: number
   /** When the last of these certificates has ended. */
   readonly until: Date | undefined
@@ -36,13 +38,14 @@ export async function taintRoot(
   const { because } = checked(wish)
   const taint = { at: clock.now(), because, leavesAt: plus(clock.now(), withinMs) }
   let next = change.set
+  const { bundleSequence } = next
   let successor: Successor | undefined
   let made = false
   const active = activeRoot(next)
   // Who trusts a root that certified this one's key trusts that key: so that root leaves, too, and signs no longer.
   if (target.state === 'active' || vouchingFor(next, target).some(({ id }) => id === active?.id)) {
     if (target.state !== 'active') transitionFor(target, 'taint')
-    const prepared = next.authorities.find(({ role, state }) => role === 'root' && state === 'prepared')
+    const prepared = bundledRoots(next).find(({ id, state }) => state === 'prepared' && id !== target.id)
     made = prepared === undefined
     const root = prepared ?? (await newRoots.make(change))
     if (made) next = withPrepared(next, root)
@@ -63,15 +66,18 @@ export async function taintRoot(
   } else transitionFor(target, 'taint')
   const isTarget = ({ role, id: one }: Authority) => role === 'root' && one === target.id
   const compromised = next.authorities.find(isTarget) as Authority
-  const affected = gate(next, compromised, 'unused', evidence()).blockers.filter(({ why }) =>
-    why.startsWith('stands on'),
-  )
   next = withTainted(next, compromised, taint)
+  const leaving = bundledRoots(next).filter((root) => isTarget(root) || vouchingFor(next, target).includes(root))
+  const affected = standingUnder(next, leaving, evidence())
   if (successor) await change.activate(next, successor)
   else await change.commit(next)
   if (made) newRoots.taken()
-  if (successor) events.bundlePublished(bundleOf(next), bundledRoots(next))
+  if (next.bundleSequence !== bundleSequence) events.bundlePublished(bundleOf(next), bundledRoots(next))
   events.authorityTainted(target, because)
+  if (target.state === 'prepared') {
+    events.authorityRevoked(target, because, [])
+    await change.record('root revoked', target, `bundle ${next.bundleSequence}: ${because}`)
+  }
   await change.record('authority tainted', target, `by the ${wish.by}: ${because}`)
   if (successor) {
     const signing = activeRoot(next) as Authority
@@ -83,7 +89,21 @@ export async function taintRoot(
     authority: target,
     successor: successor && activeRoot(change.set),
     leavesAt: next.authorities.find(isTarget)?.taint?.leavesAt ?? taint.leavesAt,
-    affected: affected.length,
-    until: affected.reduce<Date | undefined>((end, { until }) => (end ? later(end, until) : until), undefined),
+    leaving,
+    ...affected,
   }
+}
+
+function standingUnder(
+  { authorities }: AuthoritySet,
+  roots: readonly Authority[],
+  { workloads }: Evidence,
+): Pick<Tainted, 'affected' | 'until'> {
+  const issuers = new Set(authorities.filter(({ root }) => roots.some(({ id }) => id === root)).map(({ id }) => id))
+  const ends: Date[] = []
+  for (const { svids } of workloads()) {
+    const standing = svids.filter(({ issuer }) => issuers.has(issuer)).map(({ notAfter }) => notAfter)
+    if (standing.length > 0) ends.push(standing.reduce(later))
+  }
+  return { affected: ends.length, until: ends.length > 0 ? ends.reduce(later) : undefined }
 }

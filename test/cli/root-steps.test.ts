@@ -271,6 +271,25 @@ describe('taint', () => {
     expect(out).toContain(`cut off        2: ${MANY[0]}, billing/ledger-0\n`)
   })
 
+  test('of a root that was discarded says what leaves for having certified it, and waits for that', async () => {
+    const { admin, id } = await stolen()
+    const { id: discarded } = await admin.keeper.roots.prepare({ by: 'admin', because: 'a try' })
+    await admin.keeper.roots.rollback({ by: 'admin', because: 'not now' })
+    admin.meanwhile = [
+      () => admin.issue([...MANY, 'billing/ledger-0']),
+      () => admin.later(60 * MINUTE),
+      () => admin.tick(),
+    ]
+    const { out, err } = await admin.run(['root', 'taint', discarded, '--because', 'laptop stolen'])
+    expect(err).toBe('')
+    expect(out).toContain(
+      `  out          root ${shortId(discarded)} is not in the bundle, but its key was certified: root ${shortId(id)} leaves the bundle when nothing stands on it, at the latest`,
+    )
+    expect(out).toContain(`affected     ${MANY.length + 1} live workloads\n`)
+    expect(out).toMatch(/\nout of bundle {2}2030-01-01 01:00:\d\d UTC, 60 min later, with bundle 5\n/)
+    expect(admin.keeper.set.authorities.find((one) => one.id === id)?.state).toBe('revoked')
+  })
+
   test('names who was in the way at the last look where the server was restarted since', async () => {
     const { admin, id } = await stolen()
     admin.meanwhile = [

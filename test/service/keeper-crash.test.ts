@@ -101,6 +101,20 @@ const stories: readonly Story[] = [
     does: (world) => roots(world).taint(idOf(world, 'active'), ADMIN, 50 * DAY),
   },
   {
+    what: 'a prepared root tainted',
+    before: prepared,
+    does: (world) => roots(world).taint(idOf(world, 'prepared'), ADMIN, 50 * DAY),
+  },
+  {
+    what: 'a discarded root tainted',
+    before: async () => {
+      const world = await prepared()
+      await roots(world).rollback(ADMIN)
+      return world
+    },
+    does: (world) => roots(world).taint(idOf(world, 'revoked'), ADMIN, 50 * DAY),
+  },
+  {
     what: 'an old root tainted',
     before: activated,
     does: (world) => roots(world).taint(idOf(world, 'old'), ADMIN, 50 * DAY),

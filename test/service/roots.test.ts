@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
+import { type Authority, activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
+import { leadsTo } from '../../src/authority/path.ts'
 import { shortId } from '../../src/core/bytes.ts'
+import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
@@ -296,6 +298,75 @@ describe('a root that certified a compromised one', () => {
     const { keeper, first, b } = await rotated()
     const { leavesAt } = await keeper.roots.taint(b.id, STOLEN, HOUR)
     expect((await keeper.roots.taint(first.id, STOLEN, 2 * HOUR)).leavesAt).toEqual(leavesAt)
+  })
+})
+
+describe('a compromised root that never signed', () => {
+  const STOLEN = { by: 'admin', because: 'laptop stolen' } as const
+  /** A signs, with one workload on it, and certified B. */
+  async function prepared() {
+    const all = await started()
+    await all.world.issue(24 * HOUR, 'shop/cart-0')
+    return { ...all, b: await all.keeper.roots.prepare(ADMIN) }
+  }
+  /** Whether a certificate that B’s key signs is taken by the bundle that is published. */
+  const isVouchedFor = (keeper: Keeper, { cross }: Authority) =>
+    bundledRoots(keeper.set).some(({ certificate }) =>
+      cross.some((one) => leadsTo([one.certificate], [certificate], one.certificate.tbs.notBefore)),
+    )
+
+  test.each(['prepared', 'discarded'])('takes the root with it that certified its key (%s)', async (state) => {
+    const { world, keeper, first, b } = await prepared()
+    if (state === 'discarded') await keeper.roots.rollback(ADMIN)
+    expect(isVouchedFor(keeper, b), 'as the attacker found it').toBe(true)
+    const tainted = await keeper.roots.taint(b.id, STOLEN, HOUR)
+    expect(tainted).toMatchObject({
+      authority: { id: b.id },
+      successor: { state: 'active', cross: [{ by: first.id }] },
+      affected: 1,
+      until: plus(world.clock.now(), 24 * HOUR),
+    })
+    expect(tainted.leaving.map(({ id }) => id)).toEqual([first.id])
+    expect(states(keeper)).toEqual(['old', 'revoked', 'active'])
+    expect(keeper.set.authorities.find(({ id }) => id === b.id)?.taint?.because).toBe('laptop stolen')
+    expect(keeper.set.bundleSequence, 'B left, and the successor came').toBe(4)
+    expect(world.broken()).toEqual([])
+    await world.issue(HOUR, 'shop/cart-0')
+    expect(world.broken()).toEqual([])
+    await world.clock.advance(HOUR)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'revoked', 'active'])
+    expect(isVouchedFor(keeper, b)).toBe(false)
+    await world.start()
+    await world.check()
+  })
+
+  test('in the middle of a rotation: that goes on to the successor', async () => {
+    const { keeper } = await started()
+    await keeper.roots.rotate(ADMIN)
+    const b = await keeper.roots.prepare(ADMIN)
+    expect(keeper.set.rotation?.to).toBe(b.id)
+    const { successor } = await keeper.roots.taint(b.id, STOLEN, HOUR)
+    expect(keeper.set.rotation?.to).toBe(successor?.id)
+  })
+
+  test('is only out of the bundle where no root of that certified it', async () => {
+    const { keeper, world } = await prepared()
+    await keeper.change(({ set, commit }) =>
+      commit({ ...set, authorities: set.authorities.map((one) => ({ ...one, cross: [] })) }),
+    )
+    const [first, b] = bundledRoots(keeper.set)
+    const tainted = await keeper.roots.taint(b?.id ?? '', STOLEN, HOUR)
+    expect(tainted).toMatchObject({ successor: undefined, leaving: [], affected: 0, until: undefined })
+    expect(bundledRoots(keeper.set).map(({ id }) => id)).toEqual([first?.id])
+    expect(world.ledger.of('authority').slice(-2)).toMatchObject([
+      { what: 'root revoked', detail: 'bundle 3: laptop stolen' },
+      { what: 'authority tainted', detail: 'by the admin: laptop stolen' },
+    ])
+    await expect(keeper.roots.taint(b?.id ?? '', STOLEN, HOUR)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(/^root .{9} is revoked, so taint is not possible; possible now: nothing$/),
+    })
   })
 })
 
