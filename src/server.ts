@@ -272,7 +272,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     standsOn: (issuer) => keeper.set.authorities.find(({ id, role }) => id === issuer && role === 'issuing')?.root,
     clock,
   })
-  const readIssued = (since: Date) => readLedger(ledgerPath, since, 'intent')
+  const readIssued = (since: Date, written?: readonly Date[]) => readLedger(ledgerPath, since, 'intent', written)
   const findRevocable = findingRevocable({ inventory, readLedger: readIssued, authorities: () => keeper.set, clock })
   const admin = await listenOnUnixSocket(
     adminSocket,
