@@ -214,7 +214,10 @@ export class Keeper implements IssuingKeys {
           cause: this.#stopped,
         })
       try {
-        return await action(this.#changing())
+        const done = await action(this.#changing())
+        for (const root of await this.#parents.retire(this.#set))
+          await recordAuthority(this.#parts, 'root key destroyed', root, 'it has left the bundle')
+        return done
       } catch (error) {
         if (error instanceof JournalInDoubt) {
           this.#stopped = error
