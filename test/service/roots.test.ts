@@ -246,6 +246,28 @@ describe('a compromised root', () => {
   })
 })
 
+test('what is left of a compromised root is not looked at every two seconds', async () => {
+  const { world, first } = await started()
+  let looks = 0
+  const evidence = () => {
+    looks++
+    return world.evidence
+  }
+  const keeper = await world.start({ evidence })
+  await keeper.roots.taint(first.id, ADMIN, HOUR)
+  await keeper.tick()
+  expect(states(keeper)).toEqual(['revoked', 'active'])
+  const stop = new AbortController()
+  const running = keeper.run(stop.signal)
+  looks = 0
+  await world.clock.advance(50_000)
+  expect(looks).toBe(0)
+  await world.clock.advance(30_000)
+  expect(looks).toBeGreaterThan(0)
+  stop.abort()
+  await running
+})
+
 describe('a root that certified a compromised one', () => {
   /** A old, B signing and certified by A, and one workload on B. */
   async function rotated() {
