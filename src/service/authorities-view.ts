@@ -84,7 +84,7 @@ function authorityView(
   standing: ReadonlyMap<string, number>,
   named: number,
 ): AuthorityView {
-  const { set, evidence } = seen
+  const { set } = seen
   const { notBefore, notAfter } = one.certificate.tbs
   const isRoot = one.role === 'root'
   const root = isRoot ? undefined : rootAbove(set, one)
@@ -111,7 +111,7 @@ function authorityView(
     }),
     ...(due && { dueAt: due.toISOString() }),
     warnings: warningsOf(one, seen),
-    steps: isRoot ? stepsOf(set, one, evidence, named) : [],
+    steps: isRoot ? stepsOf(seen, one, named) : [],
   }
 }
 

@@ -1,6 +1,8 @@
-import { type Authority, type AuthoritySet, activeRoot } from '../authority/authority.ts'
+import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from '../authority/authority.ts'
 import { type Blocker, type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
-import { possibleVerbs, TRANSITIONS, type Verb } from '../authority/transitions.ts'
+import { possibleVerbs, TRANSITIONS, type Verb, vouchingFor } from '../authority/transitions.ts'
+import { mayCertifyRoots } from '../issuance/ca-certificates.ts'
+import type { Seen } from './authorities-view.ts'
 
 /** Whether a step may be taken now, for JSON. */
 export type GateView = {
@@ -25,6 +27,8 @@ export type BlockerView = {
 /** A verb that is possible for a root now, the gate aside. */
 export type StepView = GateView & { readonly verb: Verb }
 
+type Moment = Pick<Seen, 'set' | 'evidence' | 'now'>
+
 const OPEN: Gate = { open: true, incomplete: undefined, blockers: [], live: 0, until: undefined }
 
 /** The evidence as it is now: what asks it several times reads the inventory once. */
@@ -37,22 +41,22 @@ export function snapshot({
 }
 
 /** What an admin can do to a root now, in the order of the transition table, and whom it would break. */
-export function stepsOf(set: AuthoritySet, root: Authority, evidence: Evidence, named: number): readonly StepView[] {
-  if (set.origin === 'plugged-in') return []
+export function stepsOf(seen: Moment, root: Authority, named: number): readonly StepView[] {
+  if (seen.set.origin === 'plugged-in') return []
   const verbs: readonly Verb[] = root.state === 'active' ? ['taint'] : possibleVerbs(root)
-  return verbs.map((verb) => ({ verb, ...gateView(gateOf(set, root, verb, evidence), named) }))
+  return verbs.map((verb) => ({ verb, ...gateView(gateOf(seen, root, verb), named) }))
 }
 
-function gateOf(set: AuthoritySet, root: Authority, verb: Verb, evidence: Evidence): Gate {
-  if (verb === 'taint') return root.state === 'active' ? gateOfSuccessor(set, root, evidence) : OPEN
+/** As `Roots` asks it. */
+function gateOf(seen: Moment, root: Authority, verb: Verb): Gate {
+  const { set, evidence } = seen
+  if (verb === 'taint') {
+    const active = activeRoot(set)
+    const replaced = active && [root, ...vouchingFor(set, root)].some(({ id }) => id === active.id)
+    return replaced ? gate(set, incomingOf(set) ?? imagined(seen, active), 'followed', evidence) : OPEN
+  }
   const condition = TRANSITIONS.find((one) => one.verb === verb && one.from === root.state)?.condition
   return gate(set, root, condition, evidence)
-}
-
-/** Who does not know the successor of a compromised root follows its cross-certificate, where there is one. */
-function gateOfSuccessor(set: AuthoritySet, root: Authority, evidence: Evidence): Gate {
-  const incoming = incomingOf(set) ?? imagined(set, root)
-  return incoming.cross.some(({ by }) => by === root.id) ? OPEN : gate(set, incoming, 'trusted', evidence)
 }
 
 export function incomingOf(set: AuthoritySet): Authority | undefined {
@@ -60,13 +64,16 @@ export function incomingOf(set: AuthoritySet): Authority | undefined {
 }
 
 /** The root that would be made now, as far as gates ask. */
-function imagined(set: AuthoritySet, active: Authority): Authority {
+function imagined({ set, now }: Moment, active: Authority): Authority {
+  const certifying = bundledRoots(set).filter(
+    ({ key, certificate }) => key !== 'elsewhere' && mayCertifyRoots(certificate, now),
+  )
   return {
     ...active,
     id: 'not made yet',
     state: 'prepared',
     bundledSince: set.bundleSequence + 1,
-    cross: active.key === 'elsewhere' ? [] : [{ by: active.id, certificate: active.certificate }],
+    cross: certifying.map(({ id, certificate }) => ({ by: id, certificate })),
     taint: undefined,
   }
 }
@@ -76,17 +83,17 @@ function imagined(set: AuthoritySet, active: Authority): Authority {
  * @param next the gate of the next step, where a root is on its way
  */
 export function ifForced(
-  set: AuthoritySet,
-  evidence: Evidence,
+  seen: Moment,
   next: GateView | undefined,
   named: number,
 ): { readonly activate?: GateView; readonly revoke?: GateView } {
+  const { set, evidence } = seen
   const active = activeRoot(set)
   if (!active || set.origin === 'plugged-in') return {}
   const prepared = incomingOf(set)
   // An old root is on its way out.
   if (!prepared && next) return { revoke: next }
-  const incoming = prepared ?? imagined(set, active)
+  const incoming = prepared ?? imagined(seen, active)
   const before = { ...active, state: 'old' as const }
   const after = {
     ...set,

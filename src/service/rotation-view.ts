@@ -97,7 +97,7 @@ export function rotationView(seen: Seen): RotationView {
     ...(shown && { gate: shown }),
     next: nextOf({ ...seen, evidence }, { incoming, first, found }),
     ...(due && { dueAt: due.toISOString() }),
-    ifForced: ifForced(set, evidence, shown, NAMED),
+    ifForced: ifForced({ ...seen, evidence }, shown, NAMED),
   }
 }
 

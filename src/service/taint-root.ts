@@ -1,9 +1,10 @@
 import { bundleOf } from '../authority/active-authority.ts'
-import { type Authority, activeRoot, bundledRoots } from '../authority/authority.ts'
+import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from '../authority/authority.ts'
 import { gate } from '../authority/gate.ts'
 import { transitionFor, vouchingFor, withActiveRoot, withPrepared, withTainted } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
 import { later, plus } from '../core/clock.ts'
+import { CaError } from '../core/errors.ts'
 import type { Change, Successor } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
 import type { KeeperParts } from './keeper.ts'
@@ -39,9 +40,9 @@ export async function taintRoot(
   let successor: Successor | undefined
   let made = false
   const active = activeRoot(next)
+  checkTaintable(next, target)
   // Who trusts a root that certified this one's key trusts that key: so that root leaves, too, and signs no longer.
   if (target.state === 'active' || vouchingFor(next, target).some(({ id }) => id === active?.id)) {
-    if (target.state !== 'active') transitionFor(target, 'taint')
     const prepared = next.authorities.find(({ role, state }) => role === 'root' && state === 'prepared')
     made = prepared === undefined
     const root = prepared ?? (await newRoots.make(change))
@@ -60,7 +61,7 @@ export async function taintRoot(
     await proveRoot(next, incoming, successor, parts)
     next = withActiveRoot(next, incoming, 'activate', successor.authority)
     next = { ...next, rotation: next.rotation && { ...next.rotation, to: root.id } }
-  } else transitionFor(target, 'taint')
+  }
   const isTarget = ({ role, id: one }: Authority) => role === 'root' && one === target.id
   const compromised = next.authorities.find(isTarget) as Authority
   const affected = gate(next, compromised, 'unused', evidence()).blockers.filter(({ why }) =>
@@ -86,4 +87,23 @@ export async function taintRoot(
     affected: affected.length,
     until: affected.reduce<Date | undefined>((end, { until }) => (end ? later(end, until) : until), undefined),
   }
+}
+
+/** What never signed or has left is not declared compromised itself, but where a root of the bundle certified its key, that one can be. */
+function checkTaintable(set: AuthoritySet, target: Authority): void {
+  const { state, id } = target
+  if (state === 'active') return
+  const vouching = vouchingFor(set, target)
+  if ((state !== 'prepared' && state !== 'revoked') || vouching.length === 0) {
+    transitionFor(target, 'taint')
+    return
+  }
+  const named = vouching.map((one) => shortId(one.id)).join(', ')
+  const commands = vouching.map((one) => `alcazar root taint ${one.id.slice(0, 8)}`).join(', ')
+  throw new CaError(
+    'wrong_state',
+    state === 'prepared'
+      ? `root ${shortId(id)} is prepared and never signed: take it out of the bundle with alcazar root revoke ${id.slice(0, 8)}; if its key is stolen, so is the trust in ${named}, which certified it: then ${commands}`
+      : `root ${shortId(id)} is out of the bundle; but if its key is stolen, so is the trust in ${named}, which certified it: ${commands}`,
+  )
 }

@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { activeRoot } from '../../src/authority/authority.ts'
+import { NO_EVIDENCE } from '../../src/authority/gate.ts'
 import { shortId } from '../../src/core/bytes.ts'
-import { HOUR, MINUTE } from '../../src/core/duration.ts'
+import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
+import { World } from '../_support/a-world.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { expectGolden } from '../_support/golden.ts'
+import { beginWithNarrowRoot } from '../_support/narrow-root.ts'
 
 const MANY = Array.from({ length: 13 }, (_, index) => `shop/cart-${String(index).padStart(2, '0')}`)
 
@@ -161,6 +164,48 @@ test('a workload that is forgotten is cut off, and status says until when', asyn
   expect(admin.keeper.set.forgotten).toMatchObject([{ workload: 'legacy/vm-17', until: admin.in(3 * HOUR) }])
   expect(admin.world.ledger.of('authority').at(-1)?.detail).toBe('legacy/vm-17, by the admin: scrapped')
   expect((await admin.run(['root', 'status'])).out).toContain('Cut off: legacy/vm-17, until 2030-01-01 03:00 UTC\n')
+})
+
+describe('taint of a root that can certify no other', () => {
+  async function narrow() {
+    const world = new World()
+    await beginWithNarrowRoot(world, 365 * DAY)
+    const admin = await Admin.start(world)
+    await admin.issue(MANY)
+    return { admin, id: activeRoot(admin.keeper.set)?.id as string }
+  }
+  const TAINT = ['--because', 'stolen']
+  const unwatched = { untilAskedToEnd: async () => undefined }
+
+  test('is refused where workloads would break, as status said before', async () => {
+    const { admin, id } = await narrow()
+    const { steps } = JSON.parse((await admin.run(['root', 'status', '-o', 'json'])).out).authorities[0]
+    expect(steps).toMatchObject([{ verb: 'taint', open: false, inTheWay: 13 }])
+    const { exit, err } = await admin.run(['root', 'taint', id, ...TAINT])
+    expect(exit).toBe(6)
+    expect(err).toMatch(/^alcazar: the server said: Not yet: 13 of 13 live workloads are in the way if you let root /)
+    expect(states(admin)).toEqual(['active'])
+  })
+
+  test('is done when the number or the id is given', async () => {
+    const byNumber = await narrow()
+    await byNumber.admin.run(['root', 'taint', byNumber.id, ...TAINT, '--yes-break', '13'], unwatched)
+    expect(states(byNumber.admin)).toEqual(['tainted', 'active'])
+    const typed = await narrow()
+    const options = { ...unwatched, types: () => typed.id }
+    const { err } = await typed.admin.run(['root', 'taint', typed.id, ...TAINT, '--force'], options)
+    expect(err).toContain(`If you taint root ${shortId(typed.id)} now, 13 live workloads break`)
+    expect(states(typed.admin)).toEqual(['tainted', 'active'])
+  })
+
+  test('is done with the number that the server said, also where nobody was known to break', async () => {
+    const { admin, id } = await narrow()
+    const { keeper } = admin
+    const { seen } = keeper
+    Object.defineProperty(keeper, 'seen', { value: () => ({ ...seen.call(keeper), evidence: NO_EVIDENCE }) })
+    await admin.run(['root', 'taint', id, ...TAINT, '--yes-break', '13'], unwatched)
+    expect(states(admin)).toEqual(['tainted', 'active'])
+  })
 })
 
 describe('taint', () => {

@@ -281,6 +281,23 @@ describe('a root that certified a compromised one', () => {
     expect(states(keeper)).toEqual(['revoked', 'revoked', 'active'])
   })
 
+  test('is what is declared compromised where the other is out of the bundle already, or never signed', async () => {
+    const { keeper, first, b } = await rotated()
+    await keeper.roots.rollback(ADMIN, { breaks: 0 })
+    await keeper.roots.revoke(b.id, ADMIN, { breaks: 1 })
+    await expect(keeper.roots.taint(b.id, STOLEN, HOUR)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: `root ${shortId(b.id)} is out of the bundle; but if its key is stolen, so is the trust in ${shortId(first.id)}, which certified it: alcazar root taint ${first.id.slice(0, 8)}`,
+    })
+    await keeper.change(({ set, commit }) => commit({ ...set, rotation: undefined }))
+    const c = await keeper.roots.prepare(ADMIN)
+    await expect(keeper.roots.taint(c.id, STOLEN, HOUR)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: `root ${shortId(c.id)} is prepared and never signed: take it out of the bundle with alcazar root revoke ${c.id.slice(0, 8)}; if its key is stolen, so is the trust in ${shortId(first.id)}, which certified it: then alcazar root taint ${first.id.slice(0, 8)}`,
+    })
+    expect(states(keeper)).toEqual(['active', 'revoked', 'prepared'])
+  })
+
   test('is not gone back to', async () => {
     const { keeper, b } = await rotated()
     await keeper.roots.taint(b.id, STOLEN, HOUR)
