@@ -13,7 +13,13 @@ export type Seen = {
   readonly policy: RotationPolicy
   /** The id of the issuing authority whose key this process holds. */
   readonly holding: string | undefined
+  /** Whether this process changes no authority any more. */
+  readonly stopped: boolean
 }
+
+/** What an admin is told of a process that changes no authority any more. */
+export const STOPPED =
+  'nothing is changed any more: nobody knows whether the last change is in the journal; restart the server, and it finds out'
 
 export type AuthorityView = {
   readonly id: string
@@ -43,6 +49,8 @@ export type AuthorityView = {
 
 export type AuthoritiesView = {
   readonly now: string
+  /** Why no verb is possible until the server is restarted. */
+  readonly stopped?: string
   readonly origin: Origin
   readonly bundleSequence: number
   readonly live: number
@@ -63,6 +71,7 @@ export function authoritiesView(seen: Seen, named = NAMED): AuthoritiesView {
   const standing = standingOn(set, evidence)
   return {
     now: now.toISOString(),
+    ...(seen.stopped && { stopped: STOPPED }),
     origin: set.origin,
     bundleSequence: set.bundleSequence,
     live: evidence.all.length,
@@ -111,7 +120,7 @@ function authorityView(
     }),
     ...(due && { dueAt: due.toISOString() }),
     warnings: warningsOf(one, seen),
-    steps: isRoot ? stepsOf(seen, one, named) : [],
+    steps: isRoot && !seen.stopped ? stepsOf(seen, one, named) : [],
   }
 }
 

@@ -10,7 +10,6 @@ import {
   withoutEnded,
 } from '../authority/authority.ts'
 import type { Evidence } from '../authority/gate.ts'
-import { JournalInDoubt } from '../authority/journal.ts'
 import { type Action, nextAction, type RotationPolicy } from '../authority/next-action.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import type { TakenBack } from '../authority/revocations.ts'
@@ -40,6 +39,7 @@ import type { AuthorityStore } from './ports.ts'
 import { Revocations } from './revocations.ts'
 import { Roots } from './roots.ts'
 import { CrlSigner } from './signed-crls.ts'
+import { Turns } from './turns.ts'
 
 /** Where the root of trust comes from: made and kept here (in dev mode in the clear, else sealed), or plugged in by an admin. */
 export type RootSource =
@@ -82,8 +82,9 @@ export class Keeper implements IssuingKeys {
   #set: AuthoritySet
   #revision: number
   #holding: Successor | undefined
-  #stopped: unknown
-  #queue: Promise<unknown> = Promise.resolve()
+  readonly #turns: Turns
+  /** Whether the last look failed. */
+  #failed = false
 
   private constructor(parts: KeeperParts, revision: number, set: AuthoritySet) {
     this.#parts = parts
@@ -92,6 +93,7 @@ export class Keeper implements IssuingKeys {
     this.#set = set
     this.#parents = new Parents(parts.store)
     this.#jumps = new ClockJumps(parts.clock, parts.events)
+    this.#turns = new Turns(parts.events)
     this.roots = new Roots(this, parts)
     this.offline = new OfflineRoots(this, parts)
     this.#crls = new CrlSigner(parts, async (root) => (await this.#parentOf(root)).signer)
@@ -113,7 +115,7 @@ export class Keeper implements IssuingKeys {
       await keeper.tick()
     }
     if (!keeper.active.get())
-      throw new CaError('not_ready', 'no issuing authority could be made', { cause: keeper.#stopped })
+      throw new CaError('not_ready', 'no issuing authority could be made', { cause: keeper.stopped })
     return keeper
   }
 
@@ -130,12 +132,13 @@ export class Keeper implements IssuingKeys {
       now: clock.now(),
       policy: this.#policy,
       holding: this.#holding?.authority.id,
+      stopped: this.stopped !== undefined,
     }
   }
 
   /** Why this process changes no authority any more; nothing while it does. */
   get stopped(): unknown {
-    return this.#stopped
+    return this.#turns.stopped
   }
 
   mayVouch(subject: Uint8Array, now: Date): readonly PublicKey[] {
@@ -158,25 +161,28 @@ export class Keeper implements IssuingKeys {
     )
   }
 
-  /** Does what is due, every minute and while a root is on its way every two seconds, until the signal. */
+  /** Does what is due, every minute and while a root is on its way and nothing fails every two seconds, until the signal. */
   run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts
     let looked = clock.elapsed()
     const look = async () => {
       const { rotation, authorities } = this.#set
       const moving = rotation !== undefined || authorities.some(({ role, taint }) => role === 'root' && taint)
-      if (!moving && clock.elapsed() - looked < LOOK_EVERY_MS) return
+      if ((!moving || this.#failed) && clock.elapsed() - looked < LOOK_EVERY_MS) return
       looked = clock.elapsed()
       await this.tick()
     }
     return loop(clock, signal, () => LOOK_WHILE_ROTATING_MS, look)
   }
 
-  /** Does all that is due now. Failures are told as events and tried again at the next look. */
+  /** Does all that is due now. Failures are told as events, and tried again in a minute unless nothing is done any more. */
   async tick(): Promise<void> {
+    if (this.stopped !== undefined) return
     try {
       await this.renewIfDue()
+      this.#failed = false
     } catch (error) {
+      this.#failed = true
       this.#parts.events.rotationFailed(error)
     }
   }
@@ -202,26 +208,10 @@ export class Keeper implements IssuingKeys {
 
   /**
    * Runs one change after the other.
-   * @throws CaError `not_ready`: this process changes no authority any more · what `action` throws
+   * @throws CaError `not_ready`: this process changes no authority any more, or nobody knows whether this was done · what `action` throws
    */
-  async change<T>(action: (change: Change) => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(async () => {
-      if (this.#stopped !== undefined)
-        throw new CaError('not_ready', 'this process changes no authority any more; restart it', {
-          cause: this.#stopped,
-        })
-      try {
-        return await action(this.#changing())
-      } catch (error) {
-        if (error instanceof JournalInDoubt) {
-          this.#stopped = error
-          this.#parts.events.keeperStopped(error)
-        }
-        throw error
-      }
-    })
-    this.#queue = turn.catch(() => undefined)
-    return turn
+  change<T>(action: (change: Change) => Promise<T>): Promise<T> {
+    return this.#turns.run(() => action(this.#changing()))
   }
 
   static async #begin(parts: KeeperParts): Promise<Keeper> {

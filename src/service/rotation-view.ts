@@ -3,7 +3,7 @@ import { type Gate, gate, standingOn, type WorkloadEvidence } from '../authority
 import { deadlineOf, nextAction, rootDueAt } from '../authority/next-action.ts'
 import { shortId } from '../core/bytes.ts'
 import { earlier, later } from '../core/clock.ts'
-import { dueAt, NAMED, type Seen } from './authorities-view.ts'
+import { dueAt, NAMED, type Seen, STOPPED } from './authorities-view.ts'
 import { type GateView, gateView, ifForced, incomingOf, isLeaving, snapshot } from './authority-steps.ts'
 /**
  * none: no root is on its way · prepare: a new one is about to be made · distribute: it goes out, some have not been sent it · activate: all have,
@@ -24,6 +24,8 @@ export type NamespaceView = {
 
 export type RotationView = {
   readonly now: string
+  /** Why nothing goes on until the server is restarted. */
+  readonly stopped?: string
   readonly phase: Phase
   readonly origin: Origin
   readonly bundleSequence: number
@@ -74,6 +76,7 @@ export function rotationView(seen: Seen): RotationView {
   const shown = found && gateView(found, NAMED)
   return {
     now: now.toISOString(),
+    ...(seen.stopped && { stopped: STOPPED }),
     phase,
     origin: set.origin,
     bundleSequence: set.bundleSequence,
@@ -150,6 +153,7 @@ type Moving = {
 function nextOf(seen: Seen, { incoming, first, found }: Moving): RotationView['next'] {
   const { set, evidence, now, policy, holding } = seen
   const active = activeRoot(set)
+  if (seen.stopped) return { what: STOPPED, byItself: false }
   if (set.origin === 'plugged-in' || !active)
     return { what: 'nothing: the roots are those of the plugged-in CA’s files', byItself: false }
   const action = nextAction(set, holding, evidence, now, policy)

@@ -26,11 +26,14 @@ export function statusLines(view: AuthoritiesView, all: boolean): string[] {
   ])
   const hidden = roots.length - shown.length
   return [
+    ...(view.stopped === undefined ? [] : [`warning: ${view.stopped}`]),
     table[0] as string,
     ...shown.flatMap((root, index) => [table[index + 1] as string, ...under(view, root, all, now)]),
     ...(hidden > 0 ? [`${hidden} revoked before: alcazar authority status`] : []),
     `Bundle ${view.bundleSequence}, ${workloads(view.live)}.${
-      view.rotating ? ' A rotation is on its way; watch it, or take it up: alcazar root rotate' : ''
+      view.rotating && view.stopped === undefined
+        ? ' A rotation is on its way; watch it, or take it up: alcazar root rotate'
+        : ''
     }`,
     ...view.forgotten.map(
       ({ workload, until }) => `Cut off: ${workload}, until ${until.slice(0, 16).replace('T', ' ')} UTC`,
@@ -90,9 +93,9 @@ function nextLines(view: AuthoritiesView, root: AuthorityView, now: Date): strin
   })
 }
 
-function activeLines({ authorities, rotating }: AuthoritiesView, root: AuthorityView, now: Date): string[] {
+function activeLines({ authorities, rotating, stopped }: AuthoritiesView, root: AuthorityView, now: Date): string[] {
   const moving = authorities.some((one) => one.role === 'root' && ['prepared', 'old', 'tainted'].includes(one.state))
-  if (moving || rotating) return []
+  if (moving || rotating || stopped !== undefined) return []
   const due = root.dueAt === undefined ? undefined : new Date(root.dueAt)
   const when = due && (due <= now ? ', due now' : `, by itself ${relativeInWords(due, now)}`)
   return [`next: a new root${when ?? ''}    possible now: alcazar root rotate`]
