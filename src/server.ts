@@ -39,6 +39,7 @@ import { Keeper, type RootSource } from './service/keeper.ts'
 import { listingWorkloads } from './service/list-workloads.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
+import { RefusingClients } from './service/refusing-clients.ts'
 import { Schedule } from './service/schedule.ts'
 import { scheduledJobs } from './service/scheduled-jobs.ts'
 import { type Status, statusOf } from './service/status.ts'
@@ -156,12 +157,13 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
       if (closing) return 'shutting down'
       if (keys.issuer === undefined) return 'the cluster’s token keys could not be read yet'
       if (keeper.stopped !== undefined) return 'the journal may or may not hold the last write; restart this server'
+      if (keeper.plugged && !active.get()) return keeper.plugged.obstacle(keeper.set)
       return ledgerDirectory.failure === undefined ? undefined : 'the ledger can’t be written'
     },
   })
   const status = () => statusOf(keeper, active, readiness, version)
   const certificate = new OwnCertificate({
-    active,
+    serving: keeper.serving.authority,
     names: config.serverNames,
     install: (key, chain) => listener.install(key, chain),
     events,
@@ -207,6 +209,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const grpcHealth = new GrpcHealth()
   grpcHealth.addTo(grpc)
   addReflection(grpc)
+  const refusing = new RefusingClients({ clock, events })
   const listener = new TlsListener({
     address: config.listen,
     maxConnections: config.limits.connections,
@@ -225,6 +228,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
         random,
         connectionOf: (request) => connectionOf(request.socket),
       }),
+    refusedBy: (address, alert) => refusing.note(address, alert),
     patience,
     clock,
     events,
@@ -242,6 +246,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     watchSilenceMs: dev ? () => undefined : () => tokens.cluster.watch.silence(),
     inFlight: () => inFlight.total,
     version,
+    pluggedWaits: () => keeper.plugged?.waits(keeper.set) ?? [],
   })
   const health = await serveHealth({
     address: config.healthListen,
@@ -277,7 +282,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
           schedule: () => schedule.status,
           issueToken: dev && ((account) => dev.issueToken(account)),
         }),
-        ...authorityRoutes(keeper),
+        ...authorityRoutes(keeper, () => refusing.list()),
         ...offlineRoutes(keeper.offline),
         ...revocationRoutes(keeper, findRevocable),
       ],

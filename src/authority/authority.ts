@@ -198,6 +198,15 @@ export function mayVouch(authority: Authority, now: Date): boolean {
   )
 }
 
+/** Whether an authority, of whatever state, has that key, or a CA between it and its root. */
+export function isKeyOf({ authorities }: Pick<AuthoritySet, 'authorities'>, key: PublicKey): boolean {
+  return authorities.some(({ certificate, intermediates, online }) =>
+    [certificate, ...intermediates, ...(online ? [online.certificate] : [])].some(({ tbs }) =>
+      equalBytes(tbs.publicKey, key.spki),
+    ),
+  )
+}
+
 /**
  * Without the old issuing authorities whose certificates have ended: nothing they signed is alive (invariant 3), nothing can be renewed by it.
  * And without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses.
@@ -212,49 +221,4 @@ export function withoutEnded(set: AuthoritySet, now: Date): AuthoritySet {
   const unchanged =
     authorities.length === set.authorities.length && authorities.every((one, at) => one === set.authorities[at])
   return unchanged ? set : { ...set, authorities }
-}
-
-/**
- * With exactly these roots in the bundle, the one that signs now named: as the admin who plugs in a CA decides it. A root that left is
- * revoked, and so are the issuing authorities that only it vouched for. The sequence grows if the bundle changed.
- */
-export function withPluggedRoots(
-  set: AuthoritySet,
-  roots: readonly Authority[],
-  active: Authority,
-  vouchedFor: (issuing: Authority) => boolean,
-): AuthoritySet {
-  const before = bundledRoots(set).map((root) => root.certificate.der)
-  const after = roots.map((root) => root.certificate.der)
-  const unchanged =
-    before.length === after.length && before.every((der, index) => equalBytes(der, after[index] as Uint8Array))
-  // The first bundle has the number a set begins with.
-  const bundleSequence = unchanged || before.length === 0 ? set.bundleSequence : set.bundleSequence + 1
-  const inState = (root: Authority): Authority => {
-    const known = set.authorities.find(
-      (other) => other.role === 'root' && equalBytes(other.certificate.der, root.certificate.der),
-    )
-    const bundledSince = known && known.state !== 'revoked' ? known.bundledSince : bundleSequence
-    const same = {
-      ...root,
-      bundledSince,
-      createdAt: known?.createdAt ?? root.createdAt,
-      cross: known?.cross ?? root.cross,
-    }
-    if (equalBytes(root.certificate.der, active.certificate.der)) return { ...same, state: 'active' }
-    return { ...same, state: known?.state === 'active' || known?.state === 'old' ? 'old' : 'prepared' }
-  }
-  return {
-    ...set,
-    bundleSequence,
-    authorities: [
-      ...roots.map(inState),
-      ...set.authorities
-        .filter((other) => other.role === 'root' && !after.some((der) => equalBytes(der, other.certificate.der)))
-        .map((gone) => ({ ...gone, state: 'revoked' as const })),
-      ...set.authorities
-        .filter((other) => other.role === 'issuing')
-        .map((issuing) => (vouchedFor(issuing) ? issuing : { ...issuing, state: 'revoked' as const })),
-    ],
-  }
 }

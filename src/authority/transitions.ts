@@ -45,6 +45,14 @@ export function transitionFor(authority: Authority, verb: Verb): Transition {
   )
 }
 
+/** What a step must wait for. A root that signed before is activated by going back to it. */
+export function conditionOf(root: Authority, verb: 'activate' | 'revoke'): Condition | undefined {
+  return transitionFor(root, verb === 'activate' ? activation(root) : verb).condition
+}
+
+/** By which verb a root that does not sign comes to sign. */
+export const activation = ({ state }: Authority): 'activate' | 'rollback' => (state === 'old' ? 'rollback' : 'activate')
+
 export function possibleVerbs({ state }: Authority): readonly Verb[] {
   return TRANSITIONS.filter(({ from }) => from === state).map(({ verb }) => verb)
 }

@@ -1,6 +1,7 @@
 import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from '../authority/authority.ts'
 import { type Blocker, type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
-import { possibleVerbs, TRANSITIONS, type Verb, vouchingFor } from '../authority/transitions.ts'
+import { askedSteps } from '../authority/plugged-roots.ts'
+import { conditionOf, possibleVerbs, TRANSITIONS, type Verb, vouchingFor } from '../authority/transitions.ts'
 import { mayCertifyRoots } from '../issuance/ca-certificates.ts'
 import type { Seen } from './authorities-view.ts'
 
@@ -27,7 +28,7 @@ export type BlockerView = {
 /** A verb that is possible for a root now, the gate aside. */
 export type StepView = GateView & { readonly verb: Verb }
 
-type Moment = Pick<Seen, 'set' | 'evidence' | 'now'>
+type Moment = Pick<Seen, 'set' | 'evidence' | 'now' | 'policy'>
 
 const OPEN: Gate = { open: true, incomplete: undefined, blockers: [], live: 0, until: undefined }
 
@@ -40,9 +41,13 @@ export function snapshot({
   return { incomplete, workloads: () => all, all }
 }
 
-/** What an admin can do to a root now, in the order of the transition table, and whom it would break. */
+/** What an admin can do to a root now, in the order of the transition table, and whom it would break; of a plugged-in CA what its files ask for. */
 export function stepsOf(seen: Moment, root: Authority, named: number): readonly StepView[] {
-  if (seen.set.origin === 'plugged-in') return []
+  const { set, evidence, policy } = seen
+  if (set.origin === 'plugged-in')
+    return (policy.plugged ? askedSteps(set, policy.plugged) : [])
+      .filter((step) => step.root === root)
+      .map(({ verb }) => ({ verb, ...gateView(gate(set, root, conditionOf(root, verb), evidence), named) }))
   const verbs: readonly Verb[] = root.state === 'active' ? ['taint'] : possibleVerbs(root)
   return verbs.map((verb) => ({ verb, ...gateView(gateOf(seen, root, verb), named) }))
 }

@@ -1,11 +1,13 @@
 import type { AttestationMethod, RefusalReason } from '../attestation/caller.ts'
 import type { Authority, Revocation } from '../authority/authority.ts'
+import type { Gate } from '../authority/gate.ts'
 import type { CaError } from '../core/errors.ts'
 import type { IssuedSvid } from '../issuance/svid.ts'
 import type { KeyAlgorithmName } from '../keys/algorithms.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import type { TrustBundle } from '../spiffe/trust-bundle.ts'
 import type { AuthorityEnd } from './authority-ends.ts'
+import type { CertificateAlert } from './refusing-clients.ts'
 import type { JobName } from './schedule.ts'
 
 /** By which endpoint a request came. A closed list: it is a metric label. */
@@ -44,6 +46,11 @@ export interface Events {
   /** Turned away unread because too much was in flight. */
   requestShed(endpoint: EndpointName): void
   connectionClosed(why: 'abuse' | 'too many' | 'handshake', peer: string): void
+  /** A client ended the handshake over our certificate. @param client what the log is told; not each time */
+  servingCertificateRefused(
+    alert: CertificateAlert,
+    client: { readonly address: string; readonly times: number } | undefined,
+  ): void
   authorityActivated(authority: Authority, because: string): void
   bundlePublished(bundle: TrustBundle, roots: readonly Authority[]): void
   authorityTainted(authority: Authority, because: string): void
@@ -69,6 +76,8 @@ export interface Events {
   /** The journal may or may not hold what was last written: this process changes no authority any more. */
   keeperStopped(error: unknown): void
   pluggedCaTaken(authority: Authority): void
+  /** What the files ask for may not be yet: who is in the way, until when. At first, then every hour. */
+  pluggedCaWaits(verb: 'activate' | 'revoke', root: Authority, gate: Gate): void
   /** What an authority became is in the journal, and the ledger could not be told. */
   authorityUnrecorded(error: unknown): void
   /** New files were not taken; what was there goes on. */

@@ -1,4 +1,12 @@
-import { type AuthoritySet, authorityOf, emptySet, type Origin } from '../authority/authority.ts'
+import {
+  type Authority,
+  type AuthoritySet,
+  activeRoot,
+  authorityOf,
+  emptySet,
+  type Origin,
+} from '../authority/authority.ts'
+import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { makeRoot } from '../issuance/ca-certificates.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
@@ -30,6 +38,27 @@ export function checkBelongs(set: AuthoritySet, kind: Origin, trustDomain: Trust
       'wrong_state',
       `this state directory belongs to the trust domain ${set.trustDomain.name}, not ${trustDomain.name}; choose another with --state-directory, or that trust domain with --trust-domain`,
     )
+}
+
+/**
+ * The root that a start goes on with.
+ * @throws CaError `wrong_state`: there is none, or it has ended
+ */
+export function rootToSignBy(set: AuthoritySet, now: Date): Authority {
+  const root = activeRoot(set)
+  if (!root)
+    throw new CaError(
+      'wrong_state',
+      'the journal has no active root; put back a copy that has one, or choose another state directory with --state-directory',
+    )
+  const { notAfter } = root.certificate.tbs
+  // By a clock that may be wrong no root is replaced.
+  if (now > notAfter)
+    throw new CaError(
+      'wrong_state',
+      `the root ${shortId(root.id)} ended at ${notAfter.toISOString()}, and with it all that it signed; set the clock right, or if it is, begin anew in another directory with --state-directory`,
+    )
+  return root
 }
 
 /** What the journal begins with: a root of its own with its CRL, or with a plugged-in CA nothing. */

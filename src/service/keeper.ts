@@ -6,6 +6,7 @@ import {
   activeRoot,
   authorityOf,
   bundledRoots,
+  isKeyOf,
   mayVouch,
   withoutEnded,
 } from '../authority/authority.ts'
@@ -14,7 +15,7 @@ import { type Action, nextAction, type RotationPolicy } from '../authority/next-
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import type { TakenBack } from '../authority/revocations.ts'
 import { withActive } from '../authority/transitions.ts'
-import { equalBytes, hex, shortId } from '../core/bytes.ts'
+import { equalBytes, hex } from '../core/bytes.ts'
 import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
@@ -31,13 +32,14 @@ import type { Seen } from './authorities-view.ts'
 import type { Change, Successor } from './change.ts'
 import { ClockJumps } from './clock-jumps.ts'
 import type { Events } from './events.ts'
-import { checkBelongs, firstSet } from './first-state.ts'
+import { checkBelongs, firstSet, rootToSignBy } from './first-state.ts'
 import { OfflineRoots } from './offline-roots.ts'
 import { leafSigner, type OpenParent, Parents } from './parents.ts'
-import { pluggedParent, takePluggedCa } from './plug-in.ts'
+import { PluggedIn } from './plug-in.ts'
 import type { AuthorityStore } from './ports.ts'
 import { Revocations } from './revocations.ts'
 import { Roots } from './roots.ts'
+import { Serving } from './serving.ts'
 import { CrlSigner } from './signed-crls.ts'
 import { Turns } from './turns.ts'
 
@@ -69,14 +71,17 @@ const LOOK_WHILE_ROTATING_MS = 2 * SECOND
  */
 export class Keeper implements IssuingKeys {
   readonly active = new Latest<ActiveAuthority>()
+  /** What signs our own certificate. */
+  readonly serving: Serving
   /** The admin's verbs, and what the clock does with roots. */
   readonly roots: Roots
   /** Roots whose keys are elsewhere, and what signs for them here. */
   readonly offline: OfflineRoots
   readonly revocations: Revocations
+  /** Where the CA is plugged in. */
+  readonly plugged: PluggedIn | undefined
   readonly #crls: CrlSigner
   readonly #parts: KeeperParts
-  #source: RootSource
   readonly #parents: Parents
   readonly #jumps: ClockJumps
   #set: AuthoritySet
@@ -88,10 +93,11 @@ export class Keeper implements IssuingKeys {
 
   private constructor(parts: KeeperParts, revision: number, set: AuthoritySet) {
     this.#parts = parts
-    this.#source = parts.source
+    this.plugged = parts.source.kind === 'plugged-in' ? new PluggedIn(parts.source.ca, parts) : undefined
     this.#revision = revision
     this.#set = set
     this.#parents = new Parents(parts.store)
+    this.serving = new Serving(parts.clock)
     this.#jumps = new ClockJumps(parts.clock, parts.events)
     this.#turns = new Turns(parts.events)
     this.roots = new Roots(this, parts)
@@ -111,10 +117,12 @@ export class Keeper implements IssuingKeys {
     checkBelongs(keeper.set, parts.source.kind, parts.trustDomain)
     if (parts.source.kind === 'plugged-in') await keeper.takePluggedCa(parts.source.ca)
     else {
-      await keeper.#openRoot()
+      // A start that could not sign says so at once.
+      await keeper.#parentOf(rootToSignBy(keeper.set, parts.clock.now()))
       await keeper.tick()
     }
-    if (!keeper.active.get())
+    // A plugged-in CA may have to wait, and then nothing signs until it may.
+    if (!keeper.active.get() && (!keeper.plugged || keeper.stopped !== undefined))
       throw new CaError('not_ready', 'no issuing authority could be made', { cause: keeper.stopped })
     return keeper
   }
@@ -154,11 +162,7 @@ export class Keeper implements IssuingKeys {
 
   /** Whether some authority of ours, of whatever state, has that key, or a CA between it and its root. */
   isOurs(key: PublicKey): boolean {
-    return this.#set.authorities.some(({ certificate, intermediates, online }) =>
-      [certificate, ...intermediates, ...(online ? [online.certificate] : [])].some(({ tbs }) =>
-        equalBytes(tbs.publicKey, key.spki),
-      ),
-    )
+    return isKeyOf(this.#set, key) || this.plugged?.isKeyOf(key) === true
   }
 
   /** Does what is due, every minute and while a root is on its way and nothing fails every two seconds, until the signal. */
@@ -167,7 +171,10 @@ export class Keeper implements IssuingKeys {
     let looked = clock.elapsed()
     const look = async () => {
       const { rotation, authorities } = this.#set
-      const moving = rotation !== undefined || authorities.some(({ role, taint }) => role === 'root' && taint)
+      const moving =
+        rotation !== undefined ||
+        authorities.some(({ role, taint }) => role === 'root' && taint) ||
+        (this.plugged?.waits(this.#set).length ?? 0) > 0
       if ((!moving || this.#failed) && clock.elapsed() - looked < LOOK_EVERY_MS) return
       looked = clock.elapsed()
       await this.tick()
@@ -192,18 +199,20 @@ export class Keeper implements IssuingKeys {
     // One action may make the next one due; there are no more kinds of action than this.
     for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
     await this.change((change) => this.revocations.renew(change))
+    this.plugged?.settle(this.#set, this.#parts.evidence())
+    this.serving.settle(this.#set, this.active.get())
   }
 
   /**
-   * Takes the CA an admin plugged in, at start or while running.
-   * @throws CaError `invalid_argument`: it shares no root with the bundle published before, so nobody who trusts that would trust it
+   * Takes the files of a plugged-in CA, at start or while running, and does of what they ask what may be done now.
+   * @throws CaError `invalid_argument`: it shares no root with the bundle published before, so nobody who trusts that would trust it; or it can't sign
    */
   async takePluggedCa(ca: PluggedCa): Promise<void> {
     await this.change(async (change) => {
       this.#crls.hold(ca.signer)
-      await takePluggedCa(change, ca, this.#parts)
-      this.#source = { kind: 'plugged-in', ca }
+      await this.plugged?.take(change, ca)
     })
+    await this.tick()
   }
 
   /**
@@ -224,29 +233,10 @@ export class Keeper implements IssuingKeys {
     return keeper
   }
 
-  /** That the root's key can be used: a start that could not sign says so at once. */
-  async #openRoot(): Promise<void> {
-    const root = activeRoot(this.#set)
-    if (!root)
-      throw new CaError(
-        'wrong_state',
-        'the journal has no active root; put back a copy that has one, or choose another state directory with --state-directory',
-      )
-    const { notAfter } = root.certificate.tbs
-    // By a clock that may be wrong no root is replaced.
-    if (this.#parts.clock.now() > notAfter)
-      throw new CaError(
-        'wrong_state',
-        `the root ${shortId(root.id)} ended at ${notAfter.toISOString()}, and with it all that it signed; set the clock right, or if it is, begin anew in another directory with --state-directory`,
-      )
-    await this.#parentOf(root)
-  }
-
   /** Does the next thing that is due; whether there was one. */
   async #act(change: Change): Promise<boolean> {
     const { clock, evidence, events } = this.#parts
     const unsettled = this.#jumps.unsettled()
-    if (this.#source.kind === 'plugged-in' && !this.#source.ca.maySignCas) return false
     const holding = this.#holding?.authority.id
     const action: Action = nextAction(change.set, holding, evidence(), clock.now(), this.#policy)
     if (action.kind === 'wait') return false
@@ -262,7 +252,7 @@ export class Keeper implements IssuingKeys {
 
   get #policy(): RotationPolicy {
     const { issuing, rotation } = this.#parts
-    return { issuingLifetimeMs: issuing.lifetimeMs, ...rotation }
+    return { issuingLifetimeMs: issuing.lifetimeMs, ...rotation, plugged: this.plugged?.wish }
   }
 
   #changing(): Change {
@@ -274,7 +264,7 @@ export class Keeper implements IssuingKeys {
       commit: async (next) => {
         await this.#commit(next)
         // The bundle that goes out with every answer is the one the journal holds.
-        if (this.#holding) this.active.set(activeAuthority(this.#set, this.#holding.authority, this.#holding.signer))
+        this.#publish()
       },
       activate: (next, successor) => this.#activate(next, successor),
       parentOf: (root) => this.#parentOf(root),
@@ -284,8 +274,10 @@ export class Keeper implements IssuingKeys {
   }
 
   async #parentOf(root: Authority): Promise<OpenParent> {
-    if (this.#source.kind === 'plugged-in') return pluggedParent(this.#source.ca)
-    return this.#parents.of(root)
+    if (!this.plugged) return this.#parents.of(root)
+    const parent = this.plugged.parentOf(root)
+    this.#crls.hold(parent.signer)
+    return parent
   }
 
   async #makeIssuing(root: Authority, parent: OpenParent): Promise<Successor> {
@@ -312,7 +304,15 @@ export class Keeper implements IssuingKeys {
     this.#crls.hold(signer)
     await this.#commit(withoutEnded(next, this.#parts.clock.now()))
     this.#holding = { authority, signer }
-    this.active.set(activeAuthority(this.#set, authority, signer))
+    this.serving.hold(this.#holding)
+    this.#publish()
+  }
+
+  #publish(): void {
+    if (!this.#holding) return
+    const active = activeAuthority(this.#set, this.#holding.authority, this.#holding.signer)
+    this.active.set(active)
+    this.serving.settle(this.#set, active)
   }
 
   /** Durable first, memory last (invariant 4). */

@@ -3,6 +3,7 @@ import { type Authority, type AuthoritySet, activeRoot, bundledRoots, type Rotat
 import { type Gate, gate } from '../authority/gate.ts'
 import type { Action } from '../authority/next-action.ts'
 import {
+  activation,
   authorityByPrefix,
   transitionFor,
   withActiveRoot,
@@ -60,15 +61,15 @@ export class Roots {
   }
 
   /**
-   * A prepared root signs from now on, or an old one again.
+   * A prepared root signs from now on; where the CA is plugged in, the one that its files ask for.
    * @param id from its beginning; nothing for the one that is prepared
    * @throws CaError `wrong_state`: it is in no state for that, or the gate is closed · `not_found` · `invalid_argument`
    */
   activate(id: string | undefined, wish: Wish, force?: Force): Promise<Authority> {
     return this.#keeper.change(async (change) => {
-      this.#checkOwn(change.set)
-      const root = id === undefined ? theOne(change.set, 'prepared') : authorityByPrefix(change.set, id, 'root')
-      transitionFor(root, 'activate')
+      const root = this.#target(change.set, id, 'activate')
+      const verb = change.set.origin === 'plugged-in' ? activation(root) : 'activate'
+      transitionFor(root, verb)
       checkCurrent(root, this.#parts.clock.now())
       const found = gate(change.set, root, 'trusted', this.#parts.evidence())
       checkGate(
@@ -78,7 +79,7 @@ export class Roots {
         force,
         this.#parts.clock.now(),
       )
-      await this.#activate(change, root, 'activate', describe(wish, found, force))
+      await this.#activate(change, root, verb, describe(wish, found, force))
       return root
     })
   }
@@ -128,8 +129,7 @@ export class Roots {
    */
   revoke(id: string | undefined, wish: Wish, force?: Force): Promise<Authority> {
     return this.#keeper.change(async (change) => {
-      this.#checkOwn(change.set)
-      const root = id === undefined ? theOne(change.set, 'old') : authorityByPrefix(change.set, id, 'root')
+      const root = this.#target(change.set, id, 'revoke')
       const { condition } = transitionFor(root, 'revoke')
       const found = gate(change.set, root, condition, this.#parts.evidence())
       checkGate(
@@ -199,7 +199,7 @@ export class Roots {
         return true
       case 'activate-root':
         if (action.deadline) events.deadlineReached(action.root)
-        await this.#activate(change, action.root, 'activate', action.because)
+        await this.#activate(change, action.root, activation(action.root), action.because)
         return true
       case 'revoke-root':
         await this.#revoke(
@@ -283,6 +283,19 @@ export class Roots {
           : ''
       }`,
     )
+  }
+
+  /** The root that a verb is for. Of a plugged-in CA only what its files ask for is done, and that may be forced. */
+  #target(set: AuthoritySet, id: string | undefined, verb: 'activate' | 'revoke'): Authority {
+    if (set.origin !== 'plugged-in')
+      return id === undefined
+        ? theOne(set, verb === 'activate' ? 'prepared' : 'old')
+        : authorityByPrefix(set, id, 'root')
+    const asked = (this.#keeper.plugged?.waits(set) ?? []).filter((step) => step.verb === verb).map(({ root }) => root)
+    const wanted = id === undefined ? undefined : authorityByPrefix(set, id, 'root')
+    const [root, ...more] = wanted ? asked.filter((one) => one === wanted) : asked
+    if (root && more.length === 0) return root
+    throw notOurs()
   }
 
   #checkOwn(set: AuthoritySet): void {

@@ -1,6 +1,7 @@
 import { type Authority, type AuthoritySet, activeRoot, type Origin } from '../authority/authority.ts'
 import { type Gate, gate, standingOn, type WorkloadEvidence } from '../authority/gate.ts'
 import { deadlineOf, nextAction, rootDueAt } from '../authority/next-action.ts'
+import { askedSteps } from '../authority/plugged-roots.ts'
 import { shortId } from '../core/bytes.ts'
 import { earlier, later } from '../core/clock.ts'
 import { dueAt, NAMED, type Seen, STOPPED } from './authorities-view.ts'
@@ -154,7 +155,8 @@ function nextOf(seen: Seen, { incoming, first, found }: Moving): RotationView['n
   const { set, evidence, now, policy, holding } = seen
   const active = activeRoot(set)
   if (seen.stopped) return { what: STOPPED, byItself: false }
-  if (set.origin === 'plugged-in' || !active)
+  const [asked] = policy.plugged ? askedSteps(set, policy.plugged) : []
+  if (!active || (set.origin === 'plugged-in' && !asked))
     return { what: 'nothing: the roots are those of the plugged-in CA’s files', byItself: false }
   const action = nextAction(set, holding, evidence, now, policy)
   switch (action.kind) {
@@ -171,6 +173,10 @@ function nextOf(seen: Seen, { incoming, first, found }: Moving): RotationView['n
     case 'end-rotation':
       return soon('the rotation ends', now)
     case 'wait':
+  }
+  if (asked) {
+    const what = `root ${shortId(asked.root.id)} ${asked.verb === 'activate' ? 'signs' : 'leaves the bundle'}`
+    return waiting(what, [action.for?.until], true)
   }
   if (incoming) {
     const crossed = incoming.cross.some(({ by }) => by === active.id)

@@ -56,6 +56,14 @@ export function telemetry(log: Log, metrics: Metrics): Events {
       metrics.connectionsClosed.inc({ why })
       log.debug({ why, peer }, 'connection closed')
     },
+    servingCertificateRefused(alert, client) {
+      metrics.servingRefusals.inc({ alert })
+      if (client)
+        log.warn(
+          { ...client, alert },
+          'a client refused our certificate; does the file by which it trusts us hold the roots of today’s bundle?',
+        )
+    },
     authorityActivated(authority, because) {
       metrics.activations.inc()
       log.info(
@@ -163,6 +171,17 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         { root: shortId(authority.id), notAfter: authority.certificate.tbs.notAfter.toISOString() },
         'plugged-in CA taken',
       )
+    },
+    pluggedCaWaits(verb, { id }, { blockers, incomplete, until }) {
+      const told = {
+        root: shortId(id),
+        inTheWay: blockers.length,
+        workloads: blockers.slice(0, 20).map(({ workload }) => workload),
+        ...(until && { until: until.toISOString() }),
+        ...(incomplete !== undefined && { detail: incomplete }),
+      }
+      if (verb === 'activate') log.warn(told, 'the plugged-in CA does not sign yet: some workloads would refuse it')
+      else log.warn(told, 'a root left the plugged-in CA’s files and stays in the bundle: some workloads stand on it')
     },
     pluggedCaRefused(error) {
       metrics.pluggedCaRefusals.inc()

@@ -9,6 +9,7 @@ import { httpApplication } from '../../src/endpoints/admin/http.ts'
 import { listenOnUnixSocket } from '../../src/endpoints/admin/unix-socket.ts'
 import { InFlight } from '../../src/endpoints/edge.ts'
 import type { Keeper, RootSource } from '../../src/service/keeper.ts'
+import type { RefusingClient } from '../../src/service/refusing-clients.ts'
 import { alcazar, type Ran } from './a-terminal.ts'
 import { World } from './a-world.ts'
 import { recordedEvents } from './recorded-events.ts'
@@ -29,6 +30,8 @@ export class Admin {
   readonly state = scratch()
   keeper: Keeper
   incomplete: string | undefined
+  /** Clients that refused the server’s certificate. */
+  refusing: RefusingClient[] = []
   /** What happens in the world while the terminal waits, one at each look. */
   meanwhile: (() => unknown)[] = []
   #close: (() => Promise<void>) | undefined
@@ -52,7 +55,7 @@ export class Admin {
     const server = await listenOnUnixSocket(
       join(this.state, 'admin.sock'),
       httpApplication({
-        routes: authorityRoutes(this.keeper),
+        routes: authorityRoutes(this.keeper, () => this.refusing),
         inFlight: new InFlight({ issuing: 8, light: 8 }, recordedEvents()),
         clock: world.clock,
         random: seededRandom(9),

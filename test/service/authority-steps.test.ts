@@ -25,8 +25,12 @@ const workload: Evidence = {
   ],
 }
 
+const policy = { issuingLifetimeMs: 30 * DAY, rootDueBeforeMs: 180 * DAY }
+
 const taint = (roots: readonly Authority[], root: Authority, now = NOW) =>
-  stepsOf({ set: aSet([...roots, underA]), evidence: workload, now }, root, 10).find(({ verb }) => verb === 'taint')
+  stepsOf({ set: aSet([...roots, underA]), evidence: workload, now, policy }, root, 10).find(
+    ({ verb }) => verb === 'taint',
+  )
 
 test('a compromised root’s successor is certified by every root whose key is ours, and then nobody is in the way', () => {
   expect(taint([a], a)).toMatchObject({ open: true })

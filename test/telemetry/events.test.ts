@@ -302,6 +302,49 @@ describe('what else happens is told:', () => {
       [],
     ],
     [
+      'a plugged-in CA that has to wait',
+      (e) =>
+        e.pluggedCaWaits('activate', given.roots[0] as Authority, {
+          open: false,
+          incomplete: undefined,
+          blockers: [{ workload: 'shop/cart-0', namespace: 'shop', why: 'holds bundle 1, not 2 yet', until: notAfter }],
+          live: 3,
+          until: notAfter,
+        }),
+      () => [
+        {
+          level: 'warn',
+          message: 'the plugged-in CA does not sign yet: some workloads would refuse it',
+          root: shortId((given.roots[0] as Authority).id),
+          inTheWay: 1,
+          workloads: ['shop/cart-0'],
+          until: notAfter.toISOString(),
+        },
+      ],
+      [],
+    ],
+    [
+      'a client that refuses our certificate, which the log is told of',
+      (e) => e.servingCertificateRefused('unknown CA', { address: '192.0.2.7', times: 3 }),
+      () => [
+        {
+          level: 'warn',
+          message:
+            'a client refused our certificate; does the file by which it trusts us hold the roots of today’s bundle?',
+          address: '192.0.2.7',
+          times: 3,
+          alert: 'unknown CA',
+        },
+      ],
+      ['alcazar_serving_certificate_refused_total{alert=unknown CA} 1'],
+    ],
+    [
+      'and one that it is not',
+      (e) => e.servingCertificateRefused('bad certificate', undefined),
+      () => [],
+      ['alcazar_serving_certificate_refused_total{alert=bad certificate} 1'],
+    ],
+    [
       'a plugged-in CA not taken',
       (e) => e.pluggedCaRefused(new CaError('invalid_argument', '/etc/cacerts/ca-key.pem is missing')),
       () => [

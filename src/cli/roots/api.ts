@@ -1,4 +1,4 @@
-import type { TaintedView } from '../../endpoints/admin/authority-routes.ts'
+import type { StatusView, TaintedView } from '../../endpoints/admin/authority-routes.ts'
 import type { AuthoritiesView } from '../../service/authorities-view.ts'
 import type { RotationView } from '../../service/rotation-view.ts'
 import { call, type SocketTarget } from '../client.ts'
@@ -14,8 +14,8 @@ export class RootsApi {
   }
 
   /** @param named how many workloads in the way are listed for each step, at most 100 */
-  async authorities(named = 10): Promise<AuthoritiesView> {
-    return (await call(this.#target, 'GET', `/v1/authorities?named=${named}`, undefined, {})) as AuthoritiesView
+  async authorities(named = 10): Promise<StatusView> {
+    return (await call(this.#target, 'GET', `/v1/authorities?named=${named}`, undefined, {})) as StatusView
   }
 
   async rotation(): Promise<RotationView> {

@@ -1,5 +1,6 @@
 import { shortId } from '../../core/bytes.ts'
 import { durationInWords, relativeInWords } from '../../core/duration.ts'
+import type { StatusView } from '../../endpoints/admin/authority-routes.ts'
 import { keyAlgorithm } from '../../keys/algorithms.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
@@ -10,7 +11,7 @@ import { blockerLines, columns, count, HOMES, workloads } from './words.ts'
  * Every root with what stands under it, what is wrong with it and what can be done next.
  * @param all revoked roots too, and issuing authorities that sign no longer
  */
-export function statusLines(view: AuthoritiesView, all: boolean): string[] {
+export function statusLines(view: StatusView, all: boolean): string[] {
   const now = new Date(view.now)
   const roots = view.authorities.filter(({ role }) => role === 'root')
   const shown = roots.filter(({ state }) => all || state !== 'revoked')
@@ -38,6 +39,29 @@ export function statusLines(view: AuthoritiesView, all: boolean): string[] {
     ...view.forgotten.map(
       ({ workload, until }) => `Cut off: ${workload}, until ${until.slice(0, 16).replace('T', ' ')} UTC`,
     ),
+    ...refusingLines(view.refusing, now),
+  ]
+}
+
+/** How many clients that refused us are named one by one. */
+const REFUSING = 10
+
+function refusingLines(refusing: StatusView['refusing'], now: Date): string[] {
+  if (refusing.length === 0) return []
+  const named = columns(
+    refusing
+      .slice(0, REFUSING)
+      .map(({ address, alert, times, last }) => [
+        `  ${address}`,
+        `${alert}, ${count(times)} time${times === 1 ? '' : 's'}`,
+        `last ${relativeInWords(new Date(last), now)}`,
+      ]),
+  )
+  const left = refusing.length - named.length
+  return [
+    `${count(refusing.length)} client address${refusing.length === 1 ? '' : 'es'} refused our own certificate within a day; is their root-cert.pem an older one?`,
+    ...named,
+    ...(left > 0 ? [`  … ${count(left)} more: alcazar root status --output json`] : []),
   ]
 }
 
@@ -75,13 +99,13 @@ const endsIn = ({ notAfter }: AuthorityView, now: Date): string => {
 }
 
 function nextLines(view: AuthoritiesView, root: AuthorityView, now: Date): string[] {
-  if (view.origin === 'plugged-in')
-    return root.state === 'active' ? ['next: its files are replaced by whoever plugged it in; or alcazar import'] : []
-  if (root.state === 'active') return activeLines(view, root, now)
-  const verb = root.state === 'prepared' ? 'activate' : 'revoke'
+  const plugged = view.origin === 'plugged-in'
+  if (root.state === 'active') return plugged ? pluggedLines(view) : activeLines(view, root, now)
+  // Of a plugged-in CA there is at most one, whatever the root is: what its files ask for.
+  const verb = plugged ? root.steps[0]?.verb : root.state === 'prepared' ? 'activate' : 'revoke'
   const step = root.steps.find((one) => one.verb === verb)
   if (!step) return []
-  const byItself = view.rotating || root.state === 'tainted'
+  const byItself = plugged || view.rotating || root.state === 'tainted'
   const does = verb === 'activate' ? 'it signs' : 'it leaves the bundle'
   return stepLines(step, {
     does,
@@ -91,6 +115,11 @@ function nextLines(view: AuthoritiesView, root: AuthorityView, now: Date): strin
     byItself,
     ...(root.taint && { atTheLatest: new Date(root.taint.leavesAt) }),
   })
+}
+
+function pluggedLines({ authorities }: AuthoritiesView): string[] {
+  const waits = authorities.some(({ steps }) => steps.length > 0)
+  return waits ? [] : ['next: its files are replaced by whoever plugged it in; or alcazar import']
 }
 
 function activeLines({ authorities, rotating, stopped }: AuthoritiesView, root: AuthorityView, now: Date): string[] {

@@ -5,6 +5,7 @@ import { type AuthoritiesView, authoritiesView, NAMED } from '../../service/auth
 import type { Force } from '../../service/closed-gate.ts'
 import { forgetWorkload } from '../../service/forget-workload.ts'
 import type { Keeper } from '../../service/keeper.ts'
+import type { RefusingClient } from '../../service/refusing-clients.ts'
 import type { Wish } from '../../service/root-steps.ts'
 import { rotationView } from '../../service/rotation-view.ts'
 import type { Tainted } from '../../service/taint-root.ts'
@@ -22,6 +23,9 @@ export type TaintedView = AuthoritiesView & {
   }
 }
 
+/** What there is, with who did not believe our own certificate. */
+export type StatusView = AuthoritiesView & { readonly refusing: readonly RefusingClient[] }
+
 export const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
 const MAX_WITHIN_MS = 7 * 24 * HOUR
@@ -33,7 +37,10 @@ const MAX_ID = 80
 const MAX_WORKLOAD = 340
 
 /** The admin's verbs for roots, on the unix socket alone. Each answers with the view after it. */
-export function authorityRoutes(keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>): readonly Route[] {
+export function authorityRoutes(
+  keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>,
+  refusing: () => readonly RefusingClient[],
+): readonly Route[] {
   const { roots } = keeper
   const seen = () => keeper.seen()
   const authorities = (): HttpAnswer => json(authoritiesView(seen()))
@@ -46,7 +53,12 @@ export function authorityRoutes(keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>)
     },
   })
   return [
-    { method: 'GET', path: '/v1/authorities', handle: async (call) => json(authoritiesView(seen(), namedIn(call))) },
+    {
+      method: 'GET',
+      path: '/v1/authorities',
+      handle: async (call) =>
+        json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing() } satisfies StatusView),
+    },
     { method: 'GET', path: '/v1/rotation', handle: async () => json(rotationView(seen())) },
     {
       method: 'POST',
