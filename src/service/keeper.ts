@@ -31,6 +31,7 @@ import type { Tbs } from '../x509/certificate.ts'
 import type { Seen } from './authorities-view.ts'
 import type { Change, Successor } from './change.ts'
 import { ClockJumps } from './clock-jumps.ts'
+import { DeadlineAlerts } from './deadline-alerts.ts'
 import type { Events } from './events.ts'
 import { checkBelongs, firstSet, rootToSignBy } from './first-state.ts'
 import { OfflineRoots } from './offline-roots.ts'
@@ -84,6 +85,7 @@ export class Keeper implements IssuingKeys {
   readonly #parts: KeeperParts
   readonly #parents: Parents
   readonly #jumps: ClockJumps
+  readonly #deadline: DeadlineAlerts
   #set: AuthoritySet
   #revision: number
   #holding: Successor | undefined
@@ -99,6 +101,7 @@ export class Keeper implements IssuingKeys {
     this.#parents = new Parents(parts.store)
     this.serving = new Serving(parts.clock)
     this.#jumps = new ClockJumps(parts.clock, parts.events)
+    this.#deadline = new DeadlineAlerts(parts)
     this.#turns = new Turns(parts.events)
     this.roots = new Roots(this, parts)
     this.offline = new OfflineRoots(this, parts)
@@ -239,6 +242,8 @@ export class Keeper implements IssuingKeys {
     const unsettled = this.#jumps.unsettled()
     const holding = this.#holding?.authority.id
     const action: Action = nextAction(change.set, holding, evidence(), clock.now(), this.#policy)
+    // A clock that jumped makes no deadline.
+    this.#deadline.note(action.kind === 'wait' && !unsettled ? action.overdue : undefined)
     if (action.kind === 'wait') return false
     if (action.kind !== 'renew-issuing') return !unsettled && this.roots.act(change, action)
     const root = activeRoot(change.set)

@@ -55,6 +55,7 @@ export class Roots {
       const begun: Rotation = { to: unfinished?.id, since: this.#parts.clock.now(), ...checked(wish) }
       await change.commit({ ...change.set, rotation: begun })
       const active = activeRoot(change.set) as Authority
+      this.#parts.events.rotationBegun(begun, active)
       await change.record('rotation begun', unfinished ?? active, `by the ${wish.by}: ${wish.because}`)
       return begun
     })
@@ -172,8 +173,9 @@ export class Roots {
       const still = set.forgotten.filter((one) => one !== before && one.until > at)
       // A clock that was set back brings nothing back that was forgotten.
       const now = before ? { at: later(before.at, at), until: later(before.until, until) } : { at, until }
-      const forgotten = [...still, { workload, ...now }]
-      await change.commit({ ...set, forgotten })
+      const forgotten = { workload, ...now }
+      await change.commit({ ...set, forgotten: [...still, forgotten] })
+      this.#parts.events.workloadForgotten(forgotten, because)
       await change.record(
         'workload forgotten',
         activeRoot(set) as Authority,
@@ -190,7 +192,9 @@ export class Roots {
       case 'begin-rotation': {
         const { because } = action
         const prepared = bundledRoots(set).find(({ state }) => state === 'prepared')
-        await change.commit({ ...set, rotation: { to: prepared?.id, since: clock.now(), by: 'clock', because } })
+        const begun: Rotation = { to: prepared?.id, since: clock.now(), by: 'clock', because }
+        await change.commit({ ...set, rotation: begun })
+        events.rotationBegun(begun, activeRoot(set) as Authority)
         await change.record('rotation begun', activeRoot(set) as Authority, `by the clock: ${because}`)
         return true
       }
@@ -198,8 +202,8 @@ export class Roots {
         await this.#prepare(change, { by: set.rotation?.by ?? 'clock', because: action.because }, set.rotation)
         return true
       case 'activate-root':
-        if (action.deadline) events.deadlineReached(action.root)
         await this.#activate(change, action.root, activation(action.root), action.because)
+        if (action.deadline) events.deadlineReached(action.root)
         return true
       case 'revoke-root':
         await this.#revoke(
@@ -212,6 +216,7 @@ export class Roots {
         return true
       case 'end-rotation':
         await change.commit({ ...set, rotation: undefined })
+        if (set.rotation) events.rotationDone(set.rotation, activeRoot(set) as Authority)
         await change.record('rotation done', activeRoot(set) as Authority, set.rotation?.because ?? '')
         return true
     }
@@ -251,7 +256,7 @@ export class Roots {
     const successor = await change.makeIssuing(root, await change.parentOf(root))
     await proveRoot(set, root, successor, this.#parts)
     await change.activate({ ...withActiveRoot(set, root, verb, successor.authority), rotation }, successor)
-    this.#parts.events.authorityActivated(root, because)
+    for (const one of [root, successor.authority]) this.#parts.events.authorityActivated(one, because)
     await change.record('root activated', root, because)
     await change.record('issuing authority activated', successor.authority, because)
   }

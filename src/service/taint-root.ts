@@ -76,7 +76,7 @@ export async function taintRoot(
   await change.record('authority tainted', target, `by the ${wish.by}: ${because}`)
   if (successor) {
     const signing = activeRoot(next) as Authority
-    events.authorityActivated(signing, because)
+    for (const one of [signing, successor.authority]) events.authorityActivated(one, because)
     await change.record('root activated', signing, because)
     await change.record('issuing authority activated', successor.authority, because)
   }

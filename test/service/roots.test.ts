@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
+import { type Authority, activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
+import { deadlineOf, overdueMs } from '../../src/authority/next-action.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
 import { World } from '../_support/a-world.ts'
+import { beginWithNarrowRoot } from '../_support/narrow-root.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
 
 const ADMIN = { by: 'admin', because: 'yearly' } as const
@@ -208,6 +210,46 @@ describe('a rotation', () => {
   })
 })
 
+describe('what is told', () => {
+  const told = (world: World, name: string) => world.events.told.filter(({ event }) => event === name)
+
+  test('of a rotation is its beginning, its end, and both authorities that begin to sign', async () => {
+    const { world, keeper, first } = await started()
+    await keeper.roots.rotate(ADMIN)
+    expect(told(world, 'rotationBegun')).toMatchObject([
+      { args: [{ by: 'admin', because: 'yearly' }, { id: first.id }] },
+    ])
+    await keeper.tick()
+    const [root, issuing] = [activeRoot(keeper.set)?.id, activeIssuing(keeper.set)?.id]
+    expect(told(world, 'authorityActivated').slice(1)).toMatchObject([
+      { args: [{ role: 'root', id: root }, 'yearly'] },
+      { args: [{ role: 'issuing', id: issuing }, 'yearly'] },
+    ])
+    expect(told(world, 'rotationDone')).toMatchObject([{ args: [{ by: 'admin', because: 'yearly' }, { id: root }] }])
+  })
+
+  test('of one by the clock and of a compromise is the same', async () => {
+    const { world, keeper } = await started()
+    await world.clock.advance(3650 * DAY - 180 * DAY)
+    await keeper.tick()
+    expect(told(world, 'rotationBegun')).toMatchObject([{ args: [{ by: 'clock' }, {}] }])
+    expect(told(world, 'rotationDone')).toHaveLength(1)
+    const before = told(world, 'authorityActivated').length
+    await keeper.roots.taint(activeRoot(keeper.set)?.id ?? '', ADMIN, HOUR)
+    expect(told(world, 'authorityActivated').slice(before)).toMatchObject([
+      { args: [{ role: 'root' }, 'yearly'] },
+      { args: [{ role: 'issuing', id: activeIssuing(keeper.set)?.id }, 'yearly'] },
+    ])
+  })
+
+  test('of a workload that is forgotten is until when', async () => {
+    const { world, keeper } = await started()
+    const until = new Date(world.clock.now().getTime() + HOUR)
+    await keeper.roots.forget('shop/cart-0', until, ADMIN)
+    expect(told(world, 'workloadForgotten')).toMatchObject([{ args: [{ workload: 'shop/cart-0', until }, 'yearly'] }])
+  })
+})
+
 describe('a compromised root', () => {
   test('vouches for nobody from that moment, a new one signs, and it leaves when nothing stands on it', async () => {
     const { world, keeper, first } = await started()
@@ -355,6 +397,56 @@ describe('a rotation in the way of which something stands', () => {
     expect(world.events.told.filter(({ event }) => event === 'deadlineReached')).toHaveLength(1)
     await world.issue(HOUR, 'shop/till-0')
     expect(world.broken()).toEqual([])
+  })
+
+  test('tells of no activation at the deadline that failed', async () => {
+    const world = new World({ kind: 'dev', root: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: 60 * DAY } })
+    const keeper = await world.start()
+    await world.clock.advance(49 * DAY)
+    await keeper.tick()
+    await world.issue(11 * DAY, 'shop/cart-0')
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    await world.clock.advance(5 * DAY)
+    world.store.faults.set(world.store.writes + 1, 'refused')
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    expect(world.events.told.filter(({ event }) => event === 'deadlineReached')).toEqual([])
+    await keeper.tick()
+    expect(world.events.told.filter(({ event }) => event === 'deadlineReached')).toHaveLength(1)
+  })
+
+  test('says every hour past the deadline who would not follow, where no cross-certificate leads there', async () => {
+    const world = new World()
+    await beginWithNarrowRoot(world, 60 * DAY)
+    let incomplete: string | undefined
+    const keeper = await world.start({ evidence: () => ({ ...world.evidence, incomplete }) })
+    const passed = () => world.events.told.filter(({ event }) => event === 'deadlinePassed')
+    const look = async (ms: number) => {
+      await world.clock.advance(ms)
+      await keeper.tick()
+    }
+    await look(49 * DAY)
+    await world.issue(10 * DAY, 'shop/cart-0')
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    const deadline = deadlineOf(activeRoot(keeper.set) as Authority)
+    await look(deadline.getTime() - world.clock.now().getTime() - HOUR)
+    expect(passed()).toEqual([])
+    await look(2 * HOUR)
+    expect(passed()).toMatchObject([
+      { args: [{ id: activeRoot(keeper.set)?.id }, { blockers: [{ workload: 'shop/cart-0' }] }] },
+    ])
+    for (let minutes = 0; minutes < 59; minutes++) await look(MINUTE)
+    expect(passed()).toHaveLength(1)
+    await look(MINUTE)
+    expect(passed()).toHaveLength(2)
+    expect(overdueMs(keeper.set, world.clock.now())).toBeGreaterThan(0)
+    // It signs when nobody is in the way any more.
+    await look(8 * DAY)
+    expect(states(keeper).at(-1)).toBe('active')
+    expect(overdueMs(keeper.set, world.clock.now())).toBeLessThan(0)
   })
 
   test('makes up for a machine that slept past the end of the root, an hour after it woke', async () => {
