@@ -36,7 +36,8 @@ import { inventoryEvidence } from './service/inventory-evidence.ts'
 import { keepInventory } from './service/inventory-upkeep.ts'
 import { IssuancesUnderWay } from './service/issuances-under-way.ts'
 import { issuingSvids } from './service/issue-svid.ts'
-import { Keeper, type RootSource } from './service/keeper.ts'
+import { Keeper } from './service/keeper.ts'
+import type { RootSource } from './service/keeper-parts.ts'
 import { listingWorkloads } from './service/list-workloads.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
@@ -47,6 +48,7 @@ import { type Status, statusOf } from './service/status.ts'
 import { AuthorityDirectory } from './storage/authority-directory.ts'
 import { lockDirectory } from './storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
+import { MomentFile } from './storage/moment-file.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
 import { ScheduleFile } from './storage/schedule-file.ts'
 import { telemetry } from './telemetry/events.ts'
@@ -117,6 +119,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
     rotation: { rootDueBeforeMs: config.root.rotateBefore },
     evidence: () => underWay.among(evidence()),
+    lastMoment: new MomentFile(join(state, 'clock')),
     ledger,
     events,
     clock,
@@ -126,7 +129,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const warnings = new EndWarnings({ set: () => keeper.set, events, clock })
   warnings.check()
   const schedule = await Schedule.open({
-    jobs: scheduledJobs({ keeper, warnings, clock }),
+    jobs: scheduledJobs({ keeper, warnings }),
     timetable: config.schedule,
     store: new ScheduleFile(join(state, 'schedule.json')),
     events,
@@ -197,7 +200,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     },
     active,
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
-    vouches: (issuer) => vouches(keeper.set, issuer, clock.now()),
+    vouches: (issuer) => keeper.trusted.every((set) => vouches(set, issuer, clock.now())),
     takenBackSince: (caller, since) => keeper.revocations.takenBackSince(caller, since),
     suggestRenewal,
     underWay,

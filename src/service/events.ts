@@ -70,7 +70,7 @@ export interface Events {
   rotationDone(rotation: Rotation, active: Authority): void
   /** An admin cut it off: what it got before renews no more, and holds up nothing. */
   workloadForgotten(forgotten: Forgotten, because: string): void
-  /** The clock went ahead by so much more than time passed: roots are left as they are for an hour. */
+  /** The clock went ahead, or back if negative, by so much more than time passed: for an hour roots are left as they are, and nothing is forgotten. */
   clockJumped(ms: number): void
   rotationFailed(error: unknown): void
   /** Less is left of it than a threshold says, for the first time since the start. Urgent: the last threshold, or its end. */

@@ -15,7 +15,8 @@ import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import type { Change } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
-import type { Keeper, KeeperParts } from './keeper.ts'
+import type { Keeper } from './keeper.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 import { NewRoots, notOurs } from './new-root.ts'
 import { checkCurrent, checked, describe, proveRoot, theOne, type Wish } from './root-steps.ts'
 import { type Tainted, taintRoot } from './taint-root.ts'
@@ -170,7 +171,7 @@ export class Roots {
       const at = this.#parts.clock.now()
       const { because } = checked(wish)
       const before = set.forgotten.find((one) => one.workload === workload)
-      const still = set.forgotten.filter((one) => one !== before && one.until > at)
+      const still = change.withoutEnded(set).forgotten.filter((one) => one !== before)
       // A clock that was set back brings nothing back that was forgotten.
       const now = before ? { at: later(before.at, at), until: later(before.until, until) } : { at, until }
       const forgotten = { workload, ...now }

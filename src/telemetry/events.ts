@@ -141,8 +141,8 @@ export function telemetry(log: Log, metrics: Metrics): Events {
     },
     clockJumped(ms) {
       log.error(
-        { by: durationInWords(ms) },
-        'the clock jumped ahead: no root is replaced for an hour; set it right, or restart this server if it is',
+        { by: `${durationInWords(ms)} ${ms < 0 ? 'back' : 'ahead'}` },
+        'the clock was set, or nothing ran for so long: the clock replaces no root and forgets nothing for an hour; set it right if it is wrong',
       )
     },
     rotationFailed(error) {

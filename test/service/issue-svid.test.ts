@@ -763,7 +763,7 @@ describe('what is being issued', () => {
     const ca = await aCa()
     const request = await aRequest(withToken(ca.podToken()))
     const issue = issuing(ca, {
-      vouches: (issuer) => vouches(ca.keeper.set, issuer, ca.clock.now()),
+      vouches: (issuer) => ca.keeper.trusted.every((set) => vouches(set, issuer, ca.clock.now())),
       takenBackSince: () => undefined,
       ledger: {
         intend: async (record) => {

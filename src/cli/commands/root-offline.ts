@@ -22,7 +22,7 @@ export const rootSignRequest: Verb = {
       .addOption(outputOption())
       .addHelpText(
         'after',
-        '\nThe key stays with the server’s root keys. Your PKI signs the CSR as a CA (keyCertSign; pathLen 1 or none, so that issuing authorities may stand under it);\nthen: alcazar root prepare-signed --cert FILE',
+        '\nThe key stays with the server’s root keys. Your PKI signs the CSR as a CA (keyCertSign; pathLen 1 or none, so that issuing authorities may stand under it);\nthen: alcazar root prepare-signed --cert FILE\nAsked again before that, it asks for the same key.',
       )
   },
   async run(env, _args, options) {
