@@ -142,7 +142,7 @@ function leavingAction(
     if (root.role !== 'root' || (root.state !== 'old' && root.state !== 'tainted')) continue
     // What is old without a rotation is the admin's to take out.
     if (!root.taint && !retiring) continue
-    const found = gate(set, root, 'unused', evidence)
+    const found = gate(set, root, conditionOf(root, 'revoke'), evidence)
     if (found.open) return { kind: 'revoke-root', root, because: 'nothing stands on it any more', gate: found }
     if (root.taint && isOver(root.taint, now))
       return { kind: 'revoke-root', root, because: `it was declared compromised: ${root.taint.because}`, gate: found }
@@ -174,7 +174,7 @@ function activation(
       because: 'it ended before it signed',
       gate: gate(set, to, undefined, evidence),
     }
-  const found = gate(set, to, 'trusted', evidence)
+  const found = gate(set, to, conditionOf(to, 'activate'), evidence)
   if (found.open) return { kind: 'activate-root', root: to, because, deadline: false }
   const deadline = deadlineOf(active)
   // Nobody follows a root that has ended; and whoever follows none yet waits for the end of its certificates.

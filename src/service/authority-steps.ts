@@ -1,7 +1,7 @@
 import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from '../authority/authority.ts'
 import { type Blocker, type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
 import { askedSteps } from '../authority/plugged-roots.ts'
-import { conditionOf, possibleVerbs, TRANSITIONS, type Verb, vouchingFor } from '../authority/transitions.ts'
+import { conditionOf, possibleVerbs, transitionFor, type Verb, vouchingFor } from '../authority/transitions.ts'
 import { mayCertifyRoots } from '../issuance/ca-certificates.ts'
 import type { Seen } from './authorities-view.ts'
 
@@ -60,8 +60,7 @@ function gateOf(seen: Moment, root: Authority, verb: Verb): Gate {
     const replaced = active && [root, ...vouchingFor(set, root)].some(({ id }) => id === active.id)
     return replaced ? gate(set, incomingOf(set) ?? imagined(seen, active), 'followed', evidence) : OPEN
   }
-  const condition = TRANSITIONS.find((one) => one.verb === verb && one.from === root.state)?.condition
-  return gate(set, root, condition, evidence)
+  return gate(set, root, transitionFor(root, verb).condition, evidence)
 }
 
 export function incomingOf(set: AuthoritySet): Authority | undefined {
@@ -109,8 +108,8 @@ export function ifForced(
     ],
   }
   return {
-    activate: next ?? gateView(gate(set, incoming, 'trusted', evidence), named),
-    revoke: gateView(gate(after, before, 'unused', evidence), named),
+    activate: next ?? gateView(gate(set, incoming, conditionOf(incoming, 'activate'), evidence), named),
+    revoke: gateView(gate(after, before, conditionOf(before, 'revoke'), evidence), named),
   }
 }
 

@@ -71,9 +71,9 @@ export class Roots {
     return this.#keeper.change(async (change) => {
       const root = this.#target(change.set, id, 'activate')
       const verb = change.set.origin === 'plugged-in' ? activation(root) : 'activate'
-      transitionFor(root, verb)
+      const { condition } = transitionFor(root, verb)
       checkCurrent(root, this.#parts.clock.now())
-      const found = gate(change.set, root, 'trusted', this.#parts.evidence())
+      const found = gate(change.set, root, condition, this.#parts.evidence())
       checkGate(
         found,
         `activate root ${shortId(root.id)}`,
@@ -110,7 +110,7 @@ export class Roots {
       if (!before)
         throw new CaError('wrong_state', 'there is nothing to take back: no root is prepared, and none waits to leave')
       checkCurrent(before, this.#parts.clock.now())
-      const found = gate(set, before, 'trusted', this.#parts.evidence())
+      const found = gate(set, before, transitionFor(before, 'rollback').condition, this.#parts.evidence())
       checkGate(
         found,
         `go back to root ${shortId(before.id)}`,

@@ -2,6 +2,7 @@ import { type Authority, type AuthoritySet, activeRoot, type Origin } from '../a
 import { type Gate, gate, standingOn, type WorkloadEvidence } from '../authority/gate.ts'
 import { deadlineOf, nextAction, rootDueAt } from '../authority/next-action.ts'
 import { askedSteps } from '../authority/plugged-roots.ts'
+import { conditionOf } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
 import { earlier, later } from '../core/clock.ts'
 import { dueAt, NAMED, type Seen, STOPPED } from './authorities-view.ts'
@@ -70,7 +71,8 @@ export function rotationView(seen: Seen): RotationView {
   const incoming = incomingOf(set)
   const leaving = set.authorities.filter(({ role, state }) => role === 'root' && isLeaving(state))
   const [first] = leaving
-  const found = incoming ? gate(set, incoming, 'trusted', evidence) : first && gate(set, first, 'unused', evidence)
+  const ask = (root: Authority, verb: 'activate' | 'revoke') => gate(set, root, conditionOf(root, verb), evidence)
+  const found = incoming ? ask(incoming, 'activate') : first && ask(first, 'revoke')
   const standing = first && !incoming ? (standingOn(set, evidence).get(first.id) ?? 0) : 0
   const phase = phaseOf(set, incoming, found, standing)
   const namespaces = namespacesOf(evidence.all, found, phase)

@@ -271,6 +271,16 @@ describe('refuses, and changes nothing:', () => {
       'invalid_argument',
       'a CA certificate is for "spiffe://other.example"',
     )
+    // Also where only what stands between the CA and its root is.
+    const { rootA } = intermediates
+    const between = await odd('between', rootA, { extensions: [criticalExtension('2.5.29.17', name)] })
+    const ca = await odd('ca under it', between, { pathLength: 0 })
+    await refused(
+      world,
+      plugged(ca, [ca, between], [rootA]),
+      'invalid_argument',
+      'a CA certificate is for "spiffe://other.example"',
+    )
   })
 })
 

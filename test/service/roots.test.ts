@@ -2,13 +2,17 @@ import { describe, expect, test } from 'vitest'
 import { type Authority, activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
 import { deadlineOf, overdueMs } from '../../src/authority/next-action.ts'
 import { shortId } from '../../src/core/bytes.ts'
+import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
+import type { PrivateKey } from '../../src/keys/private-key.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
 import { prune } from '../../src/service/scheduled-jobs.ts'
+import { readCertificate } from '../../src/x509/certificate.ts'
 import { World } from '../_support/a-world.ts'
 import { MemoryMoment } from '../_support/memory-moment.ts'
 import { beginWithNarrowRoot } from '../_support/narrow-root.ts'
+import { odd } from '../_support/odd-certificates.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
 
 const ADMIN = { by: 'admin', because: 'yearly' } as const
@@ -527,7 +531,111 @@ describe('a start with a clock that is wrong', () => {
   })
 })
 
+describe('a cross-certificate in the journal that does not verify', () => {
+  /** A root is prepared, and the first one’s signature over its key is broken. */
+  async function broken() {
+    const all = await started()
+    const { keeper } = all
+    const { id } = await keeper.roots.prepare(ADMIN)
+    await keeper.change(({ set, commit }) =>
+      commit({
+        ...set,
+        authorities: set.authorities.map((one) => ({
+          ...one,
+          cross: one.cross.map(({ by, certificate: { der } }) => {
+            const bytes = Uint8Array.from(der)
+            // In the last byte of the signature.
+            bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1
+            return { by, certificate: readCertificate(bytes) }
+          }),
+        })),
+      }),
+    )
+    return { ...all, id, text: all.world.store.text }
+  }
+  const REFUSED = {
+    message: expect.stringMatching(/^certificate \d of the chain|^the end of the chain|^the chain leads/),
+  }
+
+  test('lets no root sign, and nothing is written', async () => {
+    const { world, keeper, first, text } = await broken()
+    const before = world.active
+    await expect(keeper.roots.activate(undefined, ADMIN)).rejects.toMatchObject(REFUSED)
+    await expect(keeper.roots.taint(first.id, ADMIN, HOUR)).rejects.toMatchObject(REFUSED)
+    expect(world.store.text).toBe(text)
+    expect(world.active).toBe(before)
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+  })
+
+  test('is left behind by another root, and then the compromise can be declared', async () => {
+    const { keeper, first, id } = await broken()
+    await keeper.roots.revoke(id, ADMIN)
+    await keeper.roots.taint(first.id, ADMIN, HOUR)
+    expect(states(keeper)).toEqual(['tainted', 'revoked', 'active'])
+  })
+})
+
+describe('a compromised root whose successor not all would follow', () => {
+  test('stays as it is until somebody says how many break', async () => {
+    const world = new World()
+    await beginWithNarrowRoot(world, 365 * DAY)
+    const keeper = await world.start()
+    const { id } = activeRoot(keeper.set) as Authority
+    await world.issue(HOUR, 'shop/cart-0')
+    const { text } = world.store
+    await expect(keeper.roots.taint(id, ADMIN, HOUR)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(
+        /^Not yet: 1 of 1 live workload is in the way if you let root .{9} sign at once now/,
+      ),
+    })
+    expect(world.store.text).toBe(text)
+    await keeper.roots.taint(id, ADMIN, HOUR, { breaks: 1 })
+    expect(states(keeper)).toEqual(['tainted', 'active'])
+  })
+})
+
 describe('a root that is not valid now', () => {
+  /** Its certificate ended, the key is the same. */
+  async function end(world: World, id: string) {
+    const key = world.store.keys.get(id) as PrivateKey
+    const { certificate } = await odd('ended', 'itself', { key, notAfter: plus(world.clock.now(), -HOUR) })
+    await world.keeper?.change(({ set, commit }) => {
+      const ended = (one: Authority) => (one.id === id ? { ...one, certificate, cross: [] } : one)
+      return commit({ ...set, authorities: set.authorities.map(ended) })
+    })
+    return world.store.text
+  }
+  const ENDED = { code: 'wrong_state', message: expect.stringMatching(/^root .{9} is valid from .*: take it out with/) }
+
+  test('does not follow a compromised one, nor is gone back to', async () => {
+    const { world, keeper, first } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    const prepared = await end(world, id)
+    await expect(keeper.roots.taint(first.id, ADMIN, HOUR)).rejects.toMatchObject(ENDED)
+    expect(world.store.text).toBe(prepared)
+    await keeper.roots.revoke(id, ADMIN)
+    await keeper.roots.prepare(ADMIN)
+    await keeper.roots.activate(undefined, ADMIN)
+    const old = await end(world, first.id)
+    await expect(keeper.roots.rollback(ADMIN)).rejects.toMatchObject(ENDED)
+    expect(world.store.text).toBe(old)
+    expect(states(keeper)).toEqual(['old', 'revoked', 'active'])
+  })
+
+  test('is discarded by a rotation that was to end on it, which makes another', async () => {
+    const { world, keeper } = await started()
+    await world.issue(24 * HOUR, 'shop/cart-0')
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    await end(world, keeper.set.rotation?.to as string)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'revoked', 'prepared'])
+    const prepared = keeper.set.authorities.find(({ state }) => state === 'prepared')
+    expect(keeper.set.rotation).toMatchObject({ to: prepared?.id, by: 'admin', because: 'yearly' })
+  })
+
   test('is not activated, with what to do', async () => {
     const { world, keeper } = await started()
     const { id, certificate } = await keeper.roots.prepare(ADMIN)
