@@ -36,6 +36,7 @@ test('the minute begins again where nothing was overdue in between, and the hour
   await look('being read', 50 * SECOND)
   deadline.note(undefined)
   expect(await look('being read', 50 * SECOND)).toBe(0)
+  expect(await look('being read', 0)).toBe(0)
   expect(await look(undefined, SECOND)).toBe(1)
   deadline.note(undefined)
   expect(await look(undefined, SECOND)).toBe(1)
