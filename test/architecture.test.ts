@@ -62,6 +62,7 @@ test('each library is imported by the one room that knows it', () => {
     '@peculiar/x509': ['x509'],
     'reflect-metadata': ['x509'],
     jose: ['jwt'],
+    'jose/key/import': ['jwt'],
     '@grpc/grpc-js': ['endpoints', 'gen'],
     '@grpc/reflection': ['endpoints'],
     '@bufbuild/protobuf/wire': ['endpoints', 'gen'],
