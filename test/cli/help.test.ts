@@ -16,6 +16,15 @@ test('the help of every verb is what the golden file holds', async () => {
   expect(texts.join('\n')).toBe(readFileSync(path, 'utf8'))
 })
 
+test('a verb is loaded by its first word, with those that share it and no others', async () => {
+  const all = await verbs()
+  const firsts = [...new Set(all.map(({ name }) => name.split(' ')[0] as string))]
+  for (const first of firsts)
+    expect((await verbs(first)).map(({ name }) => name)).toEqual(
+      all.map(({ name }) => name).filter((name) => `${name} `.startsWith(`${first} `)),
+    )
+})
+
 test('README’s table of commands is the help’s', async () => {
   const rows = [
     ...readFileSync(resolve(root, 'README.md'), 'utf8').matchAll(/^\| `alcazar ([a-z -]+)` \| (.+) \|$/gm),
