@@ -116,6 +116,11 @@ test('a server starts without what few of them need', () => {
   ])
 })
 
+test('node:http is used by way of core/node-http.ts: imported, it makes every start longer', () => {
+  const strays = files.filter(({ text }) => /^import (?!type\b)[^'=]+ from 'node:http'$/m.test(text))
+  expect(strays.map(({ path }) => path)).toEqual([])
+})
+
 test('time and chance come from core/, and the environment is read by main.ts and config/ alone', () => {
   const banned = [
     /\bDate\.now\(/,

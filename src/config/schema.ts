@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import { z } from 'zod'
 import { parseDuration } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
@@ -8,6 +7,7 @@ import type { Timetable } from '../service/schedule.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
 import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
+import { type Address, parseAddress } from './address.ts'
 
 /** Parses a text, and turns a refusal into a fault of the key it stands at. */
 function parsed<T>(parse: (text: string) => T) {
@@ -233,8 +233,6 @@ export const SCHEMA = z.strictObject({
   }),
 })
 
-export type Address = { readonly host: string; readonly port: number }
-
 /** The settings a server runs with: complete, checked against each other, frozen. Durations are milliseconds. */
 export type Config = {
   readonly dev: boolean
@@ -272,18 +270,6 @@ export type Config = {
   readonly schedule: Timetable
   readonly limits: { readonly connections: number; readonly requests: number }
   readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'text' }
-}
-
-/** host:port, the host an IP address or a name, IPv6 in brackets; port 0 lets the system choose. @throws CaError `invalid_argument` */
-export function parseAddress(text: string): Address {
-  const found = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
-  const port = Number(found?.[3])
-  if (!found || port > 65535 || (found[1] !== undefined && isIP(found[1]) !== 6))
-    throw new CaError(
-      'invalid_argument',
-      `not host:port: ${JSON.stringify(text.slice(0, 100))}; write for example 127.0.0.1:15012 or [::1]:15012`,
-    )
-  return { host: found[1] ?? (found[2] || '0.0.0.0'), port }
 }
 
 /** Where to listen. @throws CaError `invalid_argument` */
