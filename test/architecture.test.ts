@@ -117,7 +117,7 @@ test('a server starts without what few of them need', () => {
 })
 
 test('node:http is used by way of core/node-http.ts: imported, it makes every start longer', () => {
-  const strays = files.filter(({ text }) => /^import (?!type\b)[^'=]+ from 'node:http'$/m.test(text))
+  const strays = files.filter(({ text }) => /^(?:import|export) (?!type\b)[^'=]+ from 'node:http'$/m.test(text))
   expect(strays.map(({ path }) => path)).toEqual([])
 })
 
