@@ -16,7 +16,7 @@ import type { Change } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
 import type { Keeper, KeeperParts } from './keeper.ts'
 import { NewRoots, notOurs } from './new-root.ts'
-import { checkCurrent, checked, describe, proveRoot, theOne, type Wish } from './root-steps.ts'
+import { checkCurrent, checked, describe, namedInParts, proveRoot, theOne, type Wish } from './root-steps.ts'
 import { type Tainted, taintRoot } from './taint-root.ts'
 
 /**
@@ -131,7 +131,8 @@ export class Roots {
       this.#checkOwn(change.set)
       const root = id === undefined ? theOne(change.set, 'old') : authorityByPrefix(change.set, id, 'root')
       const { condition } = transitionFor(root, 'revoke')
-      const found = gate(change.set, root, condition, this.#parts.evidence())
+      // Who is cut off is named, every one.
+      const found = gate(change.set, root, condition, this.#parts.evidence(), force && Number.POSITIVE_INFINITY)
       checkGate(
         found,
         `take root ${shortId(root.id)} out of the bundle`,
@@ -270,19 +271,11 @@ export class Roots {
     await change.commit(next)
     const { events } = this.#parts
     events.bundlePublished(bundleOf(next), bundledRoots(next))
-    events.authorityRevoked(root, because, broken?.blockers.map(({ workload }) => workload) ?? [])
-    await change.record(
-      'root revoked',
-      root,
-      `bundle ${next.bundleSequence}: ${because}${
-        broken && broken.blockers.length > 0
-          ? `; cut off: ${broken.blockers
-              .slice(0, 20)
-              .map(({ workload }) => workload)
-              .join(', ')}${broken.blockers.length > 20 ? ` and ${broken.blockers.length - 20} more` : ''}`
-          : ''
-      }`,
-    )
+    const cutOff = broken?.longest.map(({ workload }) => workload) ?? []
+    events.authorityRevoked(root, because, cutOff)
+    const unknown = broken?.incomplete === undefined ? '' : `; nobody can say who else is cut off: ${broken.incomplete}`
+    const details = namedInParts(`bundle ${next.bundleSequence}: ${because}${unknown}`, cutOff)
+    for (const detail of details) await change.record('root revoked', root, detail)
   }
 
   #checkOwn(set: AuthoritySet): void {

@@ -304,7 +304,9 @@ export class Fleet extends World {
       authorities: set.authorities.map((one) => (ids.includes(one.id) ? { ...one, state: 'tainted' as const } : one)),
     }
     for (const root of left) {
-      const named = gate(then, root, 'unused', this.evidence).blockers.map(({ workload }) => workload)
+      const named = gate(then, root, 'unused', this.evidence, Number.POSITIVE_INFINITY).longest.map(
+        ({ workload }) => workload,
+      )
       if (named.length === 0) continue
       const { at, leavesAt } = root.taint as Taint
       const isSetBack = this.clock.now().getTime() < 2 * at.getTime() - leavesAt.getTime()

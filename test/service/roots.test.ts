@@ -50,7 +50,7 @@ describe('a prepared root', () => {
       message: [
         `Not yet: 1 of 1 live workload is in the way if you activate root ${shortId(id)} now.`,
         '  shop/cart-0  holds bundle 1, not 2 yet     ends in 60 min',
-        'Safe at the latest in 60 min, when their certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
+        'Safe at the latest in 60 min, when its certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
       ].join('\n'),
     })
     expect(states(keeper)).toEqual(['active', 'prepared'])
@@ -135,7 +135,7 @@ describe('an old root', () => {
     await keeper.roots.revoke(undefined, ADMIN, { breaks: 1 })
     expect(states(keeper)).toEqual(['revoked', 'active'])
     expect(world.ledger.of('authority').at(-1)?.detail).toContain(
-      'by the admin: yearly; FORCED, breaking 1 of 1 live workloads; cut off: shop/cart-0',
+      'by the admin: yearly; FORCED, breaking 1 of 1 live workload; cut off: shop/cart-0',
     )
   })
 })
