@@ -103,7 +103,7 @@ for (let n = 0; n < 10; n++)
   underWay.begin({
     name: `namespace-${n}/${issued(n).pod}`,
     namespace: `namespace-${n}`,
-    svid: { issuer: 'a'.repeat(40), bundle: 1, notAfter: new Date(now + DAY) },
+    svid: { issuer: 'a'.repeat(40), bundle: 1, endsAt: now + DAY },
   })
 /** The gate of a root that is in every bundle from one on. */
 function gateMs(bundledSince: number, expected: number): number {

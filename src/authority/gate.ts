@@ -1,5 +1,4 @@
 import { shortId } from '../core/bytes.ts'
-import { later } from '../core/clock.ts'
 import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from './authority.ts'
 import type { Condition } from './transitions.ts'
 
@@ -9,7 +8,8 @@ export type Standing = {
   readonly issuer: string
   /** Sequence of the bundle that came with it. */
   readonly bundle: number
-  readonly notAfter: Date
+  /** Its notAfter, in milliseconds since 1970. */
+  readonly endsAt: number
 }
 
 /** What is known of one live workload. */
@@ -57,8 +57,8 @@ export type Gate = {
   readonly namespaces: ReadonlyMap<string, Tally>
 }
 
-/** How many live workloads, and when the last of them has ended. */
-export type Tally = { readonly workloads: number; readonly until: Date }
+/** How many live workloads, and when the last of them has ended (milliseconds since 1970). */
+export type Tally = { readonly workloads: number; readonly endsAt: number }
 
 /**
  * Whether `condition` holds for every live workload with `authority`, a root (DESIGN invariant 6). All of it is seen in one walk, since the evidence
@@ -85,55 +85,61 @@ export function gate(
   const namespaces: Tallies = new Map()
   let live = 0
   let inTheWay = 0
-  let last: Date | undefined
+  let last = 0
   for (const { name: workload, namespace, svids } of evidence.workloads()) {
     live++
     const why = ask?.(svids)
     if (why === undefined) continue
     inTheWay++
-    const until = endOf(svids)
-    last = last ? later(last, until) : until
-    longest.add({ workload, namespace, why, until })
-    count(namespaces, namespace, until)
+    const endsAt = endOf(svids)
+    last = Math.max(last, endsAt)
+    longest.add({ workload, namespace, why, endsAt })
+    count(namespaces, namespace, endsAt)
   }
   const incomplete = ask && evidence.incomplete
   const open = incomplete === undefined && inTheWay === 0
-  return { open, incomplete, live, inTheWay, until: last, longest: longest.all(), namespaces }
+  const until = inTheWay === 0 ? undefined : new Date(last)
+  return { open, incomplete, live, inTheWay, until, longest: longest.blockers(), namespaces }
 }
 
-function endOf(svids: readonly Standing[]): Date {
-  let end = (svids[0] as Standing).notAfter
-  for (let at = 1; at < svids.length; at++) end = later(end, (svids[at] as Standing).notAfter)
-  return end
+function endOf(svids: readonly Standing[]): number {
+  let last = 0
+  for (const { endsAt } of svids) last = Math.max(last, endsAt)
+  return last
 }
+
+type Found = Pick<Blocker, 'workload' | 'namespace' | 'why'> & { readonly endsAt: number }
 
 /** Finds those that end last without keeping the others: to keep a hundred thousand objects costs far more than to make them. */
 class Longest {
   readonly #wanted: number
-  readonly #found: Blocker[] = []
+  readonly #found: Found[] = []
   /** The last that is wanted as far as is known; nothing while they are too few. */
-  #last: Blocker | undefined
+  #last: Found | undefined
 
   constructor(wanted: number) {
     this.#wanted = wanted
   }
 
-  add(one: Blocker): void {
+  add(one: Found): void {
     if (this.#last && byEnd(one, this.#last) > 0) return
-    if (this.#found.push(one) >= this.#wanted + SORTED_AT_ONCE) this.all()
+    if (this.#found.push(one) >= this.#wanted + SORTED_AT_ONCE) this.#cut()
   }
 
-  all(): readonly Blocker[] {
+  blockers(): readonly Blocker[] {
+    this.#cut()
+    return this.#found.map(({ endsAt, ...one }) => ({ ...one, until: new Date(endsAt) }))
+  }
+
+  #cut(): void {
     this.#found.sort(byEnd).splice(this.#wanted)
     if (this.#found.length === this.#wanted) this.#last = this.#found.at(-1)
-    return this.#found
   }
 }
 
 const SORTED_AT_ONCE = 1000
 
-const byEnd = (a: Blocker, b: Blocker): number =>
-  b.until.getTime() - a.until.getTime() || (a.workload < b.workload ? -1 : 1)
+const byEnd = (a: Found, b: Found): number => b.endsAt - a.endsAt || (a.workload < b.workload ? -1 : 1)
 
 /** Gives why a workload with these certificates is in the way; nothing if it isn't. */
 type Question = (svids: readonly Standing[]) => string | undefined
@@ -193,21 +199,21 @@ export function standingOn(set: AuthoritySet, evidence: Evidence): ReadonlyMap<s
   const rootOfIssuer = new Map(set.authorities.map(({ id, root }) => [id, root]))
   const standing: Tallies = new Map()
   for (const { svids } of evidence.workloads()) {
-    const ends = new Map<string, Date>()
-    for (const { issuer, notAfter } of svids)
+    const ends = new Map<string, number>()
+    for (const { issuer, endsAt } of svids)
       for (const id of [issuer, rootOfIssuer.get(issuer)])
-        if (id !== undefined) ends.set(id, later(ends.get(id) ?? notAfter, notAfter))
-    for (const [id, until] of ends) count(standing, id, until)
+        if (id !== undefined) ends.set(id, Math.max(ends.get(id) ?? 0, endsAt))
+    for (const [id, endsAt] of ends) count(standing, id, endsAt)
   }
   return standing
 }
 
-type Tallies = Map<string, { workloads: number; until: Date }>
+type Tallies = Map<string, { workloads: number; endsAt: number }>
 
-function count(tallies: Tallies, key: string, until: Date): void {
+function count(tallies: Tallies, key: string, endsAt: number): void {
   const others = tallies.get(key)
   if (others) {
     others.workloads++
-    others.until = later(others.until, until)
-  } else tallies.set(key, { workloads: 1, until })
+    others.endsAt = Math.max(others.endsAt, endsAt)
+  } else tallies.set(key, { workloads: 1, endsAt })
 }

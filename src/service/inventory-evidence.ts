@@ -30,10 +30,12 @@ export function inventoryEvidence(
   const cutOffIn = new Set(set.forgotten.map(({ workload }) => workload.slice(0, workload.indexOf('/'))))
   const { isRevoked } = denials(set)
   const anyRevoked = set.revocations.length > 0
+  const all = () => inventory.workloads(now, stillThere(watch, now))
+  if (set.forgotten.length === 0 && !anyRevoked) return { incomplete, workloads: all }
   return {
     incomplete,
     workloads: function* (): Generator<WorkloadEvidence> {
-      for (const workload of inventory.workloads(now, stillThere(watch, now))) {
+      for (const workload of all()) {
         const at = cutOffIn.has(workload.namespace) ? cutOff.get(workload.name) : undefined
         const counts = (svid: LiveSvid) =>
           !(at && svid.issuedAt < at) && !(anyRevoked && isRevoked(svid.issuer, svid.serial))

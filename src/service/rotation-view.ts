@@ -121,7 +121,7 @@ function namespacesOf(
       if (phase === 'prepare') return { namespace, live, ready: 0 }
       const lagging = found?.namespaces.get(namespace)
       const ready = live - (lagging?.workloads ?? 0)
-      return { namespace, live, ready, ...(lagging && { until: lagging.until.toISOString() }) }
+      return { namespace, live, ready, ...(lagging && { until: new Date(lagging.endsAt).toISOString() }) }
     })
     .sort((a, b) => (a.namespace < b.namespace ? -1 : 1))
 }

@@ -82,6 +82,6 @@ export async function taintRoot(
     successor: successor && activeRoot(change.set),
     leavesAt: next.authorities.find(isTarget)?.taint?.leavesAt ?? taint.leavesAt,
     affected: affected?.workloads ?? 0,
-    until: affected?.until,
+    until: affected && new Date(affected.endsAt),
   }
 }

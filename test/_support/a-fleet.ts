@@ -30,6 +30,7 @@ type Row = Standing & {
   readonly svid: Issued
   readonly workload: string
   readonly issuedAt: Date
+  readonly notAfter: Date
   readonly predecessor: Row | undefined
   received: boolean
 }
@@ -217,7 +218,7 @@ export class Fleet extends World {
     const standing = {
       issuer: authority.authority.id,
       bundle: authority.bundle.sequence,
-      notAfter: plus(now, ttlMs),
+      endsAt: now.getTime() + ttlMs,
     }
     const landed = this.underWay.begin({ name: holder.workload, namespace: 'shop', svid: standing })
     return { holder, authority, predecessor: vouched ? row : undefined, ttlMs, landed }
@@ -240,6 +241,7 @@ export class Fleet extends World {
         bundle: svid.bundle.sequence,
         issuedAt: now,
         notAfter: svid.leaf.tbs.notAfter,
+        endsAt: svid.leaf.tbs.notAfter.getTime(),
         predecessor,
         received: arrives,
       }

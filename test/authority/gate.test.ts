@@ -30,7 +30,7 @@ beforeAll(async () => {
 const one = (bundle: number, hours = 1, issuer = underA): Standing => ({
   issuer: issuer.id,
   bundle,
-  notAfter: plus(NOW, hours * HOUR),
+  endsAt: NOW.getTime() + hours * HOUR,
 })
 const knowing = (workloads: Record<string, Standing[]>, incomplete?: string): Evidence => ({
   incomplete,
@@ -141,7 +141,7 @@ describe('a gate', () => {
       live: 3,
       inTheWay: 2,
       until: plus(NOW, 5 * HOUR),
-      namespaces: new Map([['shop', { workloads: 2, until: plus(NOW, 5 * HOUR) }]]),
+      namespaces: new Map([['shop', { workloads: 2, endsAt: NOW.getTime() + 5 * HOUR }]]),
       longest: [
         { workload: 'shop/cart', namespace: 'shop', why: 'holds bundle 3, not 4 yet', until: plus(NOW, 5 * HOUR) },
         { workload: 'shop/tax', namespace: 'shop', why: 'holds bundle 1, not 4 yet', until: plus(NOW, 3 * HOUR) },
@@ -175,8 +175,8 @@ describe('a gate', () => {
     ]
     const { namespaces } = gate(aSet([a, b]), b, 'trusted', { incomplete: undefined, workloads: () => workloads })
     expect([...namespaces]).toEqual([
-      ['shop', { workloads: 3, until: plus(NOW, 5 * HOUR) }],
-      ['tax', { workloads: 1, until: plus(NOW, 9 * HOUR) }],
+      ['shop', { workloads: 3, endsAt: NOW.getTime() + 5 * HOUR }],
+      ['tax', { workloads: 1, endsAt: NOW.getTime() + 9 * HOUR }],
     ])
   })
 
@@ -217,10 +217,10 @@ test('workloads are counted once on each authority they stand on, and on its roo
   const evidence = knowing({ 'shop/cart': [one(1), one(2, 3), one(4, 5, underB)], 'shop/till': [one(4, 4, underB)] })
   expect(standingOn(aSet([a, b, underA, underB]), evidence)).toEqual(
     new Map([
-      [underA.id, { workloads: 1, until: plus(NOW, 3 * HOUR) }],
-      [a.id, { workloads: 1, until: plus(NOW, 3 * HOUR) }],
-      [underB.id, { workloads: 2, until: plus(NOW, 5 * HOUR) }],
-      [b.id, { workloads: 2, until: plus(NOW, 5 * HOUR) }],
+      [underA.id, { workloads: 1, endsAt: NOW.getTime() + 3 * HOUR }],
+      [a.id, { workloads: 1, endsAt: NOW.getTime() + 3 * HOUR }],
+      [underB.id, { workloads: 2, endsAt: NOW.getTime() + 5 * HOUR }],
+      [b.id, { workloads: 2, endsAt: NOW.getTime() + 5 * HOUR }],
     ]),
   )
 })

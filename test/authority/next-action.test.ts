@@ -145,7 +145,7 @@ describe('with roots of its own', () => {
   const aWorkload = (issuer: Authority, bundle: number, incomplete?: string): Evidence => ({
     incomplete,
     workloads: () => [
-      { name: 'shop/cart', namespace: 'shop', svids: [{ issuer: issuer.id, bundle, notAfter: plus(NOW, HOUR) }] },
+      { name: 'shop/cart', namespace: 'shop', svids: [{ issuer: issuer.id, bundle, endsAt: NOW.getTime() + HOUR }] },
     ],
   })
   const next = (authorities: Authority[], change: Partial<AuthoritySet>, evidence = NO_EVIDENCE, now = NOW) => {
