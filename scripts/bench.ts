@@ -124,17 +124,22 @@ function inventoryFigures(): typeof results {
   const out = execFileSync(process.execPath, ['--expose-gc', join(root, 'scripts/bench-inventory.ts')], {
     encoding: 'utf8',
   })
-  const { bytes, gatherMs, gateMs, rebuildMs } = JSON.parse(out) as Record<
-    'bytes' | 'gatherMs' | 'gateMs' | 'rebuildMs',
+  const { bytes, gatherMs, gateOfNoneMs, gateOfAllMs, rebuildMs } = JSON.parse(out) as Record<
+    'bytes' | 'gatherMs' | 'gateOfNoneMs' | 'gateOfAllMs' | 'rebuildMs',
     number
   >
   return [
     { goal: '100,000 live SVIDs ≤ 300 bytes each', measured: `${bytes.toFixed(0)} bytes`, holds: bytes <= 300 },
     { goal: 'all of them by workload ≤ 20 ms of CPU', measured: `${gatherMs.toFixed(1)} ms`, holds: gatherMs <= 20 },
     {
-      goal: 'the gate over 100,000 live SVIDs ≤ 50 ms of CPU',
-      measured: `${gateMs.toFixed(1)} ms`,
-      holds: gateMs <= 50,
+      goal: 'the gate over 100,000 live SVIDs, none in its way ≤ 50 ms of CPU',
+      measured: `${gateOfNoneMs.toFixed(1)} ms`,
+      holds: gateOfNoneMs <= 50,
+    },
+    {
+      goal: 'the same, all in its way ≤ 50 ms of CPU',
+      measured: `${gateOfAllMs.toFixed(1)} ms`,
+      holds: gateOfAllMs <= 50,
     },
     {
       goal: 'inventory from 300,000 lines of ledger ≤ 2 s',
