@@ -1,5 +1,5 @@
 import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from '../authority/authority.ts'
-import { type Blocker, type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
+import { type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
 import { askedSteps } from '../authority/plugged-roots.ts'
 import { conditionOf, possibleVerbs, transitionFor, type Verb, vouchingFor } from '../authority/transitions.ts'
 import { mayCertifyRoots } from '../issuance/ca-certificates.ts'
@@ -30,7 +30,7 @@ export type StepView = GateView & { readonly verb: Verb }
 
 type Moment = Pick<Seen, 'set' | 'evidence' | 'now' | 'policy'>
 
-const OPEN: Gate = { open: true, incomplete: undefined, blockers: [], live: 0, until: undefined }
+const OPEN: GateView = { open: true, inTheWay: 0, first: [] }
 
 /** The evidence as it is now: what asks it several times reads the inventory once. */
 export function snapshot({
@@ -47,20 +47,18 @@ export function stepsOf(seen: Moment, root: Authority, named: number): readonly 
   if (set.origin === 'plugged-in')
     return (policy.plugged ? askedSteps(set, policy.plugged) : [])
       .filter((step) => step.root === root)
-      .map(({ verb }) => ({ verb, ...gateView(gate(set, root, conditionOf(root, verb), evidence), named) }))
+      .map(({ verb }) => ({ verb, ...gateView(gate(set, root, conditionOf(root, verb), evidence, named)) }))
   const verbs: readonly Verb[] = root.state === 'active' ? ['taint'] : possibleVerbs(root)
-  return verbs.map((verb) => ({ verb, ...gateView(gateOf(seen, root, verb), named) }))
+  return verbs.map((verb) => ({ verb, ...gateOf(seen, root, verb, named) }))
 }
 
 /** As `Roots` asks it. */
-function gateOf(seen: Moment, root: Authority, verb: Verb): Gate {
+function gateOf(seen: Moment, root: Authority, verb: Verb, named: number): GateView {
   const { set, evidence } = seen
-  if (verb === 'taint') {
-    const active = activeRoot(set)
-    const replaced = active && [root, ...vouchingFor(set, root)].some(({ id }) => id === active.id)
-    return replaced ? gate(set, incomingOf(set) ?? imagined(seen, active), 'followed', evidence) : OPEN
-  }
-  return gate(set, root, transitionFor(root, verb).condition, evidence)
+  if (verb !== 'taint') return gateView(gate(set, root, transitionFor(root, verb).condition, evidence, named))
+  const active = activeRoot(set)
+  if (!active || [root, ...vouchingFor(set, root)].every(({ id }) => id !== active.id)) return OPEN
+  return gateView(gate(set, incomingOf(set) ?? imagined(seen, active), 'followed', evidence, named))
 }
 
 export function incomingOf(set: AuthoritySet): Authority | undefined {
@@ -89,7 +87,6 @@ function imagined({ set, now }: Moment, active: Authority): Authority {
 export function ifForced(
   seen: Moment,
   next: GateView | undefined,
-  named: number,
 ): { readonly activate?: GateView; readonly revoke?: GateView } {
   const { set, evidence } = seen
   const active = activeRoot(set)
@@ -108,38 +105,19 @@ export function ifForced(
     ],
   }
   return {
-    activate: next ?? gateView(gate(set, incoming, conditionOf(incoming, 'activate'), evidence), named),
-    revoke: gateView(gate(after, before, conditionOf(before, 'revoke'), evidence), named),
+    activate: next ?? gateView(gate(set, incoming, conditionOf(incoming, 'activate'), evidence)),
+    revoke: gateView(gate(after, before, conditionOf(before, 'revoke'), evidence)),
   }
 }
 
 export const isLeaving = (state: Authority['state']): boolean => state === 'old' || state === 'tainted'
 
-/** @param named how many of those in the way are listed, the last to end first */
-export function gateView({ open, incomplete, blockers, until }: Gate, named: number): GateView {
+export function gateView({ open, incomplete, inTheWay, longest, until }: Gate): GateView {
   return {
     open,
     ...(incomplete !== undefined && { incomplete }),
-    inTheWay: blockers.length,
-    first: longest(blockers, named).map((one) => ({ ...one, until: one.until.toISOString() })),
+    inTheWay,
+    first: longest.map((one) => ({ ...one, until: one.until.toISOString() })),
     ...(until && { until: until.toISOString() }),
   }
-}
-
-/** Those that end last, by name where they end together. There may be a hundred thousand, of which a few are asked for: they are not all sorted. */
-function longest(blockers: readonly Blocker[], wanted: number): readonly Blocker[] {
-  const found: Blocker[] = []
-  for (const one of blockers) {
-    if (found.length === wanted && (wanted === 0 || !isBefore(one, found[wanted - 1] as Blocker))) continue
-    let at = found.length
-    while (at > 0 && isBefore(one, found[at - 1] as Blocker)) at--
-    found.splice(at, 0, one)
-    if (found.length > wanted) found.pop()
-  }
-  return found
-}
-
-function isBefore(a: Blocker, b: Blocker): boolean {
-  const [ends, others] = [a.until.getTime(), b.until.getTime()]
-  return ends === others ? a.workload < b.workload : ends > others
 }

@@ -21,7 +21,11 @@ beforeAll(async () => {
 const workload: Evidence = {
   incomplete: undefined,
   workloads: () => [
-    { name: 'shop/cart', namespace: 'shop', svids: [{ issuer: underA.id, bundle: 1, notAfter: plus(NOW, HOUR) }] },
+    {
+      name: 'shop/cart',
+      namespace: 'shop',
+      svids: [{ issuer: underA.id, bundle: 1, endsAt: plus(NOW, HOUR).getTime() }],
+    },
   ],
 }
 

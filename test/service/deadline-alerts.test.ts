@@ -9,7 +9,7 @@ function alerts() {
   const [clock, events] = [new FakeClock(), recordedEvents()]
   const deadline = new DeadlineAlerts({ clock, events })
   const look = async (incomplete: string | undefined, ms: number) => {
-    const gate = { open: false, incomplete, blockers: [], live: 0, until: undefined }
+    const gate = { open: false, incomplete, live: 0, inTheWay: 0, until: undefined, longest: [], namespaces: new Map() }
     deadline.note({ root: {} as Authority, gate })
     await clock.advance(ms)
     return events.told.length
