@@ -24,7 +24,11 @@ export type TaintedView = AuthoritiesView & {
 }
 
 /** What there is, with who did not believe our own certificate. */
-export type StatusView = AuthoritiesView & { readonly refusing: readonly RefusingClient[] }
+export type StatusView = AuthoritiesView & {
+  readonly refusing: readonly RefusingClient[]
+  /** What seals the keys in files: the kind of a KeyEncryption. Nothing where none is set. */
+  readonly sealedWith?: string
+}
 
 export const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
@@ -40,8 +44,10 @@ const MAX_WORKLOAD = 340
 export function authorityRoutes(
   keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>,
   refusing: () => readonly RefusingClient[],
+  sealedWith?: string,
 ): readonly Route[] {
   const { roots } = keeper
+  const sealed = sealedWith === undefined ? {} : { sealedWith }
   const seen = () => keeper.seen()
   const authorities = (): HttpAnswer => json(authoritiesView(seen()))
   const verb = (name: string, known: readonly string[], run: (body: Body) => Promise<unknown>): Route => ({
@@ -57,7 +63,7 @@ export function authorityRoutes(
       method: 'GET',
       path: '/v1/authorities',
       handle: async (call) =>
-        json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing() } satisfies StatusView),
+        json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing(), ...sealed } satisfies StatusView),
     },
     { method: 'GET', path: '/v1/rotation', handle: async () => json(rotationView(seen())) },
     {
