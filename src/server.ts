@@ -151,6 +151,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   await refreshKeys()
 
   const inFlight = new InFlight({ issuing: config.limits.requests, light: config.limits.requests }, events)
+  const edge = { inFlight, events, clock, random }
   let closing = false
   let dead: string | undefined
   const readiness = readinessCheck({
@@ -227,9 +228,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
           status,
           crls: () => keeper.revocations.crls(),
         }),
-        inFlight,
-        clock,
-        random,
+        ...edge,
         connectionOf: (request) => connectionOf(request.socket),
       }),
     refusedBy: (address, alert) => refusing.note(address, alert),
@@ -290,9 +289,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
         ...offlineRoutes(keeper.offline),
         ...revocationRoutes(keeper, findRevocable),
       ],
-      inFlight,
-      clock,
-      random,
+      ...edge,
       connectionOf: () => undefined,
     }),
   )
@@ -331,12 +328,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     dead = `a background loop ended: ${causesOf(error)}`
     log.error({ detail: dead }, 'not alive any more')
   })
-  opened.defer(() =>
-    loops.then(
-      () => undefined,
-      () => undefined,
-    ),
-  )
+  opened.defer(async () => void (await Promise.allSettled([loops])))
   const running = opened.move()
 
   const close = async () => {

@@ -43,6 +43,8 @@ export interface Events {
       readonly ms: number
     },
   ): void
+  /** A fault of ours kept a request other than for an SVID from its answer. */
+  requestFailed(context: RequestContext, error: CaError): void
   /** Turned away unread because too much was in flight. */
   requestShed(endpoint: EndpointName): void
   connectionClosed(why: 'abuse' | 'too many' | 'handshake', peer: string): void

@@ -158,7 +158,7 @@ export class OfflineRoots {
       if (!(error instanceof CaError) || error.code !== 'wrong_state') throw error
       throw new CaError(
         'invalid_argument',
-        `the first certificate is for the key ${shortId(id)}, and this server can’t use one like that: ${error.message}; the first is the one signed for the request of alcazar root sign-request`,
+        `the first certificate is for the key ${shortId(id)}, and this server can’t use one like that: ${error.message}; the first is the one signed for the request of alcazar root prepare --csr-out`,
         { cause: error },
       )
     }

@@ -18,8 +18,16 @@ import { checkGate, type Force } from './closed-gate.ts'
 import type { Keeper } from './keeper.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import { NewRoots, notOurs } from './new-root.ts'
-import { checkCurrent, checked, describe, proveRoot, theOne, type Wish } from './root-steps.ts'
+import { checkCurrent, checked, describe, namedInParts, proveRoot, theOne, type Wish } from './root-steps.ts'
 import { type Tainted, taintRoot } from './taint-root.ts'
+
+/** A root that left the bundle, with the workloads that this broke. */
+export type LeftRoot = {
+  readonly root: Authority
+  readonly at: Date
+  readonly bundleSequence: number
+  readonly cutOff: readonly string[]
+}
 
 /**
  * The verbs for roots, for admins and for the clock: each is one change with one journal write, checked against the transition table, the
@@ -29,11 +37,17 @@ export class Roots {
   readonly #keeper: Keeper
   readonly #parts: KeeperParts
   readonly #newRoots: NewRoots
+  #left: LeftRoot | undefined
 
   constructor(keeper: Keeper, parts: KeeperParts) {
     this.#keeper = keeper
     this.#parts = parts
     this.#newRoots = new NewRoots(parts)
+  }
+
+  /** What left the bundle last in this process's life. */
+  get left(): LeftRoot | undefined {
+    return this.#left
   }
 
   /** A new root in the bundle, which does not sign yet. @throws CaError `wrong_state`: one is on its way already */
@@ -76,7 +90,7 @@ export class Roots {
       checkGate(
         found,
         `activate root ${shortId(root.id)}`,
-        'alcazar workloads --lagging',
+        'alcazar root status --limit 2000',
         force,
         this.#parts.clock.now(),
       )
@@ -132,11 +146,12 @@ export class Roots {
     return this.#keeper.change(async (change) => {
       const root = this.#target(change.set, id, 'revoke')
       const { condition } = transitionFor(root, 'revoke')
-      const found = gate(change.set, root, condition, this.#parts.evidence())
+      // Who is cut off is named, every one.
+      const found = gate(change.set, root, condition, this.#parts.evidence(), force && Number.POSITIVE_INFINITY)
       checkGate(
         found,
         `take root ${shortId(root.id)} out of the bundle`,
-        `alcazar workloads --on ${root.id.slice(0, 8)}`,
+        'alcazar root status --limit 2000',
         force,
         this.#parts.clock.now(),
       )
@@ -271,19 +286,12 @@ export class Roots {
     await change.commit(next)
     const { events } = this.#parts
     events.bundlePublished(bundleOf(next), bundledRoots(next))
-    events.authorityRevoked(root, because, broken?.blockers.map(({ workload }) => workload) ?? [])
-    await change.record(
-      'root revoked',
-      root,
-      `bundle ${next.bundleSequence}: ${because}${
-        broken && broken.blockers.length > 0
-          ? `; cut off: ${broken.blockers
-              .slice(0, 20)
-              .map(({ workload }) => workload)
-              .join(', ')}${broken.blockers.length > 20 ? ` and ${broken.blockers.length - 20} more` : ''}`
-          : ''
-      }`,
-    )
+    const cutOff = broken?.longest.map(({ workload }) => workload) ?? []
+    this.#left = { root, at: this.#parts.clock.now(), bundleSequence: next.bundleSequence, cutOff }
+    events.authorityRevoked(root, because, cutOff)
+    const unknown = broken?.incomplete === undefined ? '' : `; nobody can say who else is cut off: ${broken.incomplete}`
+    const details = namedInParts(`bundle ${next.bundleSequence}: ${because}${unknown}`, cutOff)
+    for (const detail of details) await change.record('root revoked', root, detail)
   }
 
   /** The root that a verb is for. Of a plugged-in CA only what its files ask for is done, and that may be forced. */

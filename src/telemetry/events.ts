@@ -49,6 +49,9 @@ export function telemetry(log: Log, metrics: Metrics): Events {
       if (error.code === 'internal') log.error({ ...fields, stack: stackOf(error) }, 'refused')
       else log.warn(fields, 'refused')
     },
+    requestFailed({ requestId, endpoint, peer }, error) {
+      log.error({ requestId, endpoint, peer, detail: detailOf(error), stack: stackOf(error) }, 'request failed')
+    },
     requestShed(endpoint) {
       metrics.shed.inc({ endpoint })
     },
@@ -172,11 +175,11 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         'plugged-in CA taken',
       )
     },
-    pluggedCaWaits(verb, { id }, { blockers, incomplete, until }) {
+    pluggedCaWaits(verb, { id }, { inTheWay, longest, incomplete, until }) {
       const told = {
         root: shortId(id),
-        inTheWay: blockers.length,
-        workloads: blockers.slice(0, 20).map(({ workload }) => workload),
+        inTheWay,
+        workloads: longest.map(({ workload }) => workload),
         ...(until && { until: until.toISOString() }),
         ...(incomplete !== undefined && { detail: incomplete }),
       }

@@ -97,6 +97,7 @@ export function tellEverything(events: Events, given: SomeArguments): void {
     const here = { ...context, endpoint }
     events.svidRequested(here)
     events.requestShed(endpoint)
+    events.requestFailed(here, new CaError('internal', 'internal error', { cause: new TypeError('no such thing') }))
     for (const method of CLOSED.method)
       for (const key of CLOSED.key) events.svidIssued(here, { ...issued, method, key })
     const account = { namespace: 'shop', name: 'cart' }
@@ -124,7 +125,15 @@ export function tellEverything(events: Events, given: SomeArguments): void {
   events.keeperStopped(new Error('EIO'))
   events.authorityUnrecorded(new Error('ENOSPC'))
   events.pluggedCaTaken(roots[0] as Authority)
-  const gate = { open: false, incomplete: undefined, blockers: [], live: 3, until: notAfter }
+  const gate = {
+    open: false,
+    incomplete: undefined,
+    live: 3,
+    inTheWay: 0,
+    until: notAfter,
+    longest: [],
+    namespaces: new Map(),
+  }
   for (const verb of CLOSED.step)
     for (const incomplete of [undefined, 'the ledger is being read'])
       events.pluggedCaWaits(verb, roots[0] as Authority, { ...gate, incomplete })

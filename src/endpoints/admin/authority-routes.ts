@@ -1,7 +1,8 @@
+import { NAMED } from '../../authority/gate.ts'
 import { HOUR, MINUTE, SECOND } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
-import { type AuthoritiesView, authoritiesView, NAMED } from '../../service/authorities-view.ts'
+import { type AuthoritiesView, authoritiesView } from '../../service/authorities-view.ts'
 import type { Force } from '../../service/closed-gate.ts'
 import { forgetWorkload } from '../../service/forget-workload.ts'
 import type { Keeper } from '../../service/keeper.ts'
@@ -33,7 +34,8 @@ export type StatusView = AuthoritiesView & {
 export const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
 const MAX_WITHIN_MS = 7 * 24 * HOUR
-const MAX_NAMED = 100
+/** So many that the answer stays below the 4 MiB a client takes. */
+const MAX_NAMED = 2000
 export const MAX_REASON = 500
 /** An id of 40 digits, however it is spaced. */
 const MAX_ID = 80
@@ -50,6 +52,7 @@ export function authorityRoutes(
   const sealed = sealedWith === undefined ? {} : { sealedWith }
   const seen = () => keeper.seen()
   const authorities = (): HttpAnswer => json(authoritiesView(seen()))
+  const rotation = (): HttpAnswer => json(rotationView(seen(), roots.left))
   const verb = (name: string, known: readonly string[], run: (body: Body) => Promise<unknown>): Route => ({
     method: 'POST',
     path: `/v1/authorities/${name}`,
@@ -65,7 +68,7 @@ export function authorityRoutes(
       handle: async (call) =>
         json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing(), ...sealed } satisfies StatusView),
     },
-    { method: 'GET', path: '/v1/rotation', handle: async () => json(rotationView(seen())) },
+    { method: 'GET', path: '/v1/rotation', handle: async () => rotation() },
     {
       method: 'POST',
       path: '/v1/rotation',
@@ -73,7 +76,7 @@ export function authorityRoutes(
         await roots.rotate(wishIn(fields(call.body(), ['because'])))
         // The clock's own look may be a minute away.
         await keeper.tick()
-        return json(rotationView(seen()))
+        return rotation()
       },
     },
     verb('prepare', [], (body) => roots.prepare(wishIn(body))),
@@ -126,7 +129,7 @@ function namedIn({ query }: HttpCall): number {
     if (key !== 'named')
       throw new CaError('invalid_argument', `unknown query ${JSON.stringify(key.slice(0, 64))}; there is named`)
   const given = query.get('named') ?? String(NAMED)
-  if (!/^\d{1,3}$/.test(given) || Number(given) > MAX_NAMED)
+  if (!/^\d{1,4}$/.test(given) || Number(given) > MAX_NAMED)
     throw new CaError('invalid_argument', `named is how many workloads to list, at most ${MAX_NAMED}`)
   return Number(given)
 }
@@ -141,13 +144,19 @@ export function wishIn(body: Body): Wish {
 const idIn = (body: Body): string | undefined => textIn(body, 'id', MAX_ID)
 
 function forceIn({ breaks }: Body): Force | undefined {
-  return breaks === undefined ? undefined : { breaks: wholeNumber(breaks, 'breaks', 'how many workloads may break') }
+  if (breaks === undefined) return undefined
+  if (breaks === 'unknown' || isWholeNumber(breaks)) return { breaks }
+  throw new CaError(
+    'invalid_argument',
+    'breaks is how many workloads may break, a whole number, or "unknown" where nobody can say',
+  )
 }
 
 function withinIn({ withinSeconds }: Body): number {
   if (withinSeconds === undefined) return TAINT_WITHIN_MS
   const what = `the seconds after which the root leaves at the latest, from ${MIN_WITHIN_MS / SECOND} to ${MAX_WITHIN_MS / SECOND} (7 days)`
-  const within = wholeNumber(withinSeconds, 'withinSeconds', what) * SECOND
+  if (!isWholeNumber(withinSeconds)) throw new CaError('invalid_argument', `withinSeconds is a whole number: ${what}`)
+  const within = withinSeconds * SECOND
   if (within < MIN_WITHIN_MS || within > MAX_WITHIN_MS)
     throw new CaError('invalid_argument', `withinSeconds is ${what}`)
   return within
@@ -161,8 +170,4 @@ function textIn(body: Body, name: string, longest: number): string | undefined {
   return text
 }
 
-function wholeNumber(value: Json, name: string, what: string): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-    throw new CaError('invalid_argument', `${name} is a whole number: ${what}`)
-  return value
-}
+const isWholeNumber = (value: Json): value is number => Number.isSafeInteger(value) && (value as number) >= 0
