@@ -23,7 +23,7 @@ export type Action =
   | { readonly kind: 'prepare-root'; readonly because: string }
   /** `deadline`: the gate is closed, and waiting longer would be worse. */
   | { readonly kind: 'activate-root'; readonly root: Authority; readonly because: string; readonly deadline: boolean }
-  /** `gate` names who is cut off, where it is closed and a compromised root leaves all the same. */
+  /** `gate` names all who are cut off, where it is closed and a compromised root leaves all the same. */
   | { readonly kind: 'revoke-root'; readonly root: Authority; readonly because: string; readonly gate: Gate }
   | { readonly kind: 'end-rotation' }
   | { readonly kind: 'wait'; readonly until: Date; readonly for?: Gate }
@@ -137,7 +137,12 @@ function leavingAction(set: AuthoritySet, evidence: Evidence, now: Date): Action
     const found = gate(set, root, 'unused', evidence)
     if (found.open) return { kind: 'revoke-root', root, because: 'nothing stands on it any more', gate: found }
     if (root.taint && isOver(root.taint, now))
-      return { kind: 'revoke-root', root, because: `it was declared compromised: ${root.taint.because}`, gate: found }
+      return {
+        kind: 'revoke-root',
+        root,
+        because: `it was declared compromised: ${root.taint.because}`,
+        gate: gate(set, root, 'unused', evidence, Number.POSITIVE_INFINITY),
+      }
     const until = [found.until, root.taint?.leavesAt]
       .filter((one) => one !== undefined && one > now)
       .reduce<Date>((least, one) => earlier(least, one as Date), plus(now, DAY))

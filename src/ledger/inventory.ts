@@ -29,10 +29,15 @@ export class Inventory {
   #closedUntil: Date | undefined
   /** Whatever ended before this was thrown away. */
   #prunedAt = new Date(0)
+  /** So many are held when it is time to prune again. */
+  #pruneAt = PRUNE_FROM
 
   /** An SVID was issued; the record is durable. */
   issued(record: IssuedRecord): void {
-    this.#then(() => this.#add(record))
+    this.#then(() => {
+      this.#add(record)
+      this.#pruneIfGrown(new Date(record.at))
+    })
   }
 
   /** A call was made with an SVID, which is in the ledger. Its predecessor is replaced. */
@@ -61,6 +66,7 @@ export class Inventory {
   prune(now: Date): void {
     this.#table.removeEnded(now.getTime())
     this.#prunedAt = later(this.#prunedAt, now)
+    this.#pruneAt = Math.max(PRUNE_FROM, 2 * this.#table.size)
   }
 
   /** @param now before the last pruning means that the clock was set back: what was thrown away may be alive again */
@@ -133,7 +139,6 @@ export class Inventory {
     let lines = 0
     let last: Date | undefined
     let longest = longestMs
-    let pruneAt = PRUNE_FROM
     /** @param by when it was written at the latest; a moment that can't be read is now */
     const damaged = (by: Date) => {
       lines++
@@ -155,10 +160,8 @@ export class Inventory {
         }
         this.#add(entry)
         longest = Math.max(longest, Date.parse(entry.notAfter) - Date.parse(entry.at))
-        if (this.#table.size < pruneAt) continue
         // As it went at the time: what had ended by then was neither shown nor renewed afterwards.
-        this.#table.removeEnded(Math.min(Date.parse(entry.at), clock.now().getTime()))
-        pruneAt = Math.max(PRUNE_FROM, 2 * this.#table.size)
+        this.#pruneIfGrown(earlier(new Date(entry.at), clock.now()))
       }
     }
     return { lines, until: last && plus(last, longest) }
@@ -183,6 +186,11 @@ export class Inventory {
     else table.setPredecessor(known, record.predecessor)
   }
 
+  /** So memory is bounded by what is alive, not by how fast it is issued. */
+  #pruneIfGrown(now: Date): void {
+    if (this.#table.size >= this.#pruneAt) this.prune(now)
+  }
+
   #show(serial: string, at: Date): void {
     const table = this.#table
     const row = table.find(serial)
@@ -194,8 +202,8 @@ export class Inventory {
   }
 }
 
-/** While the ledger is read, what had ended is thrown away whenever the table has doubled from here. */
-const PRUNE_FROM = 50_000
+/** What has ended is thrown away whenever the table has doubled from here. */
+const PRUNE_FROM = 10_000
 
 /** A line may be JSON and yet not what was written. */
 function isWholeIssued(record: IssuedRecord): boolean {

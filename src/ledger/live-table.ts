@@ -258,6 +258,9 @@ class Copy implements LiveSvid {
   get issuedAt() {
     return new Date(this.#fields.issuedAt)
   }
+  get endsAt() {
+    return this.#fields.notAfter
+  }
   get notAfter() {
     return new Date(this.#fields.notAfter)
   }

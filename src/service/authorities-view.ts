@@ -1,5 +1,5 @@
 import { type Authority, type AuthoritySet, activeRoot, type Forgotten, type Origin } from '../authority/authority.ts'
-import { type Evidence, standingOn } from '../authority/gate.ts'
+import { type Evidence, NAMED, standingOn, type Tally } from '../authority/gate.ts'
 import { type RotationPolicy, renewalOf, rootDueAt } from '../authority/next-action.ts'
 import { canRenew } from '../authority/plugged-roots.ts'
 import { rootAbove } from '../authority/root-above.ts'
@@ -52,8 +52,6 @@ export type AuthoritiesView = {
   readonly forgotten: readonly { readonly workload: string; readonly at: string; readonly until: string }[]
 }
 
-/** How many of those in the way a view lists unless more are asked for. */
-export const NAMED = 10
 /** A root this close to its end is warned of. */
 const SOON_MS = 30 * DAY
 
@@ -79,12 +77,7 @@ const forgottenView = ({ workload, at, until }: Forgotten) => ({
   until: until.toISOString(),
 })
 
-function authorityView(
-  one: Authority,
-  seen: Seen,
-  standing: ReadonlyMap<string, number>,
-  named: number,
-): AuthorityView {
+function authorityView(one: Authority, seen: Seen, standing: ReadonlyMap<string, Tally>, named: number): AuthorityView {
   const { set, evidence } = seen
   const { notBefore, notAfter } = one.certificate.tbs
   const isRoot = one.role === 'root'
@@ -101,7 +94,7 @@ function authorityView(
     key: one.key,
     ...(root && { root: root.id }),
     ...(isRoot && { bundledSince: one.bundledSince }),
-    live: standing.get(one.id) ?? 0,
+    live: standing.get(one.id)?.workloads ?? 0,
     cross: one.cross.map(({ by, certificate }) => ({ by, notAfter: certificate.tbs.notAfter.toISOString() })),
     ...(one.taint && {
       taint: {

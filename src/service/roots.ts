@@ -18,7 +18,7 @@ import { checkGate, type Force } from './closed-gate.ts'
 import type { Keeper } from './keeper.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import { NewRoots, notOurs } from './new-root.ts'
-import { checkCurrent, checked, describe, proveRoot, theOne, type Wish } from './root-steps.ts'
+import { checkCurrent, checked, describe, namedInParts, proveRoot, theOne, type Wish } from './root-steps.ts'
 import { type Tainted, taintRoot } from './taint-root.ts'
 
 /** A root that left the bundle, with the workloads that this broke. */
@@ -146,7 +146,8 @@ export class Roots {
     return this.#keeper.change(async (change) => {
       const root = this.#target(change.set, id, 'revoke')
       const { condition } = transitionFor(root, 'revoke')
-      const found = gate(change.set, root, condition, this.#parts.evidence())
+      // Who is cut off is named, every one.
+      const found = gate(change.set, root, condition, this.#parts.evidence(), force && Number.POSITIVE_INFINITY)
       checkGate(
         found,
         `take root ${shortId(root.id)} out of the bundle`,
@@ -285,21 +286,12 @@ export class Roots {
     await change.commit(next)
     const { events } = this.#parts
     events.bundlePublished(bundleOf(next), bundledRoots(next))
-    const cutOff = broken?.blockers.map(({ workload }) => workload) ?? []
+    const cutOff = broken?.longest.map(({ workload }) => workload) ?? []
     this.#left = { root, at: this.#parts.clock.now(), bundleSequence: next.bundleSequence, cutOff }
     events.authorityRevoked(root, because, cutOff)
-    await change.record(
-      'root revoked',
-      root,
-      `bundle ${next.bundleSequence}: ${because}${
-        broken && broken.blockers.length > 0
-          ? `; cut off: ${broken.blockers
-              .slice(0, 20)
-              .map(({ workload }) => workload)
-              .join(', ')}${broken.blockers.length > 20 ? ` and ${broken.blockers.length - 20} more` : ''}`
-          : ''
-      }`,
-    )
+    const unknown = broken?.incomplete === undefined ? '' : `; nobody can say who else is cut off: ${broken.incomplete}`
+    const details = namedInParts(`bundle ${next.bundleSequence}: ${because}${unknown}`, cutOff)
+    for (const detail of details) await change.record('root revoked', root, detail)
   }
 
   /** The root that a verb is for. Of a plugged-in CA only what its files ask for is done, and that may be forced. */

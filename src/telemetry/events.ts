@@ -175,11 +175,11 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         'plugged-in CA taken',
       )
     },
-    pluggedCaWaits(verb, { id }, { blockers, incomplete, until }) {
+    pluggedCaWaits(verb, { id }, { inTheWay, longest, incomplete, until }) {
       const told = {
         root: shortId(id),
-        inTheWay: blockers.length,
-        workloads: blockers.slice(0, 20).map(({ workload }) => workload),
+        inTheWay,
+        workloads: longest.map(({ workload }) => workload),
         ...(until && { until: until.toISOString() }),
         ...(incomplete !== undefined && { detail: incomplete }),
       }

@@ -113,7 +113,7 @@ export class World {
           svids: svids.map(({ issuer, bundle, leaf }) => ({
             issuer,
             bundle: bundle.sequence,
-            notAfter: leaf.tbs.notAfter,
+            endsAt: leaf.tbs.notAfter.getTime(),
           })),
         })),
     }

@@ -83,7 +83,7 @@ export class Admin {
     const live = [...byName].flatMap(([name, all]) => {
       const last = all.at(-1)
       if (!last || last.leaf.tbs.notAfter < now) return []
-      const svids = [{ issuer: last.issuer, bundle: last.bundle.sequence, notAfter: last.leaf.tbs.notAfter }]
+      const svids = [{ issuer: last.issuer, bundle: last.bundle.sequence, endsAt: last.leaf.tbs.notAfter.getTime() }]
       return [{ name, namespace: name.split('/')[0] as string, svids }]
     })
     return { incomplete: this.incomplete, workloads: () => live }

@@ -164,11 +164,107 @@ describe('--force', () => {
     expect(revoke.err).toMatch(/say how many: --yes-break 110\n$/)
   })
 
-  test('says when nobody can say who breaks', async () => {
+  test('says what fails, for whom and from when: renewals first', async () => {
+    const texts: string[] = []
+    const said = async (admin: Admin, ...args: string[]) => {
+      const { err } = await admin.run(['root', ...args, '--force'], { types: () => 'no' })
+      texts.push(admin.steady(`$ alcazar root ${args.join(' ')} --force\n${err}`))
+    }
     const { admin } = await prepared()
-    admin.incomplete = 'the inventory is being read'
-    const { err } = await admin.run(['root', 'activate', '--force'], { types: () => '' })
-    expect(err).toContain('Nobody can say for sure, so there may be more: the inventory is being read\n')
+    await said(admin, 'activate')
+    // As where the root that signs is kept elsewhere: nobody certified the new one.
+    Object.assign(admin.keeper.set.authorities.at(-1) as object, { cross: [] })
+    await said(admin, 'activate')
+    admin.world.issued.splice(1)
+    await admin.run(['root', 'activate', '--yes-break', '1'])
+    await said(admin, 'revoke')
+    const [old, active] = admin.keeper.set.authorities.filter(({ role }) => role === 'root')
+    Object.assign(old as object, { state: 'tainted' })
+    await said(admin, 'revoke')
+    Object.assign(active as object, { key: 'elsewhere' })
+    await said(admin, 'taint', active?.id as string, '--because', 'stolen')
+    expectGolden('root-force.txt', texts.join('\n'))
+  })
+})
+
+describe('--force where nobody can say who breaks', () => {
+  const reading = 'the inventory is being read'
+  async function blind() {
+    const all = await prepared()
+    all.admin.incomplete = reading
+    return all
+  }
+
+  test('says so, and goes through when the id is typed; the ledger says that nobody knew', async () => {
+    const { admin, id } = await blind()
+    const asked: string[] = []
+    const { exit, err } = await admin.run(['root', 'activate', '--force'], {
+      types: (question) => {
+        asked.push(question)
+        return id
+      },
+    })
+    expect(exit).toBe(0)
+    expect(err.split('\n').slice(0, 2)).toEqual([
+      `Nobody can say who breaks if you activate root ${shortId(id)} now: ${reading}.`,
+      'Known so far, and there may be more: 13 live workloads.',
+    ])
+    expect(asked).toEqual([`To activate without knowing who breaks, type the id of the root (${shortId(id)}): `])
+    expect(admin.world.ledger.of('authority').at(-2)?.detail).toBe(
+      `by the admin: asked by ada; FORCED, breaking nobody knows whom (${reading}), as far as is known 13 of 13 live workloads`,
+    )
+  })
+
+  test('takes no number for an answer, not even that of those who are known', async () => {
+    const { admin } = await blind()
+    for (const number of ['13', '0']) {
+      const { exit, err } = await admin.run(['root', 'activate', '--yes-break', number])
+      expect(exit).toBe(6)
+      expect(err.split('\n').at(-2)).toBe(
+        'alcazar: nobody can say how many would break, so no number is right: wait until it is known, or say --yes-break unknown; nothing was done',
+      )
+    }
+    expect(states(admin)).toEqual(['active', 'prepared'])
+  })
+
+  test('needs it to be said by itself where there is no terminal', async () => {
+    const { admin } = await blind()
+    const { exit, err } = await admin.run(['root', 'activate', '--force'])
+    expect(exit).toBe(2)
+    expect(err).toMatch(
+      /\nalcazar: stdin is no terminal on which to type the root’s id; if they may break, whoever they are, say so: --yes-break unknown\n$/,
+    )
+    expect(await admin.run(['root', 'activate', '--yes-break', 'unknown'])).toMatchObject({ exit: 0 })
+    expect(states(admin)).toEqual(['old', 'active'])
+  })
+
+  test('is no way around a number that is known', async () => {
+    const { admin } = await prepared()
+    const { exit, err } = await admin.run(['root', 'activate', '--yes-break', 'unknown'])
+    expect(exit).toBe(6)
+    expect(err).toMatch(/\nalcazar: 13 live workloads would break, not an unknown number; nothing was done\n$/)
+    expect(states(admin)).toEqual(['active', 'prepared'])
+  })
+
+  test('is refused by the server when it became so, or is so no more, while somebody typed', async () => {
+    const { admin, id } = await prepared()
+    const typing = (incomplete: string | undefined) => ({
+      types: () => {
+        admin.incomplete = incomplete
+        return id
+      },
+    })
+    const before = await admin.run(['root', 'activate', '--force'], typing(reading))
+    expect(before.exit).toBe(6)
+    expect(before.err.split('\n').at(-2)).toBe(
+      `alcazar: the server said: Nobody can say who breaks if you activate root ${shortId(id)} now: ${reading}. So no number is right; wait until it is known, or say --yes-break unknown. Nothing was done`,
+    )
+    const after = await admin.run(['root', 'activate', '--force'], typing(undefined))
+    expect(after.exit).toBe(6)
+    expect(after.err.split('\n').at(-2)).toBe(
+      `alcazar: the server said: 13 workloads would break if you activate root ${shortId(id)} now, not an unknown number; nothing was done`,
+    )
+    expect(states(admin)).toEqual(['active', 'prepared'])
   })
 })
 

@@ -185,6 +185,21 @@ test('pruning gives back the room of what has ended, and of nothing else', async
   expect([inventory.size, aliveIn(inventory, at(3))]).toEqual([1, ['01']])
 })
 
+test('however fast they are issued, what has ended never takes more than half of the room', async () => {
+  const inventory = await inventoryOf()
+  let most = 0
+  // A thousand a second that live ten seconds each.
+  for (let n = 0; n < 40_000; n++) {
+    const issuedAt = at(0).getTime() + n
+    const notAfter = new Date(issuedAt + 10_000).toISOString()
+    inventory.issued(issuedRecord(n.toString(16).padStart(32, '0'), { at: new Date(issuedAt).toISOString(), notAfter }))
+    most = Math.max(most, inventory.size)
+  }
+  expect(most).toBeLessThanOrEqual(2 * 10_001)
+  expect(svidsOf(inventory, new Date(at(0).getTime() + 39_999))).toHaveLength(10_001)
+  expect(inventory.state(new Date(at(0).getTime() + 39_999)).complete).toBe(true)
+})
+
 test('what comes and goes for weeks takes the room of what is there, and no more', async () => {
   const inventory = await inventoryOf()
   const used = () => {
@@ -315,7 +330,7 @@ describe('from the ledger', () => {
     let most = 0
     const inventory = new Inventory()
     const entries = (async function* () {
-      for (let n = 0; n < 120_000; n++) {
+      for (let n = 0; n < 30_000; n++) {
         const issued = new Date(at(0).getTime() + n * 1000)
         const notAfter = new Date(issued.getTime() + HOUR).toISOString()
         yield podlessRecord(n.toString(16).padStart(8, '0'), { at: issued.toISOString(), notAfter })
@@ -323,7 +338,7 @@ describe('from the ledger', () => {
       }
     })()
     await inventory.rebuild(entries, HOUR, new FakeClock('2030-03-01T00:00:00Z'), NEVER)
-    expect(most).toBeLessThanOrEqual(60_000)
+    expect(most).toBeLessThanOrEqual(2 * 3601 + 10_000)
     expect(inventory.size).toBe(0)
   })
 })

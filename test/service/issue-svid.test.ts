@@ -701,7 +701,7 @@ describe('what is being issued', () => {
     const expected = {
       name: 'shop/cart-0',
       namespace: 'shop',
-      svids: [{ issuer: authority.authority.id, bundle: 1, notAfter: tbs.notAfter }],
+      svids: [{ issuer: authority.authority.id, bundle: 1, endsAt: tbs.notAfter.getTime() }],
     }
     expect(seen).toEqual([[expected], [expected]])
     expect([...underWay.among(NO_EVIDENCE).workloads()]).toEqual([])
@@ -783,7 +783,7 @@ describe('what is being issued', () => {
 
   test('is one workload with what is known of it', () => {
     const underWay = new IssuancesUnderWay()
-    const svid = (bundle: number) => ({ issuer: 'a', bundle, notAfter: new Date(0) })
+    const svid = (bundle: number) => ({ issuer: 'a', bundle, endsAt: 0 })
     const known = {
       incomplete: 'being read',
       workloads: () => [

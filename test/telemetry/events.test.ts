@@ -321,9 +321,11 @@ describe('what else happens is told:', () => {
         e.pluggedCaWaits('activate', given.roots[0] as Authority, {
           open: false,
           incomplete: undefined,
-          blockers: [{ workload: 'shop/cart-0', namespace: 'shop', why: 'holds bundle 1, not 2 yet', until: notAfter }],
           live: 3,
+          inTheWay: 1,
           until: notAfter,
+          longest: [{ workload: 'shop/cart-0', namespace: 'shop', why: 'holds bundle 1, not 2 yet', until: notAfter }],
+          namespaces: new Map(),
         }),
       () => [
         {

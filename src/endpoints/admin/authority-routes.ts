@@ -1,7 +1,8 @@
+import { NAMED } from '../../authority/gate.ts'
 import { HOUR, MINUTE, SECOND } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
-import { type AuthoritiesView, authoritiesView, NAMED } from '../../service/authorities-view.ts'
+import { type AuthoritiesView, authoritiesView } from '../../service/authorities-view.ts'
 import type { Force } from '../../service/closed-gate.ts'
 import { forgetWorkload } from '../../service/forget-workload.ts'
 import type { Keeper } from '../../service/keeper.ts'
@@ -137,13 +138,19 @@ export function wishIn(body: Body): Wish {
 const idIn = (body: Body): string | undefined => textIn(body, 'id', MAX_ID)
 
 function forceIn({ breaks }: Body): Force | undefined {
-  return breaks === undefined ? undefined : { breaks: wholeNumber(breaks, 'breaks', 'how many workloads may break') }
+  if (breaks === undefined) return undefined
+  if (breaks === 'unknown' || isWholeNumber(breaks)) return { breaks }
+  throw new CaError(
+    'invalid_argument',
+    'breaks is how many workloads may break, a whole number, or "unknown" where nobody can say',
+  )
 }
 
 function withinIn({ withinSeconds }: Body): number {
   if (withinSeconds === undefined) return TAINT_WITHIN_MS
   const what = `the seconds after which the root leaves at the latest, from ${MIN_WITHIN_MS / SECOND} to ${MAX_WITHIN_MS / SECOND} (7 days)`
-  const within = wholeNumber(withinSeconds, 'withinSeconds', what) * SECOND
+  if (!isWholeNumber(withinSeconds)) throw new CaError('invalid_argument', `withinSeconds is a whole number: ${what}`)
+  const within = withinSeconds * SECOND
   if (within < MIN_WITHIN_MS || within > MAX_WITHIN_MS)
     throw new CaError('invalid_argument', `withinSeconds is ${what}`)
   return within
@@ -157,8 +164,4 @@ function textIn(body: Body, name: string, longest: number): string | undefined {
   return text
 }
 
-function wholeNumber(value: Json, name: string, what: string): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-    throw new CaError('invalid_argument', `${name} is a whole number: ${what}`)
-  return value
-}
+const isWholeNumber = (value: Json): value is number => Number.isSafeInteger(value) && (value as number) >= 0
