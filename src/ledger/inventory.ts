@@ -36,7 +36,7 @@ export class Inventory {
   issued(record: IssuedRecord): void {
     this.#then(() => {
       this.#add(record)
-      this.#pruneIfGrown(new Date(record.at))
+      if (this.#hasGrown) this.prune(new Date(record.at))
     })
   }
 
@@ -151,7 +151,7 @@ export class Inventory {
         this.#add(entry)
         longest = Math.max(longest, Date.parse(entry.notAfter) - Date.parse(entry.at))
         // As it went at the time: what had ended by then was neither shown nor renewed afterwards.
-        this.#pruneIfGrown(earlier(new Date(entry.at), clock.now()))
+        if (this.#hasGrown) this.prune(earlier(new Date(entry.at), clock.now()))
       }
     }
     return { lines, until: last && plus(last, longest) }
@@ -176,9 +176,9 @@ export class Inventory {
     else table.setPredecessor(known, record.predecessor)
   }
 
-  /** So memory is bounded by what is alive, not by how fast it is issued. */
-  #pruneIfGrown(now: Date): void {
-    if (this.#table.size >= this.#pruneAt) this.prune(now)
+  /** Then it is pruned, so that memory is bounded by what is alive and not by how fast it is issued. */
+  get #hasGrown(): boolean {
+    return this.#table.size >= this.#pruneAt
   }
 
   #show(serial: string, at: Date): void {
