@@ -227,6 +227,24 @@ describe.skipIf(missing.length > 0)(
       expect(server.roots).toBe(before)
     })
 
+    test('is exported with the token, and the same CA is imported into another directory under it', async () => {
+      const other = join(scratch(), 'state')
+      const out = join(scratch(), 'cacerts')
+      const root = await (async () => {
+        await using server = await start(byToken())
+        return (await server.admin('GET', '/v1/authorities')).json<StatusView>().authorities[0]?.id ?? ''
+      })()
+      const args = ['--root', root, '--out', out, '--yes-export', `${root.slice(0, 4)} ${root.slice(4, 8)}`]
+      expect(await alcazar(['export', '--state-directory', state, ...args, ...token()])).toMatchObject({ exit: 0 })
+      const from = ['import', '--from', 'directory', out, '--state-directory', other, ...token()]
+      expect(await alcazar(from)).toMatchObject({ exit: 0, err: '' })
+      state = other
+      await using server = await start(byToken())
+      await issues(server)
+      expect(server.roots).toBe(before)
+      expect(sealedFile()).toEqual([expect.stringContaining('"kind":"pkcs11"')])
+    })
+
     test('is not resealed from a token to another of its module, nor by half a token', async () => {
       const file = sealedFile()
       expect(await reseal(...token(), ...token('new-'))).toMatchObject({
