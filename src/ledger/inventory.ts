@@ -2,7 +2,7 @@ import { ATTESTATION_METHODS } from '../attestation/caller.ts'
 import { type Clock, earlier, later, plus } from '../core/clock.ts'
 import { DAY } from '../core/duration.ts'
 import type { DamagedLine, IssuedRecord, LedgerRecord, ShownRecord } from './ledger.ts'
-import { type LiveSvid, type PodExists, type Workload, workloadName } from './live-svid.ts'
+import type { LiveSvid, PodExists, Workload } from './live-svid.ts'
 import { LiveTable } from './live-table.ts'
 
 /** How far the inventory can be trusted. */
@@ -50,16 +50,6 @@ export class Inventory {
     if (!this.#complete) return true
     const row = this.#table.find(serial)
     return row !== undefined && !this.#table.isProven(row)
-  }
-
-  /** SVIDs of that workload that were issued before a moment count no more. The ledger does not say so: it must be told again after a rebuild. */
-  forget(workload: string, before: Date): void {
-    this.#then(() => {
-      const forgotten = [...this.#table.workloads(0, () => true)]
-        .flatMap(({ svids }) => svids)
-        .filter((svid) => svid.issuedAt < before && workloadName(svid) === workload)
-      for (const { serial } of forgotten) this.#table.remove(this.#table.find(serial) as number)
-    })
   }
 
   /** Gives back the room of what has ended. */
