@@ -206,19 +206,24 @@ try {
   {
     const began = performance.now()
     await using server = Server.start(configured(25012), 25012)
-    let took = 0
+    let [took, cpu] = [0, 0]
     while (took === 0) {
       const client = new BareGrpcClient(server.address, tls)
       try {
         await one(client, load_)
         took = performance.now() - began
+        cpu = server.cpu()
       } catch {
         await new Promise((done) => setTimeout(done, 10))
       } finally {
         client.close()
       }
     }
-    goal('start to first certificate ≤ 1 s', `${(took / 1000).toFixed(2)} s`, took <= 1000)
+    goal(
+      'start to first certificate ≤ 1 s',
+      `${(took / 1000).toFixed(2)} s, ${(cpu / 1e6).toFixed(2)} s of CPU`,
+      took <= 1000,
+    )
     say(`first certificate after ${took.toFixed(0)} ms; idle ${server.megabytes().toFixed(0)} MB`)
     say(
       `${ACCOUNTS.toLocaleString('en-US')} pods ask for certificates of ${TTL_SECONDS} s, so that those alive are thousands; what each costs in memory is measured by itself`,

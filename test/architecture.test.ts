@@ -57,6 +57,12 @@ test('imports go strictly downward, from room to room', () => {
   expect(upward).toEqual([])
 })
 
+// Test files share a process, one after the other (vitest.config.ts).
+test('no module holds anything that changes, but for what Node has once in a process', () => {
+  const changing = own.filter(({ text }) => /^(?:export )?let /m.test(text)).map(({ path }) => path)
+  expect(changing).toEqual(['endpoints/authorization-headers.ts'])
+})
+
 test('each library is imported by the one room that knows it', () => {
   const homes: Record<string, string[]> = {
     '@peculiar/x509': ['x509'],

@@ -2,7 +2,7 @@ import { ATTESTATION_METHODS } from '../attestation/caller.ts'
 import { type Clock, earlier, later, plus } from '../core/clock.ts'
 import { DAY } from '../core/duration.ts'
 import type { DamagedLine, IssuedRecord, LedgerRecord, ShownRecord } from './ledger.ts'
-import { type LiveSvid, type PodExists, type Workload, workloadName } from './live-svid.ts'
+import type { LiveSvid, PodExists, Workload } from './live-svid.ts'
 import { LiveTable } from './live-table.ts'
 
 /** How far the inventory can be trusted. */
@@ -36,7 +36,7 @@ export class Inventory {
   issued(record: IssuedRecord): void {
     this.#then(() => {
       this.#add(record)
-      this.#pruneIfGrown(new Date(record.at))
+      if (this.#hasGrown) this.prune(new Date(record.at))
     })
   }
 
@@ -50,16 +50,6 @@ export class Inventory {
     if (!this.#complete) return true
     const row = this.#table.find(serial)
     return row !== undefined && !this.#table.isProven(row)
-  }
-
-  /** SVIDs of that workload that were issued before a moment count no more. The ledger does not say so: it must be told again after a rebuild. */
-  forget(workload: string, before: Date): void {
-    this.#then(() => {
-      const forgotten = [...this.#table.workloads(0, () => true)]
-        .flatMap(({ svids }) => svids)
-        .filter((svid) => svid.issuedAt < before && workloadName(svid) === workload)
-      for (const { serial } of forgotten) this.#table.remove(this.#table.find(serial) as number)
-    })
   }
 
   /** Gives back the room of what has ended. */
@@ -161,7 +151,7 @@ export class Inventory {
         this.#add(entry)
         longest = Math.max(longest, Date.parse(entry.notAfter) - Date.parse(entry.at))
         // As it went at the time: what had ended by then was neither shown nor renewed afterwards.
-        this.#pruneIfGrown(earlier(new Date(entry.at), clock.now()))
+        if (this.#hasGrown) this.prune(earlier(new Date(entry.at), clock.now()))
       }
     }
     return { lines, until: last && plus(last, longest) }
@@ -186,9 +176,9 @@ export class Inventory {
     else table.setPredecessor(known, record.predecessor)
   }
 
-  /** So memory is bounded by what is alive, not by how fast it is issued. */
-  #pruneIfGrown(now: Date): void {
-    if (this.#table.size >= this.#pruneAt) this.prune(now)
+  /** Then it is pruned, so that memory is bounded by what is alive and not by how fast it is issued. */
+  get #hasGrown(): boolean {
+    return this.#table.size >= this.#pruneAt
   }
 
   #show(serial: string, at: Date): void {

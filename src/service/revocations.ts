@@ -165,7 +165,7 @@ export class Revocations {
     const found = new Map<string, Revocation>()
     for (const one of set.revocations) {
       if (found.has(one.issuer)) continue
-      const reach = reachOf(one, set, { holds: (id) => this.#crls.holds(set, id), othersLive: false })
+      const reach = reachOf(one, set, (id) => this.#crls.holds(set, id))
       if (reach.kind === 'revoke authority' && !isRevoked(reach.revocation.issuer, reach.revocation.serial))
         found.set(one.issuer, { ...reach.revocation, at: this.#parts.clock.now() })
     }
@@ -195,7 +195,7 @@ export class Revocations {
     const on = (id: string, wanted: string) =>
       set.crls.some((one) => one.id === id && one.crl.tbs.entries.some((entry) => entry.serial === wanted))
     if (on(issuer, serial)) return { reached: 'crl', says: `on the CRL of authority ${shortId(issuer)}` }
-    const reach = reachOf(revocation, set, { holds: (id) => this.#crls.holds(set, id), othersLive: false })
+    const reach = reachOf(revocation, set, (id) => this.#crls.holds(set, id))
     if (reach.kind === 'own CRL')
       return {
         reached: 'later',

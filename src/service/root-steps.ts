@@ -11,7 +11,8 @@ import type { Force } from './closed-gate.ts'
 /** Who asks, and why: for the ledger and the log. */
 export type Wish = { readonly by: Rotation['by']; readonly because: string }
 
-const MAX_REASON = 500
+/** In characters. */
+export const MAX_REASON = 500
 
 /** That what `root` will sign verifies for whoever holds only the new bundle's root, and for whoever holds only the old one's. */
 export async function proveRoot(

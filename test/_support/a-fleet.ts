@@ -11,8 +11,8 @@ import { inventoryEvidence } from '../../src/service/inventory-evidence.ts'
 import { IssuancesUnderWay } from '../../src/service/issuances-under-way.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
 import type { TrustBundle } from '../../src/spiffe/trust-bundle.ts'
-import { isValidAt, readCertificate } from '../../src/x509/certificate.ts'
-import { type Issued, verifies, World } from './a-world.ts'
+import { type Certificate, isValidAt, readCertificate } from '../../src/x509/certificate.ts'
+import { type Issued, World } from './a-world.ts'
 import { NEVER } from './attested.ts'
 import { beginWithNarrowRoot } from './narrow-root.ts'
 
@@ -64,7 +64,7 @@ export class Fleet extends World {
   }
   /** Named when a compromised root left before they were ready: they are no longer promised anything. */
   readonly #cutOff = new Set<Row>()
-  readonly #verified = new Map<string, { readonly ok: boolean; readonly from: number; readonly until: number }>()
+  readonly #rootsOf = new WeakMap<TrustBundle, readonly Certificate[]>()
   #before: AuthoritySet | undefined
   #names = 0
   /** Lets every gate see nobody: what the property must notice. */
@@ -165,14 +165,16 @@ export class Fleet extends World {
       .filter(({ row }) => row !== undefined && counting.includes(row) && isValidAt(row.svid.leaf.tbs, now))
       .map(({ workload, bundle }) => ({ name: workload, bundle: bundle as TrustBundle }))
     if (this.keeper) verifiers.push({ name: 'a new workload', bundle: this.active.bundle })
-    return verifiers.flatMap(({ name, bundle }) =>
-      [...presented, ...probe]
-        .filter((svid) => isValidAt(svid.leaf.tbs, now) && !this.#verifies(svid, bundle, now))
+    return verifiers.flatMap(({ name, bundle }) => {
+      const roots = this.#rootsOf.get(bundle) ?? bundle.roots.map(readCertificate)
+      this.#rootsOf.set(bundle, roots)
+      return [...presented, ...probe]
+        .filter(({ leaf, chain }) => isValidAt(leaf.tbs, now) && !this.verifies([leaf, ...chain], roots, now))
         .map(
           ({ workload, leaf, bundle: { sequence } }) =>
             `${name} (bundle ${bundle.sequence}) refuses ${workload} (${leaf.tbs.serial.slice(0, 8)}, bundle ${sequence})`,
-        ),
-    )
+        )
+    })
   }
 
   /** An inventory's rule: unexpired, not replaced (dropped from `rows`), not forgotten. */
@@ -319,26 +321,6 @@ export class Fleet extends World {
           by.taint && root.taint && by.taint.leavesAt <= root.taint.leavesAt,
           'what vouches for it leaves, too',
         ).toBe(true)
-  }
-
-  /** Remembered for as long as no certificate on the way begins or ends. */
-  #verifies(svid: Issued, bundle: TrustBundle, now: Date): boolean {
-    const roots = bundle.roots.map(readCertificate)
-    const key = `${svid.leaf.tbs.serial} ${bundle.sequence} ${bundle.roots.length}`
-    const known = this.#verified.get(key)
-    const time = now.getTime()
-    if (known && known.from <= time && time < known.until) return known.ok
-    const edges = [svid.leaf, ...svid.chain, ...roots].flatMap(({ tbs }) => [
-      tbs.notBefore.getTime(),
-      tbs.notAfter.getTime() + 1,
-    ])
-    const ok = verifies([svid.leaf, ...svid.chain], roots, now)
-    this.#verified.set(key, {
-      ok,
-      from: Math.max(...edges.filter((edge) => edge <= time), 0),
-      until: Math.min(...edges.filter((edge) => edge > time), Number.POSITIVE_INFINITY),
-    })
-    return ok
   }
 }
 

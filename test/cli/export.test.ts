@@ -210,7 +210,7 @@ describe('export', () => {
     const { state, whole, short } = await stopped()
     expect(await alcazar(['export', '--state-directory', state, ...whole, '--yes-export', short])).toMatchObject({
       exit: 2,
-      err: 'alcazar: --passphrase-file or --wrapping-key-file is required: it seals the root’s key\n',
+      err: 'alcazar: --passphrase-file, --wrapping-key-file or --pkcs11-module is required: it seals the root’s key\n',
     })
   })
 

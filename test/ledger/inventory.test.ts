@@ -162,19 +162,6 @@ describe('a workload', () => {
     expect([...inventory.live(at(3), podExists)]).toHaveLength(2)
     expect(asked).toEqual([['uid-of-cart-0', at(2)]])
   })
-
-  test('that is forgotten counts with nothing it got before, and with all it gets after', async () => {
-    const inventory = await inventoryOf([
-      issuedRecord('01'),
-      issuedRecord('02', { at: at(2).toISOString() }),
-      issuedRecord('03', { pod: 'cart-1', podUid: 'uid-of-cart-1' }),
-      podlessRecord('5ee01f2a77'),
-    ])
-    inventory.forget('shop/cart-0', at(2))
-    expect(aliveIn(inventory, at(3))).toEqual(['02', '03', '5ee01f2a77'])
-    inventory.forget('shop/cart#5ee01f2a', at(3))
-    expect(aliveIn(inventory, at(3))).toEqual(['02', '03'])
-  })
 })
 
 test('pruning gives back the room of what has ended, and of nothing else', async () => {

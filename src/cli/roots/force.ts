@@ -1,4 +1,4 @@
-import { shortId } from '../../core/bytes.ts'
+import { idPrefix, shortId } from '../../core/bytes.ts'
 import { CaError } from '../../core/errors.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
@@ -110,7 +110,7 @@ function targetOf(
 ): { readonly root: AuthorityView; readonly step: StepView } | undefined {
   const roots = authorities.filter(({ role }) => role === 'root')
   const found = roots.flatMap((root) => {
-    if (id !== undefined && !root.id.startsWith(id.replaceAll(/[\s:]/g, '').toLowerCase())) return []
+    if (id !== undefined && !root.id.startsWith(idPrefix(id))) return []
     const step = root.steps.find((one) => one.verb === verb)
     return step ? [{ root, step }] : []
   })
@@ -129,6 +129,6 @@ function yesBreak(given: unknown): Force['breaks'] | undefined {
 }
 
 function sameId(typed: string, id: string): boolean {
-  const given = typed.replaceAll(/\s/g, '').toLowerCase()
+  const given = idPrefix(typed)
   return given.length >= 8 && id.startsWith(given)
 }

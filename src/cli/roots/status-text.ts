@@ -2,6 +2,7 @@ import { shortId } from '../../core/bytes.ts'
 import { durationInWords, relativeInWords } from '../../core/duration.ts'
 import type { StatusView } from '../../endpoints/admin/authority-routes.ts'
 import { keyAlgorithm } from '../../keys/algorithms.ts'
+import { sealedWith } from '../../keys/seal.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
 import { endInWords } from '../moments.ts'
@@ -37,6 +38,9 @@ export function statusLines(view: StatusView, all: boolean): string[] {
         ? ' A rotation is on its way; watch it, or take it up: alcazar root rotate'
         : ''
     }`,
+    ...(view.sealedWith !== undefined && view.authorities.some(({ key }) => key === 'sealed')
+      ? [`Sealed files are sealed with ${sealedWith(view.sealedWith)}.`]
+      : []),
     ...view.forgotten.map(
       ({ workload, until }) => `Cut off: ${workload}, until ${until.slice(0, 16).replace('T', ' ')} UTC`,
     ),
