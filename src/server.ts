@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { attestation } from './attestation/attest.ts'
 import { TokenKeys } from './attestation/token-keys.ts'
 import { bundleOf } from './authority/active-authority.ts'
+import { vouches } from './authority/authority.ts'
 import type { Evidence } from './authority/gate.ts'
 import { type Renewable, suggestedRenewal } from './authority/svid-renewal.ts'
 import type { Config } from './config/schema.ts'
@@ -201,7 +202,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     },
     active,
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
-    vouches: (issuer) => keeper.mayVouch(issuer.certificate.tbs.subject, clock.now()).length > 0,
+    vouches: (issuer) => keeper.trusted.every((set) => vouches(set, issuer, clock.now())),
     takenBackSince: (caller, since) => keeper.revocations.takenBackSince(caller, since),
     suggestRenewal,
     underWay,

@@ -14,7 +14,13 @@ export type Seen = {
   readonly policy: RotationPolicy
   /** The id of the issuing authority whose key this process holds. */
   readonly holding: string | undefined
+  /** Whether this process changes no authority any more. */
+  readonly stopped: boolean
 }
+
+/** What an admin is told of a process that changes no authority any more. */
+export const STOPPED =
+  'nothing is changed any more: nobody knows whether the last change is in the journal; restart the server, and it finds out'
 
 export type AuthorityView = {
   readonly id: string
@@ -44,6 +50,8 @@ export type AuthorityView = {
 
 export type AuthoritiesView = {
   readonly now: string
+  /** Why no verb is possible until the server is restarted. */
+  readonly stopped?: string
   readonly origin: Origin
   readonly bundleSequence: number
   readonly live: number
@@ -62,6 +70,7 @@ export function authoritiesView(seen: Seen, named = NAMED): AuthoritiesView {
   const standing = standingOn(set, evidence)
   return {
     now: now.toISOString(),
+    ...(seen.stopped && { stopped: STOPPED }),
     origin: set.origin,
     bundleSequence: set.bundleSequence,
     live: evidence.all.length,
@@ -78,7 +87,7 @@ const forgottenView = ({ workload, at, until }: Forgotten) => ({
 })
 
 function authorityView(one: Authority, seen: Seen, standing: ReadonlyMap<string, Tally>, named: number): AuthorityView {
-  const { set, evidence } = seen
+  const { set } = seen
   const { notBefore, notAfter } = one.certificate.tbs
   const isRoot = one.role === 'root'
   const root = isRoot ? undefined : rootAbove(set, one)
@@ -105,7 +114,7 @@ function authorityView(one: Authority, seen: Seen, standing: ReadonlyMap<string,
     }),
     ...(due && { dueAt: due.toISOString() }),
     warnings: warningsOf(one, seen),
-    steps: isRoot ? stepsOf(set, one, evidence, { named, plugged: seen.policy.plugged }) : [],
+    steps: isRoot && !seen.stopped ? stepsOf(seen, one, named) : [],
   }
 }
 

@@ -1,9 +1,10 @@
 import { bundleOf } from '../authority/active-authority.ts'
-import { type Authority, activeRoot, bundledRoots } from '../authority/authority.ts'
+import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from '../authority/authority.ts'
 import { type Gate, gate, standingOn } from '../authority/gate.ts'
 import { transitionFor, vouchingFor, withActiveRoot, withPrepared, withTainted } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
 import { plus } from '../core/clock.ts'
+import { CaError } from '../core/errors.ts'
 import type { Change, Successor } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
 import type { KeeperParts } from './keeper-parts.ts'
@@ -40,9 +41,9 @@ export async function taintRoot(
   let made = false
   let asked: Gate | undefined
   const active = activeRoot(next)
+  checkTaintable(next, target)
   // Who trusts a root that certified this one's key trusts that key: so that root leaves, too, and signs no longer.
   if (target.state === 'active' || vouchingFor(next, target).some(({ id }) => id === active?.id)) {
-    if (target.state !== 'active') transitionFor(target, 'taint')
     const prepared = next.authorities.find(({ role, state }) => role === 'root' && state === 'prepared')
     made = prepared === undefined
     const root = prepared ?? (await newRoots.make(change))
@@ -56,7 +57,7 @@ export async function taintRoot(
     await proveRoot(next, incoming, successor, parts)
     next = withActiveRoot(next, incoming, 'activate', successor.authority)
     next = { ...next, rotation: next.rotation && { ...next.rotation, to: root.id } }
-  } else transitionFor(target, 'taint')
+  }
   const isTarget = ({ role, id: one }: Authority) => role === 'root' && one === target.id
   const compromised = next.authorities.find(isTarget) as Authority
   const affected = standingOn(next, evidence()).get(compromised.id)
@@ -73,7 +74,7 @@ export async function taintRoot(
   )
   if (successor) {
     const signing = activeRoot(next) as Authority
-    events.authorityActivated(signing, because)
+    for (const one of [signing, successor.authority]) events.authorityActivated(one, because)
     await change.record('root activated', signing, because)
     await change.record('issuing authority activated', successor.authority, because)
   }
@@ -84,4 +85,23 @@ export async function taintRoot(
     affected: affected?.workloads ?? 0,
     until: affected && new Date(affected.endsAt),
   }
+}
+
+/** What never signed or has left is not declared compromised itself, but where a root of the bundle certified its key, that one can be. */
+function checkTaintable(set: AuthoritySet, target: Authority): void {
+  const { state, id } = target
+  if (state === 'active') return
+  const vouching = vouchingFor(set, target)
+  if ((state !== 'prepared' && state !== 'revoked') || vouching.length === 0) {
+    transitionFor(target, 'taint')
+    return
+  }
+  const named = vouching.map((one) => shortId(one.id)).join(', ')
+  const commands = vouching.map((one) => `alcazar root taint ${one.id.slice(0, 8)}`).join(', ')
+  throw new CaError(
+    'wrong_state',
+    state === 'prepared'
+      ? `root ${shortId(id)} is prepared and never signed: take it out of the bundle with alcazar root revoke ${id.slice(0, 8)}; if its key is stolen, so is the trust in ${named}, which certified it: then ${commands}`
+      : `root ${shortId(id)} is out of the bundle; but if its key is stolen, so is the trust in ${named}, which certified it: ${commands}`,
+  )
 }

@@ -1,16 +1,8 @@
 import { expect } from 'vitest'
 import type { ClusterWatch, Pod } from '../../src/attestation/cluster.ts'
 import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
-import {
-  type AuthoritySet,
-  activeRoot,
-  authorityOf,
-  bundledRoots,
-  emptySet,
-  type Taint,
-} from '../../src/authority/authority.ts'
+import { type AuthoritySet, activeRoot, bundledRoots, type Taint } from '../../src/authority/authority.ts'
 import { type Evidence, gate, NO_EVIDENCE, type Standing } from '../../src/authority/gate.ts'
-import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { Inventory } from '../../src/ledger/inventory.ts'
@@ -19,11 +11,10 @@ import { inventoryEvidence } from '../../src/service/inventory-evidence.ts'
 import { IssuancesUnderWay } from '../../src/service/issuances-under-way.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
 import type { TrustBundle } from '../../src/spiffe/trust-bundle.ts'
-import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { type Certificate, isValidAt, readCertificate } from '../../src/x509/certificate.ts'
 import { type Issued, World } from './a-world.ts'
 import { NEVER } from './attested.ts'
-import { odd } from './odd-certificates.ts'
+import { beginWithNarrowRoot } from './narrow-root.ts'
 
 /** A certificate in the inventory, and whether its answer arrived. */
 type Row = Standing & {
@@ -95,15 +86,7 @@ export class Fleet extends World {
 
   /** Begins with a root that allows no CA below its issuing authorities: it can't cross-certify the next. */
   async beginNarrow(): Promise<void> {
-    const now = this.clock.now()
-    const { key, certificate } = await odd('narrow root', 'itself', {
-      pathLength: 1,
-      notBefore: plus(now, -DAY),
-      notAfter: plus(now, 60 * DAY),
-    })
-    await this.store.takeRootKey(key)
-    const root = authorityOf(certificate, { role: 'root', state: 'active', key: 'file', bundledSince: 1 }, now)
-    await this.store.begin({ ...emptySet(TrustDomain.parse('cluster.local'), 'dev'), authorities: [root] })
+    await beginWithNarrowRoot(this, 60 * DAY)
   }
 
   /** As a server does it: what is alive is read from the ledger. */

@@ -42,8 +42,8 @@ export class Admin {
     this.keeper = undefined as unknown as Keeper
   }
 
-  static async start(source?: RootSource): Promise<Admin> {
-    const admin = new Admin(source ? new World(source) : new World())
+  static async start(from?: RootSource | World): Promise<Admin> {
+    const admin = new Admin(from instanceof World ? from : new World(from))
     await admin.serve()
     onTestFinished(() => admin.stop())
     return admin

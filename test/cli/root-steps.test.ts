@@ -1,9 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { activeRoot } from '../../src/authority/authority.ts'
+import { NO_EVIDENCE } from '../../src/authority/gate.ts'
+import { progressLines } from '../../src/cli/roots/progress.ts'
 import { shortId } from '../../src/core/bytes.ts'
-import { HOUR, MINUTE } from '../../src/core/duration.ts'
+import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
+import { rotationView } from '../../src/service/rotation-view.ts'
+import { World } from '../_support/a-world.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { expectGolden } from '../_support/golden.ts'
+import { beginWithNarrowRoot } from '../_support/narrow-root.ts'
 
 const MANY = Array.from({ length: 13 }, (_, index) => `shop/cart-${String(index).padStart(2, '0')}`)
 
@@ -181,7 +186,7 @@ describe('--force', () => {
     const [old, active] = admin.keeper.set.authorities.filter(({ role }) => role === 'root')
     Object.assign(old as object, { state: 'tainted' })
     await said(admin, 'revoke')
-    Object.assign(active as object, { key: 'elsewhere' })
+    for (const root of [old, active]) Object.assign(root as object, { key: 'elsewhere' })
     await said(admin, 'taint', active?.id as string, '--because', 'stolen')
     expectGolden('root-force.txt', texts.join('\n'))
   })
@@ -282,6 +287,64 @@ test('an id that several roots share the beginning of is refused, with all of th
   expect(err).toMatch(/^alcazar: the server said: 2 begin with .{4}: .{9}, .{9}; write more digits\n$/)
 })
 
+describe('a verb of which nobody knows whether it was done', () => {
+  const DOUBT =
+    'nobody knows whether this was done, because the disk failed in the middle of it: restart the server, and alcazar root status says'
+  const STOPPED =
+    'nothing is changed any more: nobody knows whether the last change is in the journal; restart the server, and it finds out'
+  async function stopped(...args: string[]) {
+    const { admin } = await prepared()
+    await admin.issue(MANY)
+    admin.world.store.faults.set(admin.world.store.writes + 1, 'in doubt, written')
+    return { admin, ran: await admin.run(args) }
+  }
+
+  test('says so with exit code 7, and the next that this process changes nothing any more', async () => {
+    const { admin, ran } = await stopped('root', 'activate')
+    expect(ran).toEqual({ exit: 7, out: '', err: `alcazar: the server said: ${DOUBT}\n` })
+    expect(await admin.run(['root', 'activate'])).toMatchObject({
+      exit: 7,
+      err: 'alcazar: the server said: this process changes no authority any more; restart it\n',
+    })
+    expect(states(admin)).toEqual(['active', 'prepared'])
+    await admin.stop()
+    await admin.serve()
+    expect(states(admin)).toEqual(['old', 'active'])
+    const { out } = await admin.run(['root', 'status'])
+    expect(out).not.toContain(STOPPED)
+    expect(out).toContain('next: it leaves the bundle')
+  })
+
+  test('makes no other verb look possible until the restart', async () => {
+    const { admin } = await stopped('root', 'activate')
+    const status = await admin.run(['root', 'status'])
+    expect(status.out).toContain(`warning: ${STOPPED}\nROOT`)
+    expect(status.out).not.toMatch(/next:|possible now/)
+    const dryRun = await admin.run(['root', 'rotate', '--dry-run'])
+    expect(dryRun.out).toContain(`Nothing was changed. And ${STOPPED}\n`)
+    const { stopped: told, next } = JSON.parse((await admin.run(['root', 'rotate', '--dry-run', '-o', 'json'])).out)
+    expect([told, next]).toEqual([STOPPED, { what: STOPPED, byItself: false }])
+  })
+
+  test('is told to who watches a rotation, and where nothing was on its way, too', async () => {
+    const admin = await Admin.start()
+    const { store } = admin.world
+    const watching = { untilAskedToEnd: async () => undefined }
+    store.faults.set(store.writes + 2, 'in doubt, not written')
+    // The wish is written, and the new root is not.
+    const { out } = await admin.run(['root', 'rotate'], watching)
+    expect(out).toMatch(new RegExp(`^[0-9: Z-]+prepare +${STOPPED}\\n$`))
+    expect(progressLines(rotationView(admin.keeper.seen()), 200)).toContain(`   ${STOPPED}`)
+    const other = await Admin.start()
+    other.world.store.faults.set(other.world.store.writes + 1, 'in doubt, not written')
+    await other.run(['root', 'prepare'])
+    expect((await other.run(['root', 'status'])).out).not.toMatch(/next:|possible now/)
+    expect(other.world.events.told.filter(({ event }) => event === 'keeperStopped')).toHaveLength(1)
+    await other.tick()
+    expect(other.world.events.told.filter(({ event }) => event === 'rotationFailed')).toEqual([])
+  })
+})
+
 test('the same verbs are there for authorities', async () => {
   const { admin } = await prepared()
   await admin.issue(MANY)
@@ -310,6 +373,48 @@ test('a workload that is forgotten is cut off, and status says until when', asyn
   expect(admin.keeper.set.forgotten).toMatchObject([{ workload: 'legacy/vm-17', until: admin.in(3 * HOUR) }])
   expect(admin.world.ledger.of('authority').at(-1)?.detail).toBe('legacy/vm-17, by the admin: scrapped')
   expect((await admin.run(['root', 'status'])).out).toContain('Cut off: legacy/vm-17, until 2030-01-01 03:00 UTC\n')
+})
+
+describe('taint of a root that can certify no other', () => {
+  async function narrow() {
+    const world = new World()
+    await beginWithNarrowRoot(world, 365 * DAY)
+    const admin = await Admin.start(world)
+    await admin.issue(MANY)
+    return { admin, id: activeRoot(admin.keeper.set)?.id as string }
+  }
+  const TAINT = ['--because', 'stolen']
+  const unwatched = { untilAskedToEnd: async () => undefined }
+
+  test('is refused where workloads would break, as status said before', async () => {
+    const { admin, id } = await narrow()
+    const { steps } = JSON.parse((await admin.run(['root', 'status', '-o', 'json'])).out).authorities[0]
+    expect(steps).toMatchObject([{ verb: 'taint', open: false, inTheWay: 13 }])
+    const { exit, err } = await admin.run(['root', 'taint', id, ...TAINT])
+    expect(exit).toBe(6)
+    expect(err).toMatch(/^alcazar: the server said: Not yet: 13 of 13 live workloads are in the way if you let root /)
+    expect(states(admin)).toEqual(['active'])
+  })
+
+  test('is done when the number or the id is given', async () => {
+    const byNumber = await narrow()
+    await byNumber.admin.run(['root', 'taint', byNumber.id, ...TAINT, '--yes-break', '13'], unwatched)
+    expect(states(byNumber.admin)).toEqual(['tainted', 'active'])
+    const typed = await narrow()
+    const options = { ...unwatched, types: () => typed.id }
+    const { err } = await typed.admin.run(['root', 'taint', typed.id, ...TAINT, '--force'], options)
+    expect(err).toContain(`If you taint root ${shortId(typed.id)} now, 13 live workloads break`)
+    expect(states(typed.admin)).toEqual(['tainted', 'active'])
+  })
+
+  test('is done with the number that the server said, also where nobody was known to break', async () => {
+    const { admin, id } = await narrow()
+    const { keeper } = admin
+    const { seen } = keeper
+    Object.defineProperty(keeper, 'seen', { value: () => ({ ...seen.call(keeper), evidence: NO_EVIDENCE }) })
+    await admin.run(['root', 'taint', id, ...TAINT, '--yes-break', '13'], unwatched)
+    expect(states(admin)).toEqual(['tainted', 'active'])
+  })
 })
 
 describe('taint', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
+import { vouches } from '../../src/authority/authority.ts'
 import { NO_EVIDENCE } from '../../src/authority/gate.ts'
 import { verifyPath } from '../../src/authority/path.ts'
 import { sha256Hex } from '../../src/core/bytes.ts'
@@ -762,7 +763,7 @@ describe('what is being issued', () => {
     const ca = await aCa()
     const request = await aRequest(withToken(ca.podToken()))
     const issue = issuing(ca, {
-      vouches: ({ certificate }) => ca.keeper.mayVouch(certificate.tbs.subject, ca.clock.now()).length > 0,
+      vouches: (issuer) => ca.keeper.trusted.every((set) => vouches(set, issuer, ca.clock.now())),
       takenBackSince: () => undefined,
       ledger: {
         intend: async (record) => {

@@ -32,7 +32,7 @@ export function dryRunLines(view: RotationView): string[] {
     ...steps.map((step, index) => `  ${index + 1}  ${step}`),
     ...broken('Forcing activate now would break', ifForced.activate, now),
     ...broken('Forcing revoke now would break', ifForced.revoke, now),
-    `Nothing was changed. To ${made ? 'go on' : 'begin'}: alcazar root rotate`,
+    `Nothing was changed. ${view.stopped === undefined ? `To ${made ? 'go on' : 'begin'}: alcazar root rotate` : `And ${view.stopped}`}`,
   ]
 }
 

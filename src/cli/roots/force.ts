@@ -14,7 +14,7 @@ const NAMED = 100
 
 /**
  * How many workloads an admin lets break, after all that is known of them was said: the root's short id typed on a terminal, or the exact number
- * given. Where nobody can say how many, that must be said: no number stands for it. Nothing where nobody would break.
+ * given. Where nobody can say how many, that must be said: no number stands for it. As far as is known nobody breaks, nothing is asked.
  * @throws CaError `wrong_state`: another number would break · `invalid_argument`: another id was typed, or there is no terminal
  */
 export async function allowedToBreak(
@@ -28,8 +28,8 @@ export async function allowedToBreak(
   const allowed = yesBreak(options.yesBreak)
   const view = await api.authorities(NAMED)
   const found = targetOf(view, verb, id)
-  // The server says what is wrong with the verb or the id.
-  if (!found || found.step.open) return undefined
+  // The server says what is wrong with the verb or the id, and may know better by then whom it breaks.
+  if (!found || found.step.open) return allowed
   const { root, step } = found
   const name = shortId(root.id)
   env.err.write(asText([...whoBreaks(verb, root, step, view), ...whatFails(verb, root, view)]))

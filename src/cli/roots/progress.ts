@@ -81,7 +81,8 @@ const moreWait = (number: number): string =>
 
 const byLag = (a: NamespaceView, b: NamespaceView): number => b.live - b.ready - (a.live - a.ready)
 
-function waitLines({ gate, next }: RotationView, now: Date): string[] {
+function waitLines({ gate, next, stopped }: RotationView, now: Date): string[] {
+  if (stopped !== undefined) return [`   ${stopped}`]
   const lines = [`   next: ${next.what}${latest(next, now)}`]
   if (!next.byItself) lines.push('   it waits for you: alcazar root rotate goes on, alcazar root rollback goes back')
   if (gate?.incomplete !== undefined) lines.push(`   nobody can say yet who is in the way: ${gate.incomplete}`)
@@ -112,6 +113,7 @@ export function progressLine(view: RotationView): string {
   const isOver = phase === 'none' || phase === 'done'
   const at = `${view.now.slice(0, 19).replace('T', ' ')}Z  ${(isOver ? 'done' : phase).padEnd(10)}`
   if (isOver) return `${at}  root ${shortId(view.signing ?? '')} signs, no other is on its way`
+  if (view.stopped !== undefined) return `${at}  ${view.stopped}`
   if (phase === 'prepare' || phase === 'activate') return `${at}  ${ABOUT[phase][0]}`
   const far = `${count(view.ready)} / ${workloads(view.live, '')} ${doneWhat(view)}`
   const [first] = gate?.first ?? []
@@ -125,8 +127,8 @@ export function progressLine(view: RotationView): string {
 /** Whether a log needs another line: another phase, another hundredth, or another reason to wait. */
 export function isNews(before: RotationView | undefined, view: RotationView): boolean {
   if (!before) return true
-  const key = ({ phase, ready, live, gate }: RotationView) =>
-    JSON.stringify([phase, live === 0 ? 0 : Math.floor((ready / live) * 100), gate?.incomplete])
+  const key = ({ phase, ready, live, gate, stopped }: RotationView) =>
+    JSON.stringify([phase, live === 0 ? 0 : Math.floor((ready / live) * 100), gate?.incomplete, stopped])
   return key(before) !== key(view)
 }
 
