@@ -1,4 +1,4 @@
-import { equalBytes, hex } from '../core/bytes.ts'
+import { equalBytes, hex, shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { keyIdOf, type PublicKey, readPublicKey } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
@@ -196,6 +196,19 @@ export function activeIssuing(set: AuthoritySet): Authority | undefined {
 /** The root under which issuing authorities are made now, if there is one. */
 export function activeRoot(set: AuthoritySet): Authority | undefined {
   return set.authorities.find((authority) => authority.role === 'root' && authority.state === 'active')
+}
+
+/**
+ * What no change may lead to, whatever asked for it: two records of one root are changed as if they were one, and without the one root that signs there
+ * is no way on. A plugged-in CA's files have the last word on its roots.
+ */
+export function faultOf(set: AuthoritySet): string | undefined {
+  if (set.origin === 'plugged-in') return undefined
+  const bundled = bundledRoots(set)
+  const twice = bundled.find(({ id }, at) => bundled.findIndex((other) => other.id === id) !== at)
+  if (twice) return `root ${shortId(twice.id)} stands in the bundle twice`
+  const active = bundled.filter(({ state }) => state === 'active').length
+  return active === 1 ? undefined : `${active} roots are active, not one`
 }
 
 /** May vouch for a client certificate: it signs or signed under this trust domain, and nobody has taken that back (invariant 13). */

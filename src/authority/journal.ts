@@ -10,6 +10,7 @@ import {
   type AuthoritySet,
   type CrossCertificate,
   type Forgotten,
+  faultOf,
   KEY_HOMES,
   type OnlineCa,
   type OpenRequest,
@@ -46,8 +47,14 @@ export class JournalInDoubt extends Error {
 /** The journal's text format. A newer one gets a greater number, and this program then refuses to touch it. */
 const FORMAT = 2
 
-/** The journal as text: JSON, with a digest over its body so that damage is noticed and never guessed at. */
+/**
+ * The journal as text: JSON, with a digest over its body so that damage is noticed and never guessed at.
+ * @throws CaError `wrong_state`: it would be one that `readJournal` refuses
+ */
 export function printJournal(revision: number, set: AuthoritySet): string {
+  const fault = faultOf(set)
+  if (fault !== undefined)
+    throw new CaError('wrong_state', `nothing was changed, for after it the journal would be of no use: ${fault}`)
   const body = {
     format: FORMAT,
     revision,
@@ -126,6 +133,8 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
       crls: body.crls === undefined ? [] : list(body.crls).map(readSignedCrl),
       request: body.request === undefined ? undefined : readRequest(body.request),
     }
+    const fault = faultOf(set)
+    if (fault !== undefined) throw damaged(fault)
     return { revision: number(body.revision), set: body.format === 1 ? withKnownRoots(set) : set }
   } catch (error) {
     if (error instanceof CaError && error.code === 'invalid_argument') throw damaged(error.message, error)

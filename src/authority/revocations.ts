@@ -1,16 +1,19 @@
 import { equalBytes, hex } from '../core/bytes.ts'
-import { earlier, plus, wholeSecond } from '../core/clock.ts'
+import { earlier, later, plus, wholeSecond } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import { keyIdOf } from '../keys/public-key.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { Crl, CrlEntry } from '../x509/crl.ts'
 import { KEY_USAGE } from '../x509/oids.ts'
 import { BACKDATE_MS } from '../x509/profiles.ts'
-import type { Authority, AuthoritySet, Revocation } from './authority.ts'
+import type { Authority, AuthoritySet, Forgotten, Revocation } from './authority.ts'
 import { rootAbove } from './root-above.ts'
 
 /** In all: with these a journal, CRLs included, stays well within the 1 MiB of a Kubernetes Secret. */
 export const MAX_REVOCATIONS = 2000
+
+/** The same of workloads that were cut off. */
+const MAX_FORGOTTEN = 200
 
 /** Of a reason as JSON writes it in UTF-8; the ledger has all of it. */
 const MAX_REASON_BYTES = 160
@@ -61,6 +64,27 @@ export function withoutEndedRevocations(
 ): readonly Revocation[] {
   const left = revocations.filter((one) => !hasEnded(one, now) || isOwed(one))
   return left.length === revocations.length ? revocations : left
+}
+
+/**
+ * With one workload more that is cut off, until all has ended that may have been issued to it: what is known of its certificates says less, for one that was replaced counts there
+ * no more and could still renew. Nothing outlives the issuing authorities of this moment (invariant 3).
+ * @throws CaError `wrong_state`: there are as many as the journal holds
+ */
+export function withForgotten({ forgotten, authorities }: AuthoritySet, workload: string, now: Date): Forgotten[] {
+  const until = authorities
+    .filter(({ role }) => role === 'issuing')
+    .reduce((last, { certificate }) => later(last, certificate.tbs.notAfter), now)
+  const before = forgotten.find((one) => one.workload === workload)
+  const others = forgotten.filter((one) => one !== before)
+  if (others.length >= MAX_FORGOTTEN)
+    throw new CaError(
+      'wrong_state',
+      `${others.length} workloads are cut off already, as many as the journal holds; it takes more when what was issued to them has ended, or let it renew no more with alcazar revoke`,
+    )
+  // A clock that was set back brings nothing back that was forgotten.
+  const cut = before ? { at: later(before.at, now), until: later(before.until, until) } : { at: now, until }
+  return [...others, { workload, ...cut }]
 }
 
 /** Whether a certificate is on the deny list, asked many times of one list: build it once for each journal revision. */

@@ -28,6 +28,9 @@ export const TRANSITIONS: readonly Transition[] = [
   { verb: 'activate', from: 'prepared', to: 'active', condition: 'trusted' },
   { verb: 'rollback', from: 'old', to: 'active', condition: 'trusted' },
   { verb: 'taint', from: 'old', to: 'tainted', condition: undefined },
+  // It leaves, or has left, but not what its key signs: roots of the bundle may have certified that.
+  { verb: 'taint', from: 'prepared', to: 'revoked', condition: undefined },
+  { verb: 'taint', from: 'revoked', to: 'revoked', condition: undefined },
   // It never signed, so nothing stands on it.
   { verb: 'revoke', from: 'prepared', to: 'revoked', condition: undefined },
   { verb: 'revoke', from: 'old', to: 'revoked', condition: 'unused' },
@@ -36,7 +39,7 @@ export const TRANSITIONS: readonly Transition[] = [
 
 /** @throws CaError `wrong_state`: naming the state it is in and the verbs that are possible in it */
 export function transitionFor(authority: Authority, verb: Verb): Transition {
-  const found = TRANSITIONS.find((one) => one.verb === verb && one.from === authority.state)
+  const found = rowsOf(authority).find((one) => one.verb === verb)
   if (found) return found
   const possible = possibleVerbs(authority)
   throw new CaError(
@@ -53,19 +56,27 @@ export function conditionOf(root: Authority, verb: 'activate' | 'revoke'): Condi
 /** By which verb a root that does not sign comes to sign. */
 export const activation = ({ state }: Authority): 'activate' | 'rollback' => (state === 'old' ? 'rollback' : 'activate')
 
-export function possibleVerbs({ state }: Authority): readonly Verb[] {
-  return TRANSITIONS.filter(({ from }) => from === state).map(({ verb }) => verb)
+export function possibleVerbs(authority: Authority): readonly Verb[] {
+  return rowsOf(authority).map(({ verb }) => verb)
 }
 
-/** A root as it is put in the bundle: prepared, and first in the next one. */
+/** What has left can be declared compromised for as long as some root that certified it has not: with that its cross-certificates go. */
+function rowsOf({ state, cross }: Authority): readonly Transition[] {
+  return TRANSITIONS.filter(({ from }) => from === state && (state !== 'revoked' || cross.length > 0))
+}
+
+/** A root as it is put in the bundle: prepared, and first in the next one. One that was there before and left begins anew. */
 export function withPrepared(set: AuthoritySet, root: Authority): AuthoritySet {
-  if (set.authorities.some(({ id, state }) => id === root.id && state !== 'revoked'))
+  if (bundledRoots(set).some(({ id }) => id === root.id))
     throw new CaError('conflict', `root ${shortId(root.id)} is in the bundle already`)
   const bundleSequence = set.bundleSequence + 1
   return {
     ...set,
     bundleSequence,
-    authorities: [...set.authorities, { ...root, state: 'prepared', bundledSince: bundleSequence }],
+    authorities: [
+      ...set.authorities.filter((other) => !isSame(other, root)),
+      { ...root, state: 'prepared', bundledSince: bundleSequence },
+    ],
   }
 }
 
@@ -113,16 +124,19 @@ export function withActive(set: AuthoritySet, issuing: Authority): AuthoritySet 
 
 /**
  * Declared compromised, and with a root all that stands on it: from this moment nothing it signed authenticates anybody. Roots that
- * certified its key by a cross-certificate, which cannot be called back, leave the bundle with it: whoever trusts one of them trusts that key.
+ * certified its key by a cross-certificate, which cannot be called back, leave the bundle with it: whoever trusts one of them trusts that key. One that
+ * is prepared leaves at once.
  * @throws CaError `wrong_state`
  */
-export function withTainted(set: AuthoritySet, authority: Authority, taint: Taint): AuthoritySet {
-  transitionFor(authority, 'taint')
+export function withTainted(before: AuthoritySet, authority: Authority, taint: Taint): AuthoritySet {
+  const { from, to } = transitionFor(authority, 'taint')
+  const set = from === 'prepared' ? withRevoked(before, authority) : before
   const vouching = vouchingFor(set, authority)
   // One that has to leave sooner for another reason still does.
   const leavesAt = authority.taint ? earlier(authority.taint.leavesAt, taint.leavesAt) : taint.leavesAt
   return changed(set, (other) => {
-    if (isSame(other, authority) || (standsOn(other, authority) && other.state === 'old'))
+    if (isSame(other, authority)) return { ...other, state: to, taint: { ...taint, leavesAt } }
+    if (standsOn(other, authority) && other.state === 'old')
       return { ...other, state: 'tainted', taint: { ...taint, leavesAt } }
     if (!vouching.includes(other) || (other.taint && other.taint.leavesAt <= leavesAt)) return other
     const because = `it certified root ${shortId(authority.id)}: ${taint.because}`

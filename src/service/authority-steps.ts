@@ -58,7 +58,9 @@ function gateOf(seen: Moment, root: Authority, verb: Verb, named: number): GateV
   if (verb !== 'taint') return gateView(gate(set, root, transitionFor(root, verb).condition, evidence, named))
   const active = activeRoot(set)
   if (!active || [root, ...vouchingFor(set, root)].every(({ id }) => id !== active.id)) return OPEN
-  return gateView(gate(set, incomingOf(set) ?? imagined(seen, active), 'followed', evidence, named))
+  const prepared = incomingOf(set)
+  const successor = prepared && prepared.id !== root.id ? prepared : imagined(seen, active)
+  return gateView(gate(set, successor, 'followed', evidence, named))
 }
 
 export function incomingOf(set: AuthoritySet): Authority | undefined {

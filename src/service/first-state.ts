@@ -45,15 +45,10 @@ export function checkBelongs(set: AuthoritySet, kind: Origin, trustDomain: Trust
 
 /**
  * The root that a start goes on with.
- * @throws CaError `wrong_state`: there is none, or it has ended
+ * @throws CaError `wrong_state`: it has ended
  */
 export function rootToSignBy(set: AuthoritySet, now: Date): Authority {
-  const root = activeRoot(set)
-  if (!root)
-    throw new CaError(
-      'wrong_state',
-      'the journal has no active root; put back a copy that has one, or choose another state directory with --state-directory',
-    )
+  const root = activeRoot(set) as Authority
   const { notAfter } = root.certificate.tbs
   // By a clock that may be wrong no root is replaced.
   if (now > notAfter)

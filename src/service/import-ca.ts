@@ -50,9 +50,12 @@ export function planImport(
   trustDomain: TrustDomain,
   { home, othersUntil, now }: { readonly home: KeyHome; readonly othersUntil: Date; readonly now: Date },
 ): ImportPlan {
-  checkRoot(ca.root, 'the certificate in root-cert.pem that the CA leads to')
-  checkTrustDomain([ca.certificate, ...ca.intermediates, ca.root], trustDomain)
-  const isRoot = equalBytes(ca.certificate.der, ca.root.der)
+  const roots = oneForEachKey(ca.roots)
+  const isActive = (certificate: Certificate) => idOf(certificate) === idOf(ca.root)
+  const root = roots.find(isActive) as Certificate
+  checkRoot(root, 'the certificate in root-cert.pem that the CA leads to')
+  checkTrustDomain([ca.certificate, ...ca.intermediates, root], trustDomain)
+  const isRoot = idOf(ca.certificate) === idOf(ca.root)
   const online = isRoot ? undefined : { certificate: ca.certificate, intermediates: ca.intermediates, key: home }
   const taken = { key: isRoot ? home : ('elsewhere' as const), online, wasInTheClear: true }
   const make = (state: 'active' | 'old', certificate: Certificate): Authority =>
@@ -61,15 +64,15 @@ export function planImport(
       { role: 'root', state, bundledSince: 1, ...(state === 'active' ? taken : { key: 'elsewhere' as const }) },
       now,
     )
-  const isActive = (certificate: Certificate) => equalBytes(certificate.der, ca.root.der)
   const begun = (): AuthoritySet => ({
     ...emptySet(trustDomain, 'own'),
-    authorities: ca.roots.map((one) => make(isActive(one) ? 'active' : 'old', one)),
+    authorities: roots.map((one) => make(isActive(one) ? 'active' : 'old', one)),
     othersUntil,
   })
-  const set = found ? converted(found.set, ca, taken, home, trustDomain) : begun()
-  const root = activeRoot(set) as Authority
-  return { set, replaces: found?.revision, root, online, remarks: remarksOn(ca, root, now) }
+  const set = found ? withOneForEachKey(converted(found.set, ca, taken, home, trustDomain), roots) : begun()
+  const active = activeRoot(set) as Authority
+  const remarks = [...remarksOn(ca, active, now), ...leftOut(ca, roots)]
+  return { set, replaces: found?.revision, root: active, online, remarks }
 }
 
 /** The state of a server whose CA was plugged in, as one that keeps the CA's key itself. */
@@ -81,7 +84,7 @@ function converted(
   trustDomain: TrustDomain,
 ): AuthoritySet {
   const active = activeRoot(set)
-  const same = active !== undefined && equalBytes(active.certificate.der, ca.root.der)
+  const same = active !== undefined && active.id === idOf(ca.root)
   if (set.origin === 'own' && same && active.wasInTheClear)
     throw new CaError(
       'wrong_state',
@@ -104,7 +107,7 @@ function converted(
     )
   const bundle = bundledRoots(set)
   const isBundle =
-    bundle.length === ca.roots.length &&
+    ca.roots.every((root) => bundle.some(({ id }) => id === idOf(root))) &&
     bundle.every((root) => ca.roots.some(({ der }) => equalBytes(der, root.certificate.der)))
   if (!isBundle)
     throw new CaError(
@@ -124,6 +127,58 @@ function converted(
 }
 
 /**
+ * The roots of a bundle without a second certificate over a key that has one, as a root has that was renewed with its key kept: authorities are told
+ * apart by their keys. The one that ends last stays: what one verifies the other does, so whoever holds either takes what was signed before and since.
+ * @throws CaError `invalid_argument`: one could not stand in for the other
+ */
+function oneForEachKey(roots: readonly Certificate[]): readonly Certificate[] {
+  return [...Map.groupBy(roots, idOf)].map(([id, alike]) => {
+    const kept = alike.reduce((a, b) => (a.tbs.notAfter < b.tbs.notAfter ? b : a))
+    if (alike.every((one) => verifiesAlike(one, kept))) return kept
+    throw new CaError(
+      'invalid_argument',
+      `root-cert.pem holds ${alike.length} certificates over the key of root ${shortId(id)} that differ in their name, key identifier or pathLen, so none can stand in for another; leave only the one that it should go on with`,
+    )
+  })
+}
+
+function verifiesAlike(a: Certificate, b: Certificate): boolean {
+  const nothing = new Uint8Array()
+  return (
+    equalBytes(a.tbs.subject, b.tbs.subject) &&
+    equalBytes(a.tbs.subjectKeyId ?? nothing, b.tbs.subjectKeyId ?? nothing) &&
+    a.tbs.basicConstraints?.pathLength === b.tbs.basicConstraints?.pathLength
+  )
+}
+
+/** The same of a bundle that was published with all of them. */
+function withOneForEachKey(set: AuthoritySet, roots: readonly Certificate[]): AuthoritySet {
+  const bundle = bundledRoots(set)
+  if (bundle.length === roots.length) return set
+  const kept = [...Map.groupBy(bundle, ({ id }) => id).values()].map(
+    (alike) => alike.find(({ state }) => state === 'active') ?? alike[0],
+  )
+  const authorities = set.authorities
+    .filter((one) => !bundle.includes(one) || kept.includes(one))
+    .map((one) => {
+      const certificate = bundle.includes(one) ? roots.find((root) => idOf(root) === one.id) : undefined
+      return certificate ? { ...one, certificate } : one
+    })
+  return { ...set, bundleSequence: set.bundleSequence + 1, authorities }
+}
+
+function leftOut(ca: PluggedCa, kept: readonly Certificate[]): string[] {
+  return kept
+    .filter((one) => ca.roots.some((other) => other !== one && idOf(other) === idOf(one)))
+    .map(
+      (one) =>
+        `root-cert.pem holds several certificates over the key of root ${shortId(idOf(one))}, and what one verifies the others do: the bundle has the one that ends at ${one.tbs.notAfter.toISOString()}.`,
+    )
+}
+
+const idOf = ({ tbs }: Certificate): string => hex(keyIdOf(tbs.publicKey))
+
+/**
  * Keeps the key, then writes the journal: a crash before that leaves a key that signs for nobody, and doing it again finishes it. In the end the
  * key is opened from where it is kept: whoever wipes the copies in the clear relies on that.
  * @throws CaError `not_ready`: nobody knows whether it was done; again, it finishes · as the store
@@ -136,7 +191,7 @@ export async function importCa(
   await store.takeRootKey(key)
   await settledByRepeating(() => (replaces === undefined ? store.begin(set) : store.write(replaces, set)))
   const { certificate, key: home } = signingUnder(root)
-  await store.rootKey(hex(keyIdOf(certificate.tbs.publicKey)), home)
+  await store.rootKey(idOf(certificate), home)
 }
 
 /** CAs below a root in a chain with a cross-certificate that it signed: that one, and an issuing authority. */

@@ -89,14 +89,19 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
       signal.throwIfAborted()
       await ledger.intend(intent(context, caller, prepared, name, clock))
       intended = true
+      const checkStill = () => {
+        if (!vouches(authority.authority))
+          throw new CaError('not_ready', 'the authority that signed was taken back meanwhile; ask again')
+        const takenBack = takenBackSince(caller, since)
+        if (takenBack) throw refused(takenBack, 'it was taken back while it was renewed')
+      }
       const svid = await issueSvid(prepared)
-      if (!vouches(authority.authority))
-        throw new CaError('not_ready', 'the authority that signed was taken back meanwhile; ask again')
-      const takenBack = takenBackSince(caller, since)
-      if (takenBack) throw refused(takenBack, 'it was taken back while it was renewed')
+      checkStill()
       const record = outcome(context, caller, svid, clock)
       await ledger.record(record)
       inventory.issued(record)
+      // The disk took its time. What was issued and never sent counts as an answer that was lost, in the ledger and here.
+      checkStill()
 
       events.svidIssued(context, { svid, method: caller.method, key: name, ms: clock.elapsed() - began })
       return {

@@ -169,10 +169,10 @@ export class Keeper implements IssuingKeys {
     let looked = clock.elapsed()
     const look = async () => {
       await this.#jumps.note()
-      const { rotation, authorities } = this.#set
+      const { rotation } = this.#set
       const moving =
         rotation !== undefined ||
-        authorities.some(({ role, taint }) => role === 'root' && taint) ||
+        bundledRoots(this.#set).some(({ taint }) => taint) ||
         (this.plugged?.waits(this.#set).length ?? 0) > 0
       if ((!moving || this.#failed) && clock.elapsed() - looked < LOOK_EVERY_MS) return
       looked = clock.elapsed()

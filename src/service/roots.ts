@@ -2,6 +2,7 @@ import { bundleOf } from '../authority/active-authority.ts'
 import { type Authority, type AuthoritySet, activeRoot, bundledRoots, type Rotation } from '../authority/authority.ts'
 import { type Gate, gate } from '../authority/gate.ts'
 import type { Action } from '../authority/next-action.ts'
+import { withForgotten } from '../authority/revocations.ts'
 import {
   activation,
   authorityByPrefix,
@@ -11,7 +12,6 @@ import {
   withRevoked,
 } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
-import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import type { Change } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
@@ -179,19 +179,18 @@ export class Roots {
     })
   }
 
-  /** Cuts a workload off: it holds up nothing any more, and renews only after it attested again by token. */
-  forget(workload: string, until: Date, wish: Wish): Promise<void> {
+  /**
+   * Cuts a workload off: it holds up nothing any more, and renews only after it attested again by token.
+   * @throws CaError `wrong_state`: the journal is full · `invalid_argument`: the reason is too long
+   */
+  forget(workload: string, wish: Wish): Promise<void> {
     return this.#keeper.change(async (change) => {
       const { set } = change
-      const at = this.#parts.clock.now()
       const { because } = checked(wish)
-      const before = set.forgotten.find((one) => one.workload === workload)
-      const still = change.withoutEnded(set).forgotten.filter((one) => one !== before)
-      // A clock that was set back brings nothing back that was forgotten.
-      const now = before ? { at: later(before.at, at), until: later(before.until, until) } : { at, until }
-      const forgotten = { workload, ...now }
-      await change.commit({ ...set, forgotten: [...still, forgotten] })
-      this.#parts.events.workloadForgotten(forgotten, because)
+      const forgotten = withForgotten(change.withoutEnded(set), workload, this.#parts.clock.now())
+      await change.commit({ ...set, forgotten })
+      const cut = forgotten.find((one) => one.workload === workload)
+      if (cut) this.#parts.events.workloadForgotten(cut, because)
       await change.record(
         'workload forgotten',
         activeRoot(set) as Authority,

@@ -1,10 +1,9 @@
 import { bundleOf } from '../authority/active-authority.ts'
 import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from '../authority/authority.ts'
-import { type Gate, gate, standingOn } from '../authority/gate.ts'
+import { type Evidence, type Gate, gate } from '../authority/gate.ts'
 import { transitionFor, vouchingFor, withActiveRoot, withPrepared, withTainted } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
 import { plus } from '../core/clock.ts'
-import { CaError } from '../core/errors.ts'
 import type { Change, Successor } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
 import type { KeeperParts } from './keeper-parts.ts'
@@ -17,7 +16,9 @@ export type Tainted = {
   /** What signs instead. */
   readonly successor: Authority | undefined
   readonly leavesAt: Date
-  /** Live workloads with a certificate on it. */
+  /** What leaves because of it: itself, where it is in the bundle yet, and the roots that certified it. */
+  readonly leaving: readonly Authority[]
+  /** Live workloads with a certificate on one of these. */
   readonly affected: number
   /** When the last of these certificates has ended. */
   readonly until: Date | undefined
@@ -37,14 +38,15 @@ export async function taintRoot(
   const { because } = checked(wish)
   const taint = { at: clock.now(), because, leavesAt: plus(clock.now(), withinMs) }
   let next = change.set
+  const { bundleSequence } = next
   let successor: Successor | undefined
   let made = false
   let asked: Gate | undefined
   const active = activeRoot(next)
-  checkTaintable(next, target)
   // Who trusts a root that certified this one's key trusts that key: so that root leaves, too, and signs no longer.
   if (target.state === 'active' || vouchingFor(next, target).some(({ id }) => id === active?.id)) {
-    const prepared = next.authorities.find(({ role, state }) => role === 'root' && state === 'prepared')
+    if (target.state !== 'active') transitionFor(target, 'taint')
+    const prepared = bundledRoots(next).find(({ id, state }) => state === 'prepared' && id !== target.id)
     made = prepared === undefined
     const root = prepared ?? (await newRoots.make(change))
     if (made) next = withPrepared(next, root)
@@ -57,16 +59,21 @@ export async function taintRoot(
     await proveRoot(next, incoming, successor, parts)
     next = withActiveRoot(next, incoming, 'activate', successor.authority)
     next = { ...next, rotation: next.rotation && { ...next.rotation, to: root.id } }
-  }
+  } else transitionFor(target, 'taint')
   const isTarget = ({ role, id: one }: Authority) => role === 'root' && one === target.id
   const compromised = next.authorities.find(isTarget) as Authority
-  const affected = standingOn(next, evidence()).get(compromised.id)
   next = withTainted(next, compromised, taint)
+  const leaving = bundledRoots(next).filter((root) => isTarget(root) || vouchingFor(next, target).includes(root))
+  const affected = standingUnder(next, leaving, evidence())
   if (successor) await change.activate(next, successor)
   else await change.commit(next)
   if (made) newRoots.taken()
-  if (successor) events.bundlePublished(bundleOf(next), bundledRoots(next))
+  if (next.bundleSequence !== bundleSequence) events.bundlePublished(bundleOf(next), bundledRoots(next))
   events.authorityTainted(target, because)
+  if (target.state === 'prepared') {
+    events.authorityRevoked(target, because, [])
+    await change.record('root revoked', target, `bundle ${next.bundleSequence}: ${because}`)
+  }
   await change.record(
     'authority tainted',
     target,
@@ -82,26 +89,23 @@ export async function taintRoot(
     authority: target,
     successor: successor && activeRoot(change.set),
     leavesAt: next.authorities.find(isTarget)?.taint?.leavesAt ?? taint.leavesAt,
-    affected: affected?.workloads ?? 0,
-    until: affected && new Date(affected.endsAt),
+    leaving,
+    ...affected,
   }
 }
 
-/** What never signed or has left is not declared compromised itself, but where a root of the bundle certified its key, that one can be. */
-function checkTaintable(set: AuthoritySet, target: Authority): void {
-  const { state, id } = target
-  if (state === 'active') return
-  const vouching = vouchingFor(set, target)
-  if ((state !== 'prepared' && state !== 'revoked') || vouching.length === 0) {
-    transitionFor(target, 'taint')
-    return
+function standingUnder(
+  { authorities }: AuthoritySet,
+  roots: readonly Authority[],
+  { workloads }: Evidence,
+): Pick<Tainted, 'affected' | 'until'> {
+  const issuers = new Set(authorities.filter(({ root }) => roots.some(({ id }) => id === root)).map(({ id }) => id))
+  let affected = 0
+  let last = 0
+  for (const { svids } of workloads()) {
+    const standing = svids.filter(({ issuer }) => issuers.has(issuer))
+    if (standing.length > 0) affected++
+    last = standing.reduce((latest, { endsAt }) => Math.max(latest, endsAt), last)
   }
-  const named = vouching.map((one) => shortId(one.id)).join(', ')
-  const commands = vouching.map((one) => `alcazar root taint ${one.id.slice(0, 8)}`).join(', ')
-  throw new CaError(
-    'wrong_state',
-    state === 'prepared'
-      ? `root ${shortId(id)} is prepared and never signed: take it out of the bundle with alcazar root revoke ${id.slice(0, 8)}; if its key is stolen, so is the trust in ${named}, which certified it: then ${commands}`
-      : `root ${shortId(id)} is out of the bundle; but if its key is stolen, so is the trust in ${named}, which certified it: ${commands}`,
-  )
+  return { affected, until: affected > 0 ? new Date(last) : undefined }
 }

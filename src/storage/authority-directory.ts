@@ -66,9 +66,10 @@ export class AuthorityDirectory implements AuthorityStore {
   async begin(set: AuthoritySet): Promise<number> {
     const found = await this.read()
     if (found) throw new CaError('conflict', `${this.#directory} exists`)
+    const text = printJournal(1, set)
     await this.#stage()
     try {
-      await writeNew(join(this.#staged, JOURNAL), printJournal(1, set), 0o600)
+      await writeNew(join(this.#staged, JOURNAL), text, 0o600)
       await syncDirectory(this.#staged)
       await rename(this.#staged, this.#directory)
       this.#isStaged = false
@@ -83,10 +84,11 @@ export class AuthorityDirectory implements AuthorityStore {
     // The directory's lock makes this process the only writer; the comparison guards against our own mistakes and a restored backup.
     const found = (await this.read())?.revision ?? 0
     if (found !== expected) throw new CaError('conflict', `the journal has revision ${found}, not ${expected}`)
+    const text = printJournal(expected + 1, set)
     const progress: { committed?: boolean } = {}
     const path = join(this.#directory, JOURNAL)
     try {
-      await writeDurably(path, printJournal(expected + 1, set), 0o600, progress)
+      await writeDurably(path, text, 0o600, progress)
     } catch (error) {
       if (progress.committed)
         throw new JournalInDoubt('a journal write failed after it may have taken place', { cause: error })

@@ -129,8 +129,7 @@ export class Fleet extends World {
 
   async forget(workload: string): Promise<void> {
     await this.clock.advance(1)
-    const until = this.rows.reduce((end, row) => (row.notAfter > end ? row.notAfter : end), this.clock.now())
-    await this.keeper?.roots.forget(workload, until, { by: 'admin', because: 'it is stuck' })
+    await this.keeper?.roots.forget(workload, { by: 'admin', because: 'it is stuck' })
   }
 
   /** Another process: whoever waited for an answer gets none. */
@@ -284,11 +283,14 @@ export class Fleet extends World {
         before.authorities.some((one) => one.id === id && one.role === role && one.state !== 'revoked'),
     )
     if (left.length === 0) return
-    // As it was just before they left.
+    // As it was just before they left, what they had certified included: two may leave at one look.
     const ids = left.map(({ id }) => id)
     const then = {
       ...set,
-      authorities: set.authorities.map((one) => (ids.includes(one.id) ? { ...one, state: 'tainted' as const } : one)),
+      authorities: set.authorities.map((one) => {
+        const cross = before.authorities.find(({ id, role }) => id === one.id && role === one.role)?.cross ?? one.cross
+        return ids.includes(one.id) ? { ...one, cross, state: 'tainted' as const } : { ...one, cross }
+      }),
     }
     for (const root of left) {
       const named = gate(then, root, 'unused', this.evidence, Number.POSITIVE_INFINITY).longest.map(

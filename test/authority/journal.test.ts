@@ -122,6 +122,55 @@ test('leaves a journal of a newer format alone, and says what to run', () => {
   })
 })
 
+describe('is never left without one root that signs, by whatever asks for it:', () => {
+  const states =
+    (...wanted: string[]) =>
+    (body: Body) => {
+      const [root] = body.authorities as [Record<string, unknown>]
+      const issuing = body.authorities.filter(({ role }) => role === 'issuing')
+      body.authorities = [...wanted.map((state, at) => ({ ...root, id: `${at}`.repeat(40), state })), ...issuing]
+    }
+  const twice = (body: Body) => {
+    states('active', 'old')(body)
+    for (const authority of body.authorities) if (authority.role === 'root') authority.id = 'a'.repeat(40)
+  }
+  const cases: [string, (body: Body) => void, string][] = [
+    ['none is active', states('old', 'revoked'), '0 roots are active, not one'],
+    ['there is none', states(), '0 roots are active, not one'],
+    ['two are active', states('active', 'old', 'active'), '2 roots are active, not one'],
+    ['one is there twice', twice, 'root aaaa aaaa stands in the bundle twice'],
+  ]
+
+  test.each(cases)('%s', (_what, change, why) => {
+    expect(refusal(changed(change, rotating))).toMatchObject({
+      code: 'wrong_state',
+      message: `the journal is damaged: ${why}; put back a copy that is whole`,
+    })
+    // A plugged-in CA’s files have the last word on its roots; so it can be read here.
+    const { set } = readJournal(
+      changed((body) => {
+        change(body)
+        body.origin = 'plugged-in'
+      }, rotating),
+    )
+    for (const origin of ['own', 'dev'] as const)
+      expect(() => printJournal(8, { ...set, origin })).toThrow(
+        expect.objectContaining({
+          code: 'wrong_state',
+          message: `nothing was changed, for after it the journal would be of no use: ${why}`,
+        }),
+      )
+  })
+
+  test('what left the bundle may be there twice', () => {
+    const journal = changed((body) => {
+      twice(body)
+      Object.assign(body.authorities[1] as object, { state: 'revoked' })
+    }, rotating)
+    expect(readJournal(journal).set.authorities).toHaveLength(3)
+  })
+})
+
 test('knows a newer format even where it has another digest', () => {
   expect(refusal('{"digest":"blake3:…","body":{"format":9}}')).toMatchObject({
     code: 'wrong_state',

@@ -48,6 +48,8 @@ describe('the table', () => {
     'activate: prepared → active, trusted',
     'rollback: old → active, trusted',
     'taint: old → tainted, always',
+    'taint: prepared → revoked, always',
+    'taint: revoked → revoked, always',
     'revoke: prepared → revoked, always',
     'revoke: old → revoked, unused',
     'revoke: tainted → revoked, unused',
@@ -63,18 +65,19 @@ describe('the table', () => {
 
   test.each(pairs)('answers $verb of one that is $state by its rows', ({ state, verb }) => {
     const row = rows.find((one) => one.startsWith(`${verb}: ${state} →`))
-    const root = { ...a, state }
+    const cross = state === 'revoked' ? b.cross : []
+    const root = { ...a, state, cross }
     if (row) {
       const { to, condition } = transitionFor(root, verb)
       expect(`${verb}: ${state} → ${to}, ${condition ?? 'always'}`).toBe(row)
       return
     }
     const possible = {
-      prepared: 'activate, revoke',
+      prepared: 'activate, taint, revoke',
       active: 'nothing',
       old: 'rollback, taint, revoke',
       tainted: 'revoke',
-      revoked: 'nothing',
+      revoked: 'taint',
     }
     expect(() => transitionFor(root, verb)).toThrow(
       expect.objectContaining({
@@ -104,7 +107,7 @@ describe('the table', () => {
     ]).toEqual([
       of(state === 'prepared' ? 'active' : undefined),
       of(state === 'old' ? 'active' : undefined),
-      of(state === 'old' ? 'tainted' : undefined),
+      of({ old: 'tainted', prepared: 'revoked' }[state as string]),
       of(['prepared', 'old', 'tainted'].includes(state) ? 'revoked' : undefined),
     ])
   })
@@ -121,6 +124,18 @@ describe('a root that is prepared', () => {
     expect(() => withPrepared(aSet([a]), a)).toThrow(
       expect.objectContaining({ code: 'conflict', message: `root ${shortId(a.id)} is in the bundle already` }),
     )
+  })
+
+  test('may have been there before and left: one record of it is left, and one root becomes active', () => {
+    const before = aSet([a, underA, { ...b, state: 'revoked' }], { bundleSequence: 4 })
+    const set = withPrepared(before, b)
+    expect(states(set)).toEqual(['root active', 'issuing active', 'root prepared'])
+    expect(states(withActiveRoot(set, found(set, b), 'activate', underB))).toEqual([
+      'root old',
+      'issuing old',
+      'root active',
+      'issuing active',
+    ])
   })
 
   test('makes the former root and its issuing authority old in the same step as it becomes active', () => {
@@ -195,6 +210,39 @@ describe('a root that is tainted', () => {
       state: 'tainted',
       taint: { because: 'laptop stolen', leavesAt: sooner.leavesAt },
     })
+  })
+
+  test('leaves at once where it was prepared, and the root that certified it in time; one that is out of the bundle stays out', () => {
+    const prepared = withTainted(
+      aSet([a, underA, b], { bundleSequence: 2, rotation: { ...rotation, to: b.id } }),
+      b,
+      taint,
+    )
+    expect(states(prepared)).toEqual(['root active', 'issuing active', 'root revoked'])
+    expect([prepared.bundleSequence, prepared.rotation]).toEqual([3, undefined])
+    expect([found(prepared, b).taint, found(prepared, a).taint?.leavesAt]).toEqual([taint, taint.leavesAt])
+    const revoked = withTainted(
+      aSet([a, { ...b, state: 'revoked' }], { bundleSequence: 3 }),
+      { ...b, state: 'revoked' },
+      taint,
+    )
+    expect(states(revoked)).toEqual(['root active', 'root revoked'])
+    expect([revoked.bundleSequence, found(revoked, b).taint, found(revoked, a).taint?.leavesAt]).toEqual([
+      3,
+      taint,
+      taint.leavesAt,
+    ])
+  })
+
+  test('and out of the bundle with all that certified it is done with', () => {
+    const gone = { ...b, state: 'revoked' as const, cross: [] }
+    expect(possibleVerbs(gone)).toEqual([])
+    expect(() => withTainted(aSet([a, gone]), gone, taint)).toThrow(
+      expect.objectContaining({
+        code: 'wrong_state',
+        message: `root ${shortId(b.id)} is revoked, so taint is not possible; possible now: nothing`,
+      }),
+    )
   })
 
   test('is vouched for by no root that is out of the bundle', () => {

@@ -16,7 +16,7 @@ async function aState(encryption: KeyEncryption) {
   const state = scratch()
   const store = new AuthorityDirectory(state, [new SealedKeys(encryption)], async () => false)
   const id = idOf(await store.newRootKey(keyAlgorithm('ecdsa-p256')))
-  await store.begin(aSet([]))
+  await store.begin(aSet([], { origin: 'plugged-in' }))
   return { state, id, folder: new KeyDirectory(join(state, 'authority')) }
 }
 const file = (content: string | Uint8Array) => secretFile(join(scratch(), 'secret'), content)

@@ -368,11 +368,11 @@ test('a workload that is forgotten is cut off, and status says until when', asyn
   await admin.issue(['legacy/vm-17'], 3 * HOUR)
   expect(await admin.run(['workloads', 'forget', 'legacy/vm-17', '--because', 'scrapped'])).toMatchObject({
     exit: 0,
-    out: 'legacy/vm-17 is cut off: it holds up nothing any more, and what it has renews nothing.\nThe last of its certificates ends in 3 h; until then it still works where it is trusted.\n',
+    out: 'legacy/vm-17 is cut off: it holds up nothing any more, and what it has renews nothing.\nThat still works where it is trusted, until it ends.\n',
   })
-  expect(admin.keeper.set.forgotten).toMatchObject([{ workload: 'legacy/vm-17', until: admin.in(3 * HOUR) }])
+  expect(admin.keeper.set.forgotten).toMatchObject([{ workload: 'legacy/vm-17', until: admin.in(30 * DAY) }])
   expect(admin.world.ledger.of('authority').at(-1)?.detail).toBe('legacy/vm-17, by the admin: scrapped')
-  expect((await admin.run(['root', 'status'])).out).toContain('Cut off: legacy/vm-17, until 2030-01-01 03:00 UTC\n')
+  expect((await admin.run(['root', 'status'])).out).toContain('Cut off: legacy/vm-17, until 2030-01-31 00:00 UTC\n')
 })
 
 describe('taint of a root that can certify no other', () => {
@@ -470,6 +470,25 @@ describe('taint', () => {
     const { out } = await admin.run(taint)
     expect(out).toContain('out of bundle  2030-01-01 00:30:00 UTC, 30 min later, with bundle 3\n')
     expect(out).toContain(`cut off        2: billing/ledger-0, ${MANY[0]}\n`)
+  })
+
+  test('of a root that was discarded says what leaves for having certified it, and waits for that', async () => {
+    const { admin, id } = await stolen()
+    const { id: discarded } = await admin.keeper.roots.prepare({ by: 'admin', because: 'a try' })
+    await admin.keeper.roots.rollback({ by: 'admin', because: 'not now' })
+    admin.meanwhile = [
+      () => admin.issue([...MANY, 'billing/ledger-0']),
+      () => admin.later(60 * MINUTE),
+      () => admin.tick(),
+    ]
+    const { out, err } = await admin.run(['root', 'taint', discarded, '--because', 'laptop stolen'])
+    expect(err).toBe('')
+    expect(out).toContain(
+      `  out          root ${shortId(discarded)} is not in the bundle, but its key was certified: root ${shortId(id)} leaves the bundle when nothing stands on it, at the latest`,
+    )
+    expect(out).toContain(`affected     ${MANY.length + 1} live workloads\n`)
+    expect(out).toMatch(/\nout of bundle {2}2030-01-01 01:00:\d\d UTC, 60 min later, with bundle 5\n/)
+    expect(admin.keeper.set.authorities.find((one) => one.id === id)?.state).toBe('revoked')
   })
 
   test('names who was in the way at the last look where the server was restarted since', async () => {

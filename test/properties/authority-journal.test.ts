@@ -113,7 +113,8 @@ test('whatever set is written is read back, field by field and byte by byte', ()
         revocations: fc.array(revocation(), { maxLength: 3 }),
         crls: fc.array(fc.record({ id: id(), crl: fc.constantFrom(...crls) }), { maxLength: 3 }),
       }),
-      ({ revision, authorities, ...rest }) => {
+      ({ revision, authorities: any, ...rest }) => {
+        const authorities = rest.origin === 'plugged-in' ? any : whole(any)
         const set = aSet(authorities, rest)
         const text = printJournal(revision, set)
         const again = readJournal(text)
@@ -131,6 +132,16 @@ test('whatever set is written is read back, field by field and byte by byte', ()
     ),
   )
 })
+
+/** Such as a journal takes: one active root, and each root in the bundle once. */
+function whole(any: readonly Authority[]): readonly Authority[] {
+  const root = rootOf(pool[0] as TestCa)
+  const others = any.filter(({ role, state, id }, at) => {
+    const first = any.findIndex((other) => other.role === 'root' && other.state !== 'revoked' && other.id === id)
+    return role !== 'root' || state === 'revoked' || (state !== 'active' && id !== root.id && first === at)
+  })
+  return [root, ...others]
+}
 
 const plain = ({ certificate, publicKey, intermediates, cross, online, ...rest }: Authority) => ({
   ...rest,

@@ -116,7 +116,7 @@ const verbs = [
   fc.constant(0).map(() => verb('rotate', ({ keeper }) => keeper?.roots.rotate(ADMIN))),
   fc.tuple(number, fc.integer({ min: 1, max: 48 })).map(([index, hours]) =>
     verb(`taint root ${index} within ${hours} h`, ({ keeper }) => {
-      const roots = keeper?.set.authorities.filter(({ role, state }) => role === 'root' && state !== 'revoked') ?? []
+      const roots = keeper?.set.authorities.filter(({ role }) => role === 'root') ?? []
       return keeper?.roots.taint(roots[index % roots.length]?.id ?? '', ADMIN, hours * HOUR)
     }),
   ),

@@ -8,7 +8,6 @@ import { type Issued, World } from '../_support/a-world.ts'
 import type { Fault } from '../_support/memory-store.ts'
 
 const ADMIN = { by: 'admin', because: 'laptop stolen' } as const
-const UNTIL = new Date('2030-01-03T00:00:00Z')
 
 /** What takes trust away from one SVID, and why it is refused then: an issuing authority that vouches for nobody, or the SVID itself. */
 const takings = [
@@ -28,7 +27,7 @@ const takings = [
   },
   {
     what: 'a workload forgotten',
-    ask: ({ keeper }: Running) => keeper.roots.forget('shop/cart-0', UNTIL, ADMIN),
+    ask: ({ keeper }: Running) => keeper.roots.forget('shop/cart-0', ADMIN),
     denied: { vouching: 1, takenBack: 'forgotten' },
   },
 ]

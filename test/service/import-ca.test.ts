@@ -120,6 +120,86 @@ describe('a CA becomes the root where there was none', () => {
     await world.check()
   })
 
+  describe('a root that was renewed with its key kept, both certificates in root-cert.pem', () => {
+    const end = (year: number) => ({ notAfter: new Date(`${year}-01-01T00:00:00Z`) })
+
+    test.each(['old first', 'new first'])(
+      'is one root, and a rotation ends on another that signs (%s)',
+      async (order) => {
+        const renewed = await odd('istiod root', 'itself', end(2040))
+        const before = await odd('istiod root', 'itself', { ...end(2035), key: renewed.key })
+        const other = await odd('other', 'itself', end(2038))
+        const world = new World(OWN)
+        const roots = order === 'new first' ? [renewed, before, other] : [before, other, renewed]
+        const { remarks } = await imported(world, plugged(renewed, [], roots))
+        expect(remarks.join('\n')).toMatch(
+          /^root-cert\.pem holds several certificates over the key of root [0-9a-f: ]+, and what one verifies the others do: the bundle has the one that ends at 2040-01-01T00:00:00\.000Z\.$/,
+        )
+        expect(
+          bundledRoots(world.journal.set)
+            .map(({ state, certificate }) => [state, certificate.der])
+            .sort(),
+        ).toEqual([
+          ['active', renewed.certificate.der],
+          ['old', other.certificate.der],
+        ])
+        const keeper = await world.start()
+        // The first ends the one that is not finished: a root of the bundle does not sign.
+        for (let round = 0; round < 2; round++) {
+          await keeper.roots.rotate(WISH)
+          for (let look = 0; look < 8; look++) await keeper.tick()
+        }
+        expect(bundledRoots(keeper.set).map(({ state, wasInTheClear }) => [state, wasInTheClear])).toEqual([
+          ['active', false],
+        ])
+        await world.start()
+        await world.check()
+      },
+    )
+
+    test('goes on from its last certificate also where the CA in the files is the one before', async () => {
+      const renewed = await odd('istiod root', 'itself', end(2040))
+      const before = await odd('istiod root', 'itself', { ...end(2035), key: renewed.key })
+      const world = new World(OWN)
+      await imported(world, plugged(before, [], [before, renewed]))
+      expect(activeRoot(world.journal.set)).toMatchObject({
+        certificate: renewed.certificate,
+        key: 'file',
+        online: undefined,
+      })
+      await world.start()
+      await world.issue()
+      await world.check()
+    })
+
+    test('is refused where the two could not stand in for each other', async () => {
+      const renewed = await odd('istiod root', 'itself', end(2040))
+      for (const before of [
+        await odd('another name', 'itself', { ...end(2035), key: renewed.key }),
+        await odd('istiod root', 'itself', { ...end(2035), key: renewed.key, pathLength: 3 }),
+      ])
+        await expect(planned(new World(OWN), plugged(renewed, [], [renewed, before]))).rejects.toMatchObject({
+          code: 'invalid_argument',
+          message: expect.stringMatching(
+            /^root-cert\.pem holds 2 certificates over the key of root [0-9a-f: ]+ that differ in their name, key identifier or pathLen, so none can stand in for another; leave only the one that it should go on with$/,
+          ),
+        })
+    })
+
+    test('is one root where both were published by a server with this CA plugged in', async () => {
+      const renewed = await odd('istiod root', 'itself', end(2040))
+      const before = await odd('istiod root', 'itself', { ...end(2035), key: renewed.key })
+      const ca = plugged(renewed, [], [renewed, before])
+      const world = await running(ca)
+      await world.issue()
+      await imported(world, ca)
+      expect(bundledRoots(world.journal.set)).toMatchObject([{ state: 'active', certificate: renewed.certificate }])
+      await world.start()
+      expect(world.stranded()).toEqual([])
+      await world.check()
+    })
+  })
+
   test('by the clock, before an online CA that was imported ends', async () => {
     const world = new World(OWN)
     const ending = await odd('ending', intermediates.rootA, { notAfter: plus(NOW, 100 * DAY) })

@@ -718,46 +718,52 @@ describe('what is being issued', () => {
     expect([...underWay.among(NO_EVIDENCE).workloads()]).toEqual([])
   })
 
-  test('is not answered where the SVID that asked for it was revoked meanwhile, or its workload cut off', async () => {
-    for (const [reason, takeBack] of [
-      [
-        'revoked',
-        (ca: Ca, { serial, notAfter }: { serial: string; notAfter: Date }) => {
-          const issuer = ca.keeper.active.get()?.authority.id ?? ''
-          return ca.keeper.revocations.revoke({ serial, notAfter, issuer, id: 'cart' }, { by: 'admin', because: 'why' })
-        },
-      ],
-      [
-        'forgotten',
-        (ca: Ca, { notAfter }: { notAfter: Date }) =>
-          ca.keeper.roots.forget('shop/cart-0', notAfter, { by: 'admin', because: 'why' }),
-      ],
-    ] as const) {
-      const ca = await aCa()
-      const { svid } = await ca.issueSvid(await aRequest(withToken(ca.podToken())), NEVER)
-      const renewal = await aRequest(withCertificate(svid.der))
-      const issue = issuing(ca, {
-        takenBackSince: (caller, since) => ca.keeper.revocations.takenBackSince(caller, since),
-        ledger: {
-          intend: async (record) => {
-            await ca.ledger.intend(record)
-            await takeBack(ca, svid.prepared.tbs)
+  test.each(['intent', 'outcome'])(
+    'is not answered where the SVID that asked for it was revoked meanwhile, or its workload cut off (while the %s was recorded)',
+    async (meanwhile) => {
+      for (const [reason, takeBack] of [
+        [
+          'revoked',
+          (ca: Ca, { serial, notAfter }: { serial: string; notAfter: Date }) => {
+            const issuer = ca.keeper.active.get()?.authority.id ?? ''
+            return ca.keeper.revocations.revoke(
+              { serial, notAfter, issuer, id: 'cart' },
+              { by: 'admin', because: 'why' },
+            )
           },
-          record: (record) => ca.ledger.record(record),
-        },
-      })
-      await expect(issue(renewal, NEVER)).rejects.toMatchObject({
-        code: 'unauthenticated',
-        message: 'request authenticate failure',
-      })
-      expect(ca.ledger.records.at(-1)).toMatchObject({
-        kind: 'refused',
-        reason,
-        detail: 'it was taken back while it was renewed',
-      })
-      expect(ca.ledger.of('issued')).toHaveLength(1)
-    }
-  })
+        ],
+        ['forgotten', (ca: Ca) => ca.keeper.roots.forget('shop/cart-0', { by: 'admin', because: 'why' })],
+      ] as const) {
+        const ca = await aCa()
+        const { svid } = await ca.issueSvid(await aRequest(withToken(ca.podToken())), NEVER)
+        const renewal = await aRequest(withCertificate(svid.der))
+        const issue = issuing(ca, {
+          takenBackSince: (caller, since) => ca.keeper.revocations.takenBackSince(caller, since),
+          ledger: {
+            intend: async (record) => {
+              await ca.ledger.intend(record)
+              if (meanwhile === 'intent') await takeBack(ca, svid.prepared.tbs)
+            },
+            record: async (record) => {
+              if (meanwhile === 'outcome' && record.kind === 'issued') await takeBack(ca, svid.prepared.tbs)
+              await ca.ledger.record(record)
+            },
+          },
+        })
+        await expect(issue(renewal, NEVER)).rejects.toMatchObject({
+          code: 'unauthenticated',
+          message: 'request authenticate failure',
+        })
+        expect(ca.ledger.records.at(-1)).toMatchObject({
+          kind: 'refused',
+          reason,
+          detail: 'it was taken back while it was renewed',
+        })
+        expect(ca.ledger.of('issued')).toHaveLength(meanwhile === 'intent' ? 1 : 2)
+        expect(ca.inventory.size, 'as the ledger has it').toBe(ca.ledger.of('issued').length)
+      }
+    },
+  )
 
   test('is not answered where what signed it was declared compromised meanwhile', async () => {
     const ca = await aCa()

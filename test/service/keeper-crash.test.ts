@@ -101,6 +101,20 @@ const stories: readonly Story[] = [
     does: (world) => roots(world).taint(idOf(world, 'active'), ADMIN, 50 * DAY),
   },
   {
+    what: 'a prepared root tainted',
+    before: prepared,
+    does: (world) => roots(world).taint(idOf(world, 'prepared'), ADMIN, 50 * DAY),
+  },
+  {
+    what: 'a discarded root tainted',
+    before: async () => {
+      const world = await prepared()
+      await roots(world).rollback(ADMIN)
+      return world
+    },
+    does: (world) => roots(world).taint(idOf(world, 'revoked'), ADMIN, 50 * DAY),
+  },
+  {
     what: 'an old root tainted',
     before: activated,
     does: (world) => roots(world).taint(idOf(world, 'old'), ADMIN, 50 * DAY),
@@ -146,7 +160,7 @@ const stories: readonly Story[] = [
   {
     what: 'a workload forgotten',
     before: dev,
-    does: (world) => roots(world).forget('shop/cart-0', new Date('2030-01-21T00:00:00Z'), ADMIN),
+    does: (world) => roots(world).forget('shop/cart-0', ADMIN),
   },
   {
     what: 'a certificate revoked',

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 import { activeIssuing, activeRoot } from '../../src/authority/authority.ts'
-import { printJournal } from '../../src/authority/journal.ts'
 import { equalBytes } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, MINUTE } from '../../src/core/duration.ts'
@@ -315,19 +314,6 @@ describe('a start is refused', () => {
     await world.start()
     world.store.text = world.store.text?.replace('"active"', '"old"')
     await refused(world, {}, 'wrong_state', /the journal is damaged: its digest does not fit/)
-  })
-
-  test('where the journal has no active root', async () => {
-    const world = new World()
-    const { set } = await world.start()
-    const authorities = set.authorities.filter(({ role }) => role === 'issuing')
-    world.store.text = printJournal(world.journal.revision, { ...set, authorities })
-    await refused(
-      world,
-      {},
-      'wrong_state',
-      /^the journal has no active root; put back a copy that has one, or choose another state directory with --state-/,
-    )
   })
 
   test('in dev mode on state that a plugged-in CA made', async () => {

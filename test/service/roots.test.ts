@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Authority, activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
 import { deadlineOf, overdueMs } from '../../src/authority/next-action.ts'
+import { leadsTo } from '../../src/authority/path.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
@@ -351,8 +352,8 @@ describe('what is told', () => {
 
   test('of a workload that is forgotten is until when', async () => {
     const { world, keeper } = await started()
-    const until = new Date(world.clock.now().getTime() + HOUR)
-    await keeper.roots.forget('shop/cart-0', until, ADMIN)
+    await keeper.roots.forget('shop/cart-0', ADMIN)
+    const until = activeIssuing(keeper.set)?.certificate.tbs.notAfter
     expect(told(world, 'workloadForgotten')).toMatchObject([{ args: [{ workload: 'shop/cart-0', until }, 'yearly'] }])
   })
 })
@@ -430,23 +431,6 @@ describe('a root that certified a compromised one', () => {
     expect(states(keeper)).toEqual(['revoked', 'revoked', 'active'])
   })
 
-  test('is what is declared compromised where the other is out of the bundle already, or never signed', async () => {
-    const { keeper, first, b } = await rotated()
-    await keeper.roots.rollback(ADMIN, { breaks: 0 })
-    await keeper.roots.revoke(b.id, ADMIN, { breaks: 1 })
-    await expect(keeper.roots.taint(b.id, STOLEN, HOUR)).rejects.toMatchObject({
-      code: 'wrong_state',
-      message: `root ${shortId(b.id)} is out of the bundle; but if its key is stolen, so is the trust in ${shortId(first.id)}, which certified it: alcazar root taint ${first.id.slice(0, 8)}`,
-    })
-    await keeper.change(({ set, commit }) => commit({ ...set, rotation: undefined }))
-    const c = await keeper.roots.prepare(ADMIN)
-    await expect(keeper.roots.taint(c.id, STOLEN, HOUR)).rejects.toMatchObject({
-      code: 'wrong_state',
-      message: `root ${shortId(c.id)} is prepared and never signed: take it out of the bundle with alcazar root revoke ${c.id.slice(0, 8)}; if its key is stolen, so is the trust in ${shortId(first.id)}, which certified it: then alcazar root taint ${first.id.slice(0, 8)}`,
-    })
-    expect(states(keeper)).toEqual(['active', 'revoked', 'prepared'])
-  })
-
   test('is not gone back to', async () => {
     const { keeper, b } = await rotated()
     await keeper.roots.taint(b.id, STOLEN, HOUR)
@@ -460,6 +444,75 @@ describe('a root that certified a compromised one', () => {
     const { keeper, first, b } = await rotated()
     const { leavesAt } = await keeper.roots.taint(b.id, STOLEN, HOUR)
     expect((await keeper.roots.taint(first.id, STOLEN, 2 * HOUR)).leavesAt).toEqual(leavesAt)
+  })
+})
+
+describe('a compromised root that never signed', () => {
+  const STOLEN = { by: 'admin', because: 'laptop stolen' } as const
+  /** A signs, with one workload on it, and certified B. */
+  async function prepared() {
+    const all = await started()
+    await all.world.issue(24 * HOUR, 'shop/cart-0')
+    return { ...all, b: await all.keeper.roots.prepare(ADMIN) }
+  }
+  /** Whether a certificate that B’s key signs is taken by the bundle that is published. */
+  const isVouchedFor = (keeper: Keeper, { cross }: Authority) =>
+    bundledRoots(keeper.set).some(({ certificate }) =>
+      cross.some((one) => leadsTo([one.certificate], [certificate], one.certificate.tbs.notBefore)),
+    )
+
+  test.each(['prepared', 'discarded'])('takes the root with it that certified its key (%s)', async (state) => {
+    const { world, keeper, first, b } = await prepared()
+    if (state === 'discarded') await keeper.roots.rollback(ADMIN)
+    expect(isVouchedFor(keeper, b), 'as the attacker found it').toBe(true)
+    const tainted = await keeper.roots.taint(b.id, STOLEN, HOUR)
+    expect(tainted).toMatchObject({
+      authority: { id: b.id },
+      successor: { state: 'active', cross: [{ by: first.id }] },
+      affected: 1,
+      until: plus(world.clock.now(), 24 * HOUR),
+    })
+    expect(tainted.leaving.map(({ id }) => id)).toEqual([first.id])
+    expect(states(keeper)).toEqual(['old', 'revoked', 'active'])
+    expect(keeper.set.authorities.find(({ id }) => id === b.id)?.taint?.because).toBe('laptop stolen')
+    expect(keeper.set.bundleSequence, 'B left, and the successor came').toBe(4)
+    expect(world.broken()).toEqual([])
+    await world.issue(HOUR, 'shop/cart-0')
+    expect(world.broken()).toEqual([])
+    await world.clock.advance(HOUR)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'revoked', 'active'])
+    expect(isVouchedFor(keeper, b)).toBe(false)
+    await world.start()
+    await world.check()
+  })
+
+  test('in the middle of a rotation: that goes on to the successor', async () => {
+    const { keeper } = await started()
+    await keeper.roots.rotate(ADMIN)
+    const b = await keeper.roots.prepare(ADMIN)
+    expect(keeper.set.rotation?.to).toBe(b.id)
+    const { successor } = await keeper.roots.taint(b.id, STOLEN, HOUR)
+    expect(keeper.set.rotation?.to).toBe(successor?.id)
+  })
+
+  test('is only out of the bundle where no root of that certified it', async () => {
+    const { keeper, world } = await prepared()
+    await keeper.change(({ set, commit }) =>
+      commit({ ...set, authorities: set.authorities.map((one) => ({ ...one, cross: [] })) }),
+    )
+    const [first, b] = bundledRoots(keeper.set)
+    const tainted = await keeper.roots.taint(b?.id ?? '', STOLEN, HOUR)
+    expect(tainted).toMatchObject({ successor: undefined, leaving: [], affected: 0, until: undefined })
+    expect(bundledRoots(keeper.set).map(({ id }) => id)).toEqual([first?.id])
+    expect(world.ledger.of('authority').slice(-2)).toMatchObject([
+      { what: 'root revoked', detail: 'bundle 3: laptop stolen' },
+      { what: 'authority tainted', detail: 'by the admin: laptop stolen' },
+    ])
+    await expect(keeper.roots.taint(b?.id ?? '', STOLEN, HOUR)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(/^root .{9} is revoked, so taint is not possible; possible now: nothing$/),
+    })
   })
 })
 
@@ -770,16 +823,18 @@ describe('a store that can’t be written', () => {
 })
 
 describe('a workload that was forgotten', () => {
-  test('is in the journal until the last of its certificates has ended, once', async () => {
+  test('is in the journal until whatever was issued to it must have ended, once', async () => {
     const { world, keeper } = await started()
-    const until = (hours: number) => new Date(world.clock.now().getTime() + hours * HOUR)
-    await keeper.roots.forget('shop/cart-0', until(1), ADMIN)
-    await keeper.roots.forget('shop/till-0', until(3), ADMIN)
-    await keeper.roots.forget('shop/till-0', until(4), ADMIN)
-    expect(keeper.set.forgotten.map(({ workload }) => workload)).toEqual(['shop/cart-0', 'shop/till-0'])
-    await world.clock.advance(2 * HOUR)
-    await keeper.roots.forget('shop/tax-0', until(1), ADMIN)
-    expect(world.journal.set.forgotten.map(({ workload }) => workload)).toEqual(['shop/till-0', 'shop/tax-0'])
+    await keeper.roots.forget('shop/cart-0', ADMIN)
+    await keeper.roots.forget('shop/till-0', ADMIN)
+    await keeper.roots.forget('shop/till-0', ADMIN)
+    await keeper.roots.forget('shop/tax-0', ADMIN)
+    const { notAfter } = world.active.authority.certificate.tbs
+    expect(world.journal.set.forgotten.map(({ workload, until }) => [workload, until])).toEqual([
+      ['shop/cart-0', notAfter],
+      ['shop/till-0', notAfter],
+      ['shop/tax-0', notAfter],
+    ])
     expect(world.ledger.of('authority').at(-1)).toMatchObject({
       what: 'workload forgotten',
       detail: 'shop/tax-0, by the admin: yearly',
@@ -789,18 +844,30 @@ describe('a workload that was forgotten', () => {
   test('stays forgotten when it is forgotten again by a clock that was set back', async () => {
     const { world, keeper } = await started()
     const at = world.clock.now()
-    const until = new Date(at.getTime() + HOUR)
-    await keeper.roots.forget('shop/cart-0', until, ADMIN)
+    const until = world.active.authority.certificate.tbs.notAfter
+    await keeper.roots.forget('shop/cart-0', ADMIN)
     world.clock.jump(-DAY)
-    await keeper.roots.forget('shop/cart-0', world.clock.now(), ADMIN)
+    await keeper.roots.forget('shop/cart-0', ADMIN)
     expect(keeper.set.forgotten).toEqual([{ workload: 'shop/cart-0', at, until }])
   })
 
-  test('is not forgotten for a reason that is too long', async () => {
+  test('has room in the journal beside 199 others, and no more', async () => {
     const { world, keeper } = await started()
-    await expect(
-      keeper.roots.forget('shop/cart-0', world.clock.now(), { by: 'admin', because: 'x'.repeat(501) }),
-    ).rejects.toMatchObject({
+    const [at, until] = [world.clock.now(), new Date(world.clock.now().getTime() + DAY)]
+    const forgotten = Array.from({ length: 200 }, (_, index) => ({ workload: `shop/cart-${index}`, at, until }))
+    await keeper.change(({ set, commit }) => commit({ ...set, forgotten }))
+    await keeper.roots.forget('shop/cart-7', ADMIN)
+    await expect(keeper.roots.forget('shop/one-more', ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message:
+        '200 workloads are cut off already, as many as the journal holds; it takes more when what was issued to them has ended, or let it renew no more with alcazar revoke',
+    })
+    expect(keeper.set.forgotten).toHaveLength(200)
+  })
+
+  test('is not forgotten for a reason that is too long', async () => {
+    const { keeper } = await started()
+    await expect(keeper.roots.forget('shop/cart-0', { by: 'admin', because: 'x'.repeat(501) })).rejects.toMatchObject({
       code: 'invalid_argument',
       message: 'a reason has at most 500 characters, not 501',
     })

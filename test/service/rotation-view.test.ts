@@ -249,6 +249,7 @@ describe('the view of authorities', () => {
         ],
         until: '2030-01-02T06:00:00.000Z',
       },
+      { verb: 'taint', open: true, inTheWay: 0, first: [] },
       { verb: 'revoke', open: true, inTheWay: 0, first: [] },
     ])
   })

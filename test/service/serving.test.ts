@@ -126,7 +126,7 @@ describe('our own certificate', () => {
     const keeper = await world.start()
     let made = 0
     keeper.serving.authority.follow(() => made++)
-    await keeper.roots.forget('shop/cart-0', world.clock.now(), ADMIN)
+    await keeper.roots.forget('shop/cart-0', ADMIN)
     await keeper.tick()
     expect(made).toBe(1)
   })

@@ -33,7 +33,7 @@ async function aState(encryption: () => KeyEncryption = OLD): Promise<string> {
   const state = scratch()
   const store = new AuthorityDirectory(state, [new SealedKeys(encryption())], async () => false)
   for (const key of keys) await store.takeRootKey(key)
-  await store.begin(aSet([]))
+  await store.begin(aSet([], { origin: 'plugged-in' }))
   return state
 }
 

@@ -129,7 +129,7 @@ async function taint(env: CliEnv, args: readonly string[], options: Options): Pr
   const json = options.output === 'json'
   if (json) env.out.write(`${JSON.stringify({ ...tainted, done: false })}\n`)
   else env.out.write(asText(incidentLines(tainted, first)))
-  const isOver = ({ leaving }: typeof first) => leaving.every((one) => one.id !== tainted.tainted.id)
+  const isOver = ({ leaving }: typeof first) => leaving.every(({ id: one }) => !tainted.tainted.leaving.includes(one))
   const unwatched = `The root leaves by itself, at the latest at ${tainted.tainted.leavesAt}; alcazar root status shows it`
   const seen = await watch({ env, options, api, first, isOver, unwatched })
   const incident = incidentOf(tainted, seen)

@@ -1,5 +1,4 @@
 import { type Command, Option } from 'commander'
-import { relativeInWords } from '../../core/duration.ts'
 import { print, type Verb } from '../env.ts'
 import { STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
@@ -18,13 +17,9 @@ export const workloadsForget: Verb = {
   },
   async run(env, [workload = ''], options) {
     const view = await new RootsApi(env, options).forget(workload, reasonOf(env, options))
-    print(env, options, view, () => {
-      const forgotten = view.forgotten.find((one) => one.workload === workload)
-      const until = relativeInWords(new Date(forgotten?.until ?? view.now), new Date(view.now))
-      return [
-        `${workload} is cut off: it holds up nothing any more, and what it has renews nothing.`,
-        `The last of its certificates ends ${until}; until then it still works where it is trusted.`,
-      ]
-    })
+    print(env, options, view, () => [
+      `${workload} is cut off: it holds up nothing any more, and what it has renews nothing.`,
+      'That still works where it is trusted, until it ends.',
+    ])
   },
 }

@@ -20,7 +20,7 @@ export function incidentLines({ tainted, authorities, now: at }: TaintedView, vi
     `Root ${shortId(tainted.id)} is declared compromised: ${because}`,
     `  from now on  nothing under it authenticates anybody here${view.signing === undefined ? '' : `; root ${shortId(view.signing)} signs`}`,
     `  affected     ${workloads(tainted.affected)}`,
-    `  out          root ${shortId(tainted.id)} leaves the bundle when nothing stands on it, at the latest ${momentInWords(leaves, now)} (${relativeInWords(leaves, now)})`,
+    `  out          ${whatLeaves(tainted)}${tainted.leaving.length === 0 ? '' : `, at the latest ${momentInWords(leaves, now)} (${relativeInWords(leaves, now)})`}`,
     ...(until
       ? [
           `  renewal      workloads renew by themselves, the last by ${momentInWords(until, now)}`,
@@ -31,6 +31,16 @@ export function incidentLines({ tainted, authorities, now: at }: TaintedView, vi
       : []),
     ...(waiting.length === 0 ? [] : restarts(view, now)),
   ]
+}
+
+function whatLeaves({ id, leaving }: TaintedView['tainted']): string {
+  const [first, ...others] = leaving.map((one) => `root ${shortId(one)}`)
+  if (first === undefined) return `root ${shortId(id)} has left the bundle, and no root of it certified its key`
+  const leave =
+    others.length === 0
+      ? `${first} leaves the bundle when nothing stands on it`
+      : `${[first, ...others].join(' and ')} leave the bundle, each when nothing stands on it`
+  return leaving.includes(id) ? leave : `root ${shortId(id)} is not in the bundle, but its key was certified: ${leave}`
 }
 
 function restarts({ namespaces }: RotationView, now: Date): string[] {

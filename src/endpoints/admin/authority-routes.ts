@@ -18,6 +18,8 @@ export type TaintedView = AuthoritiesView & {
   readonly tainted: {
     readonly id: string
     readonly successor?: string
+    /** Ids of the roots that leave because of it. */
+    readonly leaving: readonly string[]
     readonly leavesAt: string
     readonly affected: number
     readonly until?: string
@@ -113,10 +115,11 @@ export function authorityRoutes(
 
 type Body = { readonly [key: string]: Json | undefined }
 
-function taintedView({ authority, successor, leavesAt, affected, until }: Tainted): TaintedView['tainted'] {
+function taintedView({ authority, successor, leaving, leavesAt, affected, until }: Tainted): TaintedView['tainted'] {
   return {
     id: authority.id,
     ...(successor && { successor: successor.id }),
+    leaving: leaving.map(({ id }) => id),
     leavesAt: leavesAt.toISOString(),
     affected,
     ...(until && { until: until.toISOString() }),
