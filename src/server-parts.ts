@@ -1,10 +1,12 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import type { Cluster } from './attestation/cluster.ts'
+import type { TokenPolicy } from './attestation/service-account-token.ts'
 import type { FetchTokenIssuer } from './attestation/token-keys.ts'
 import type { Config } from './config/schema.ts'
 import type { Clock } from './core/clock.ts'
 import { CaError } from './core/errors.ts'
 import type { RandomBytes } from './core/random.ts'
+import { Pkcs11KeyEncryption } from './keys/pkcs11-key-encryption.ts'
 import { Pkcs11Keys } from './keys/pkcs11-keys.ts'
 import { PlainKeys } from './keys/plain-keys.ts'
 import { SealedKeys } from './keys/sealed-keys.ts'
@@ -14,12 +16,23 @@ import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import type { Events } from './service/events.ts'
 import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
 
-/** Keys in the clear are dev mode's alone. Where both are set, new keys are made in the token, and sealed ones still opened. */
-export function keyVaults({ dev, keys }: Config, opened: AsyncDisposableStack): KeyVaults {
+/**
+ * Keys in the clear are dev mode's alone. A token that has root keys makes new ones, and files that are sealed otherwise are still opened; where
+ * it has the wrapping key it is the other way round.
+ */
+export function keyVaults({ dev, keys }: Config, random: RandomBytes, opened: AsyncDisposableStack): KeyVaults {
   if (dev) return [new PlainKeys()]
-  const [token, encryption] = [tokenFrom(keys), encryptionFrom(keys)]
-  return [...(token ? [new Pkcs11Keys(opened.use(token))] : []), ...(encryption ? [new SealedKeys(encryption)] : [])]
+  const token = tokenFrom(keys)
+  const inToken = token ? [new Pkcs11Keys(opened.use(token))] : []
+  if (token && keys.pkcs11Holds === 'wrapping-key')
+    return [new SealedKeys(new Pkcs11KeyEncryption(token, random)), ...inToken]
+  const encryption = encryptionFrom(keys)
+  return [...inToken, ...(encryption ? [new SealedKeys(encryption)] : [])]
 }
+
+/** What seals the keys in files, for status. */
+export const sealedWith = (vaults: KeyVaults): string | undefined =>
+  vaults.find((vault) => vault instanceof SealedKeys)?.sealedWith
 
 /** @throws CaError `invalid_argument`: it can’t be made */
 export async function openState(path: string): Promise<void> {
@@ -67,6 +80,11 @@ export async function kubernetesTokens(
     return { issuer: issuer ?? found.issuer, jwks: found.jwks }
   }
   return { cluster: cluster.cluster, fetch, run: (signal) => cluster.run(signal) }
+}
+
+export function tokenPolicy({ attestation }: Config): TokenPolicy {
+  const { audiences, authentication, unboundTokens, lineage, maxStaleness } = attestation
+  return { audiences, authentication, unboundTokens, lineageMs: lineage, maxStalenessMs: maxStaleness }
 }
 
 /** Where this machine reaches a server that listens on every address. */

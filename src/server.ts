@@ -3,6 +3,7 @@ import { attestation } from './attestation/attest.ts'
 import { TokenKeys } from './attestation/token-keys.ts'
 import { bundleOf } from './authority/active-authority.ts'
 import type { Evidence } from './authority/gate.ts'
+import { type Renewable, suggestedRenewal } from './authority/svid-renewal.ts'
 import type { Config } from './config/schema.ts'
 import { type Clock, loop } from './core/clock.ts'
 import { MINUTE, SECOND } from './core/duration.ts'
@@ -24,7 +25,9 @@ import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { Inventory } from './ledger/inventory.ts'
-import { keyVaults, kubernetesTokens, loopbackOf, openState } from './server-parts.ts'
+import { keyVaults, kubernetesTokens, loopbackOf, openState, sealedWith, tokenPolicy } from './server-parts.ts'
+import { askingRenewals } from './service/ask-renewal.ts'
+import type { AttestedCallParts } from './service/attested-call.ts'
 import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
 import { findingRevocable } from './service/find-revocable.ts'
@@ -32,16 +35,19 @@ import { inventoryEvidence } from './service/inventory-evidence.ts'
 import { keepInventory } from './service/inventory-upkeep.ts'
 import { IssuancesUnderWay } from './service/issuances-under-way.ts'
 import { issuingSvids } from './service/issue-svid.ts'
-import { Keeper, type RootSource } from './service/keeper.ts'
+import { Keeper } from './service/keeper.ts'
+import type { RootSource } from './service/keeper-parts.ts'
 import { listingWorkloads } from './service/list-workloads.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
+import { RefusingClients } from './service/refusing-clients.ts'
 import { Schedule } from './service/schedule.ts'
 import { scheduledJobs } from './service/scheduled-jobs.ts'
 import { type Status, statusOf } from './service/status.ts'
 import { AuthorityDirectory } from './storage/authority-directory.ts'
 import { lockDirectory } from './storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
+import { MomentFile } from './storage/moment-file.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
 import { ScheduleFile } from './storage/schedule-file.ts'
 import { telemetry } from './telemetry/events.ts'
@@ -103,15 +109,17 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
       }
   const underWay = new IssuancesUnderWay()
   const inventory = new Inventory()
+  const vaults = keyVaults(config, random, opened)
   // Nothing is known while nobody watches the cluster yet, so a start takes no step that needs a gate.
   let evidence = (): Evidence => ({ incomplete: 'this server is starting', workloads: () => [] })
   const keeper = await Keeper.open({
-    store: new AuthorityDirectory(state, keyVaults(config, opened), () => hasLedger(ledgerPath)),
+    store: new AuthorityDirectory(state, vaults, () => hasLedger(ledgerPath)),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
     rotation: { rootDueBeforeMs: config.root.rotateBefore },
     evidence: () => underWay.among(evidence()),
+    lastMoment: new MomentFile(join(state, 'clock')),
     ledger,
     events,
     clock,
@@ -121,7 +129,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const warnings = new EndWarnings({ set: () => keeper.set, events, clock })
   warnings.check()
   const schedule = await Schedule.open({
-    jobs: scheduledJobs({ keeper, warnings, clock }),
+    jobs: scheduledJobs({ keeper, warnings }),
     timetable: config.schedule,
     store: new ScheduleFile(join(state, 'schedule.json')),
     events,
@@ -143,6 +151,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   await refreshKeys()
 
   const inFlight = new InFlight({ issuing: config.limits.requests, light: config.limits.requests }, events)
+  const edge = { inFlight, events, clock, random }
   let closing = false
   let dead: string | undefined
   const readiness = readinessCheck({
@@ -153,34 +162,37 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
       if (closing) return 'shutting down'
       if (keys.issuer === undefined) return 'the cluster’s token keys could not be read yet'
       if (keeper.stopped !== undefined) return 'the journal may or may not hold the last write; restart this server'
+      if (keeper.plugged && !active.get()) return keeper.plugged.obstacle(keeper.set)
       return ledgerDirectory.failure === undefined ? undefined : 'the ledger can’t be written'
     },
   })
   const status = () => statusOf(keeper, active, readiness, version)
   const certificate = new OwnCertificate({
-    active,
+    serving: keeper.serving.authority,
     names: config.serverNames,
     install: (key, chain) => listener.install(key, chain),
     events,
     clock,
     random,
   })
-  const issueSvid = issuingSvids({
+  const suggestRenewal = (svid: Renewable) => suggestedRenewal(svid, keeper.set, clock.now(), config.root.renewalWindow)
+  const calls: AttestedCallParts = {
     attest: attestation({
       trustDomain: config.trustDomain,
       keys,
       issuers: keeper,
       cluster: tokens.cluster,
-      policy: {
-        audiences: config.attestation.audiences,
-        authentication: config.attestation.authentication,
-        unboundTokens: config.attestation.unboundTokens,
-        lineageMs: config.attestation.lineage,
-        maxStalenessMs: config.attestation.maxStaleness,
-      },
+      policy: tokenPolicy(config),
       trustedNodeAccounts: config.attestation.trustedNodeAccounts,
       clock,
     }),
+    ledger,
+    inventory,
+    events,
+    clock,
+  }
+  const issueSvid = issuingSvids({
+    ...calls,
     policy: {
       trustDomain: config.trustDomain,
       defaultTtlMs: config.svid.defaultTtl,
@@ -191,11 +203,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
     vouches: (issuer) => keeper.mayVouch(issuer.certificate.tbs.subject, clock.now()).length > 0,
     takenBackSince: (caller, since) => keeper.revocations.takenBackSince(caller, since),
+    suggestRenewal,
     underWay,
-    ledger,
-    inventory,
-    events,
-    clock,
     random,
   })
 
@@ -205,6 +214,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const grpcHealth = new GrpcHealth()
   grpcHealth.addTo(grpc)
   addReflection(grpc)
+  const refusing = new RefusingClients({ clock, events })
   const listener = new TlsListener({
     address: config.listen,
     maxConnections: config.limits.connections,
@@ -213,15 +223,15 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
       httpApplication({
         routes: publicRoutes({
           issueSvid,
+          askRenewal: askingRenewals({ ...calls, suggest: suggestRenewal, windowMs: config.root.renewalWindow }),
           bundle: () => bundleOf(keeper.set),
           status,
           crls: () => keeper.revocations.crls(),
         }),
-        inFlight,
-        clock,
-        random,
+        ...edge,
         connectionOf: (request) => connectionOf(request.socket),
       }),
+    refusedBy: (address, alert) => refusing.note(address, alert),
     patience,
     clock,
     events,
@@ -239,6 +249,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     watchSilenceMs: dev ? () => undefined : () => tokens.cluster.watch.silence(),
     inFlight: () => inFlight.total,
     version,
+    pluggedWaits: () => keeper.plugged?.waits(keeper.set) ?? [],
   })
   const health = await serveHealth({
     address: config.healthListen,
@@ -274,13 +285,11 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
           schedule: () => schedule.status,
           issueToken: dev && ((account) => dev.issueToken(account)),
         }),
-        ...authorityRoutes(keeper),
+        ...authorityRoutes(keeper, () => refusing.list(), sealedWith(vaults)),
         ...offlineRoutes(keeper.offline),
         ...revocationRoutes(keeper, findRevocable),
       ],
-      inFlight,
-      clock,
-      random,
+      ...edge,
       connectionOf: () => undefined,
     }),
   )
@@ -319,12 +328,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     dead = `a background loop ended: ${causesOf(error)}`
     log.error({ detail: dead }, 'not alive any more')
   })
-  opened.defer(() =>
-    loops.then(
-      () => undefined,
-      () => undefined,
-    ),
-  )
+  opened.defer(async () => void (await Promise.allSettled([loops])))
   const running = opened.move()
 
   const close = async () => {

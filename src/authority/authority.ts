@@ -97,6 +97,13 @@ export type SignedCrl = {
   readonly crl: Crl
 }
 
+/** A key for which a CA certificate was asked for and not given yet: whoever asks again asks for the same. */
+export type OpenRequest = {
+  /** As an authority's id, from the key. */
+  readonly id: string
+  readonly key: KeyHome
+}
+
 /** All authorities of one trust domain, as the journal holds them. Frozen: a change is another set. */
 export type AuthoritySet = {
   readonly trustDomain: TrustDomain
@@ -114,6 +121,7 @@ export type AuthoritySet = {
   /** The deny list. */
   readonly revocations: readonly Revocation[]
   readonly crls: readonly SignedCrl[]
+  readonly request: OpenRequest | undefined
 }
 
 export const ORIGINS = ['dev', 'own', 'plugged-in'] as const
@@ -132,6 +140,7 @@ export function emptySet(trustDomain: TrustDomain, origin: Origin): AuthoritySet
     exportDisabled: false,
     revocations: [],
     crls: [],
+    request: undefined,
   }
 }
 
@@ -198,9 +207,19 @@ export function mayVouch(authority: Authority, now: Date): boolean {
   )
 }
 
+/** Whether an authority, of whatever state, has that key, or a CA between it and its root. */
+export function isKeyOf({ authorities }: Pick<AuthoritySet, 'authorities'>, key: PublicKey): boolean {
+  return authorities.some(({ certificate, intermediates, online }) =>
+    [certificate, ...intermediates, ...(online ? [online.certificate] : [])].some(({ tbs }) =>
+      equalBytes(tbs.publicKey, key.spki),
+    ),
+  )
+}
+
 /**
  * Without the old issuing authorities whose certificates have ended: nothing they signed is alive (invariant 3), nothing can be renewed by it.
- * And without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses.
+ * Without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses. And without workloads that were
+ * cut off and have nothing left.
  */
 export function withoutEnded(set: AuthoritySet, now: Date): AuthoritySet {
   const alive = ({ certificate }: { readonly certificate: Certificate }) => now <= certificate.tbs.notAfter
@@ -209,52 +228,17 @@ export function withoutEnded(set: AuthoritySet, now: Date): AuthoritySet {
     .map((authority) =>
       authority.cross.every(alive) ? authority : { ...authority, cross: authority.cross.filter(alive) },
     )
+  const forgotten = set.forgotten.filter(({ until }) => now < until)
   const unchanged =
-    authorities.length === set.authorities.length && authorities.every((one, at) => one === set.authorities[at])
-  return unchanged ? set : { ...set, authorities }
+    authorities.length === set.authorities.length &&
+    authorities.every((one, at) => one === set.authorities[at]) &&
+    forgotten.length === set.forgotten.length
+  return unchanged ? set : { ...set, authorities, forgotten }
 }
 
-/**
- * With exactly these roots in the bundle, the one that signs now named: as the admin who plugs in a CA decides it. A root that left is
- * revoked, and so are the issuing authorities that only it vouched for. The sequence grows if the bundle changed.
- */
-export function withPluggedRoots(
-  set: AuthoritySet,
-  roots: readonly Authority[],
-  active: Authority,
-  vouchedFor: (issuing: Authority) => boolean,
-): AuthoritySet {
-  const before = bundledRoots(set).map((root) => root.certificate.der)
-  const after = roots.map((root) => root.certificate.der)
-  const unchanged =
-    before.length === after.length && before.every((der, index) => equalBytes(der, after[index] as Uint8Array))
-  // The first bundle has the number a set begins with.
-  const bundleSequence = unchanged || before.length === 0 ? set.bundleSequence : set.bundleSequence + 1
-  const inState = (root: Authority): Authority => {
-    const known = set.authorities.find(
-      (other) => other.role === 'root' && equalBytes(other.certificate.der, root.certificate.der),
-    )
-    const bundledSince = known && known.state !== 'revoked' ? known.bundledSince : bundleSequence
-    const same = {
-      ...root,
-      bundledSince,
-      createdAt: known?.createdAt ?? root.createdAt,
-      cross: known?.cross ?? root.cross,
-    }
-    if (equalBytes(root.certificate.der, active.certificate.der)) return { ...same, state: 'active' }
-    return { ...same, state: known?.state === 'active' || known?.state === 'old' ? 'old' : 'prepared' }
-  }
-  return {
-    ...set,
-    bundleSequence,
-    authorities: [
-      ...roots.map(inState),
-      ...set.authorities
-        .filter((other) => other.role === 'root' && !after.some((der) => equalBytes(der, other.certificate.der)))
-        .map((gone) => ({ ...gone, state: 'revoked' as const })),
-      ...set.authorities
-        .filter((other) => other.role === 'issuing')
-        .map((issuing) => (vouchedFor(issuing) ? issuing : { ...issuing, state: 'revoked' as const })),
-    ],
-  }
+/** The issuing authorities of that name that may vouch for a client certificate, by their keys. */
+export function vouching(set: AuthoritySet, subject: Uint8Array, now: Date): readonly PublicKey[] {
+  return set.authorities
+    .filter((authority) => mayVouch(authority, now) && equalBytes(authority.certificate.tbs.subject, subject))
+    .map(({ publicKey }) => publicKey)
 }

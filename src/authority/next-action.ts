@@ -4,12 +4,16 @@ import { DAY } from '../core/duration.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import { type Authority, type AuthoritySet, activeIssuing, activeRoot, type Taint } from './authority.ts'
 import { type Evidence, type Gate, gate } from './gate.ts'
+import { askedSteps, canRenew, type PluggedWish } from './plugged-roots.ts'
+import { conditionOf } from './transitions.ts'
 
 export type RotationPolicy = {
   /** How long an issuing authority lives, unless its root ends sooner. */
   readonly issuingLifetimeMs: number
   /** How long before its end a root's replacement begins by itself; at most a sixth of its life. */
   readonly rootDueBeforeMs: number
+  /** Where the CA is plugged in, whoever changes its files decides what is due. */
+  readonly plugged?: PluggedWish | undefined
 }
 
 /** What the rotator does next; it only obeys. */
@@ -19,7 +23,7 @@ export type Action =
   | { readonly kind: 'prepare-root'; readonly because: string }
   /** `deadline`: the gate is closed, and waiting longer would be worse. */
   | { readonly kind: 'activate-root'; readonly root: Authority; readonly because: string; readonly deadline: boolean }
-  /** `gate` names who is cut off, where it is closed and a compromised root leaves all the same. */
+  /** `gate` names all who are cut off, where it is closed and a compromised root leaves all the same. */
   | { readonly kind: 'revoke-root'; readonly root: Authority; readonly because: string; readonly gate: Gate }
   | { readonly kind: 'end-rotation' }
   | { readonly kind: 'wait'; readonly until: Date; readonly for?: Gate }
@@ -44,8 +48,11 @@ export function nextAction(
   const issuing = issuingAction(set, holding, now, policy)
   // A root that has ended signs no issuing authority: its replacement is what is due then. But not at a start, by a clock that may be wrong.
   const isReplaced = holding !== undefined && hasEnded(activeRoot(set), now)
-  if (issuing.kind !== 'wait' && !isReplaced) return issuing
-  const root = set.origin === 'plugged-in' ? undefined : rootAction(set, evidence, now, policy)
+  if (issuing.kind !== 'wait' && !isReplaced && canRenew(set, policy.plugged)) return issuing
+  const root =
+    set.origin === 'plugged-in'
+      ? policy.plugged && pluggedAction(set, policy.plugged, evidence, now)
+      : rootAction(set, evidence, now, policy)
   if (root === undefined) return issuing
   return root.kind === 'wait' && issuing.kind === 'wait' && issuing.until < root.until
     ? { ...root, until: issuing.until }
@@ -104,6 +111,20 @@ function rootAction(set: AuthoritySet, evidence: Evidence, now: Date, policy: Ro
   return leaving ?? { kind: 'end-rotation' }
 }
 
+/** What the files of a plugged-in CA ask for: each step at its gate, however long that takes. */
+function pluggedAction(set: AuthoritySet, wish: PluggedWish, evidence: Evidence, now: Date): Action | undefined {
+  let wait: Action | undefined
+  for (const { verb, root } of askedSteps(set, wish)) {
+    const found = gate(set, root, conditionOf(root, verb), evidence)
+    if (found.open)
+      return verb === 'activate'
+        ? { kind: 'activate-root', root, because: 'the plugged-in CA stands under it', deadline: false }
+        : { kind: 'revoke-root', root, because: 'it is not in root-cert.pem any more', gate: found }
+    wait ??= { kind: 'wait', until: found.until && found.until > now ? found.until : plus(now, DAY), for: found }
+  }
+  return wait
+}
+
 /** Compromised roots leave by themselves, and in a rotation the old ones: at the gate, the former at the latest when it was said. */
 function leavingAction(set: AuthoritySet, evidence: Evidence, now: Date): Action | undefined {
   const { rotation } = set
@@ -116,7 +137,12 @@ function leavingAction(set: AuthoritySet, evidence: Evidence, now: Date): Action
     const found = gate(set, root, 'unused', evidence)
     if (found.open) return { kind: 'revoke-root', root, because: 'nothing stands on it any more', gate: found }
     if (root.taint && isOver(root.taint, now))
-      return { kind: 'revoke-root', root, because: `it was declared compromised: ${root.taint.because}`, gate: found }
+      return {
+        kind: 'revoke-root',
+        root,
+        because: `it was declared compromised: ${root.taint.because}`,
+        gate: gate(set, root, 'unused', evidence, Number.POSITIVE_INFINITY),
+      }
     const until = [found.until, root.taint?.leavesAt]
       .filter((one) => one !== undefined && one > now)
       .reduce<Date>((least, one) => earlier(least, one as Date), plus(now, DAY))

@@ -47,12 +47,19 @@ export function withRevocation(revocations: readonly Revocation[], revocation: R
 export const isSerial = (serial: string): boolean =>
   serial.length <= 40 && /^(?:0[1-9a-f]|[1-7][0-9a-f]|00[89a-f][0-9a-f])(?:[0-9a-f]{2})*$/.test(serial)
 
+/** Whether a revoked certificate has ended, also for a verifier whose clock is as far behind as we allow for. */
+export const hasEnded = ({ until }: Revocation, now: Date): boolean => now > plus(until, BACKDATE_MS)
+
 /**
- * Without those whose certificates have ended, also for a verifier whose clock is as far behind as we allow for. RFC 5280 §3.3 would have each
- * on one more scheduled CRL after that; there is no schedule here, and who asks for a CRL judges the certificate's end as well.
+ * Without those whose certificates have ended.
+ * @param isOwed whether one has to be on one more CRL first, signed after the certificate's end (RFC 5280 §3.3)
  */
-export function withoutEndedRevocations(revocations: readonly Revocation[], now: Date): readonly Revocation[] {
-  const left = revocations.filter(({ until }) => now <= plus(until, BACKDATE_MS))
+export function withoutEndedRevocations(
+  revocations: readonly Revocation[],
+  now: Date,
+  isOwed: (revocation: Revocation) => boolean,
+): readonly Revocation[] {
+  const left = revocations.filter((one) => !hasEnded(one, now) || isOwed(one))
   return left.length === revocations.length ? revocations : left
 }
 
@@ -119,23 +126,16 @@ export function crlEntries(revocations: readonly Revocation[], issuer: string): 
 export type Reach =
   /** On the next CRL of the authority that signed the certificate. */
   | { readonly kind: 'own CRL' }
-  /** Its issuing authority's key is gone: it goes on the root's CRL itself, once nobody else stands on it. */
-  | { readonly kind: 'after reissue' }
-  /** The issuing authority itself is to be revoked, now. */
+  /** Its issuing authority's key is gone: that is to be revoked itself, once nobody else stands on it. */
   | { readonly kind: 'revoke authority'; readonly revocation: Revocation }
   /** No CRL that we can sign will ever say so; renewal is refused all the same. */
   | { readonly kind: 'renewal alone'; readonly because: string }
 
 /**
  * How the revocation of a leaf reaches verifiers.
- * @param keys whether this process holds an authority's key, by id
- * @param othersLive whether live SVIDs besides revoked ones still stand on its issuing authority
+ * @param holds whether this process holds an authority's key, by id
  */
-export function reachOf(
-  { serial, issuer, at }: Revocation,
-  set: AuthoritySet,
-  { holds, othersLive }: { readonly holds: (id: string) => boolean; readonly othersLive: boolean },
-): Reach {
+export function reachOf({ serial, issuer, at }: Revocation, set: AuthoritySet, holds: (id: string) => boolean): Reach {
   if (holds(issuer)) return { kind: 'own CRL' }
   const authority = set.authorities.find(({ role, id }) => role === 'issuing' && id === issuer)
   if (!authority) return { kind: 'renewal alone', because: 'its issuing authority is not in the journal' }
@@ -146,7 +146,6 @@ export function reachOf(
   const id = hex(keyIdOf(above.tbs.publicKey))
   if (!signsCrls(above, id, holds))
     return { kind: 'renewal alone', because: 'what signed its issuing authority can’t sign a CRL here' }
-  if (othersLive) return { kind: 'after reissue' }
   const { tbs } = authority.certificate
   return {
     kind: 'revoke authority',

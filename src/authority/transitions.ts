@@ -1,4 +1,4 @@
-import { equalBytes, shortId } from '../core/bytes.ts'
+import { equalBytes, idPrefix, shortId } from '../core/bytes.ts'
 import { earlier } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import { type Authority, type AuthoritySet, type AuthorityState, bundledRoots, type Taint } from './authority.ts'
@@ -44,6 +44,14 @@ export function transitionFor(authority: Authority, verb: Verb): Transition {
     `${authority.role} ${shortId(authority.id)} is ${authority.state}, so ${verb} is not possible; possible now: ${possible.join(', ') || 'nothing'}`,
   )
 }
+
+/** What a step must wait for. A root that signed before is activated by going back to it. */
+export function conditionOf(root: Authority, verb: 'activate' | 'revoke'): Condition | undefined {
+  return transitionFor(root, verb === 'activate' ? activation(root) : verb).condition
+}
+
+/** By which verb a root that does not sign comes to sign. */
+export const activation = ({ state }: Authority): 'activate' | 'rollback' => (state === 'old' ? 'rollback' : 'activate')
 
 export function possibleVerbs({ state }: Authority): readonly Verb[] {
   return TRANSITIONS.filter(({ from }) => from === state).map(({ verb }) => verb)
@@ -157,7 +165,7 @@ const standsOn = (issuing: Authority, root: Authority): boolean => root.role ===
  * @throws CaError `invalid_argument`: fewer than four hex digits, or several begin so · `not_found`
  */
 export function authorityByPrefix(set: AuthoritySet, given: string, role?: Authority['role']): Authority {
-  const wanted = given.replaceAll(/[\s:]/g, '').toLowerCase()
+  const wanted = idPrefix(given)
   if (!/^[0-9a-f]{4,40}$/.test(wanted))
     throw new CaError(
       'invalid_argument',

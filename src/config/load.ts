@@ -2,8 +2,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { loadAll } from 'js-yaml'
 import type { z } from 'zod'
+import { MINUTE } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { type Config, SCHEMA, SETTINGS, type Setting } from './schema.ts'
+import { DEV_STATE_DIRECTORY, STATE_DIRECTORY } from './state-directories.ts'
 
 /** Where a value came from, as `config print` says it. */
 export type Origin = string
@@ -99,7 +101,7 @@ function complete(values: Map<string, unknown>, origins: Map<string, Origin>, en
       `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
       'environment KUBERNETES_SERVICE_HOST',
     )
-  fallback('stateDirectory', dev ? './.alcazar' : '/var/lib/alcazar')
+  fallback('stateDirectory', dev ? DEV_STATE_DIRECTORY : STATE_DIRECTORY)
   fallback('listen', dev ? '127.0.0.1:15012' : '0.0.0.0:15012')
   fallback('healthListen', dev ? '127.0.0.1:15014' : '0.0.0.0:15014')
 }
@@ -138,6 +140,7 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     issuing.lifetime <= root.lifetime,
     'issuing.lifetime is at most root.lifetime',
   )
+  rule(['root.renewalWindow'], root.renewalWindow >= MINUTE, 'root.renewalWindow is at least a minute')
   rule(
     ['attestation.jwksFile', 'attestation.issuer'],
     !(attestation.jwksFile !== undefined && attestation.issuer === undefined),
@@ -149,7 +152,8 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     'ML-DSA keys need experimental: true',
   )
   const KEYS = SETTINGS.map(({ key }) => key).filter((key) => key.startsWith('keys.'))
-  const sealing = Object.entries(keys).flatMap(([name, value]) => (value === undefined ? [] : `keys.${name}`))
+  const { pkcs11Holds, ...named } = keys
+  const sealing = Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : `keys.${name}`))
   rule(
     KEYS,
     keys.passphraseFile === undefined || keys.wrappingKeyFile === undefined,
@@ -161,6 +165,14 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     ofToken.length === 0 || ofToken.length === 3,
     'keys.pkcs11Module, keys.pkcs11Token and keys.pkcs11PinFile belong together: set all three, or none',
   )
+  if (pkcs11Holds === 'wrapping-key') {
+    rule(KEYS, ofToken.length > 0, 'keys.pkcs11Holds: wrapping-key needs a token: keys.pkcs11Module and the next two')
+    rule(
+      KEYS,
+      ofToken.length === 0 || (keys.passphraseFile === undefined && keys.wrappingKeyFile === undefined),
+      'keys.pkcs11Holds: wrapping-key excludes keys.passphraseFile and keys.wrappingKeyFile: a key is sealed with one thing; “alcazar keys reseal” changes it',
+    )
+  }
   if (dev) {
     rule(
       ['dev', ...KEYS],
@@ -187,7 +199,7 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     rule(
       ['dev', 'pluggedCa', ...KEYS],
       pluggedCa !== undefined || sealing.length > 0,
-      'where the root of trust comes from is required outside dev mode: keys.passphraseFile or keys.wrappingKeyFile, with which the key of a root made here is sealed, or keys.pkcs11Module, keys.pkcs11Token and keys.pkcs11PinFile, in whose token it is made, or pluggedCa, a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',
+      'where the root of trust comes from is required outside dev mode: keys.passphraseFile or keys.wrappingKeyFile, with which the key of a root made here is sealed, or keys.pkcs11Module, keys.pkcs11Token and keys.pkcs11PinFile, whose token has it or what seals it, or pluggedCa, a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',
     )
     rule(
       ['pluggedCa', ...KEYS],

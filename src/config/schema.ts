@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import { z } from 'zod'
 import { parseDuration } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
@@ -8,6 +7,8 @@ import type { Timetable } from '../service/schedule.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
 import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
+import { DEV_STATE_DIRECTORY, STATE_DIRECTORY } from './state-directories.ts'
+import { type Address, parseListen, parseServiceAccount } from './texts.ts'
 
 /** Parses a text, and turns a refusal into a fault of the key it stands at. */
 function parsed<T>(parse: (text: string) => T) {
@@ -44,7 +45,7 @@ export const SCHEMA = z.strictObject({
   stateDirectory: text().meta({
     description: 'Where journal, keys and ledger are. One server at a time uses it.',
     default: undefined,
-    otherwise: './.alcazar in dev mode, else /var/lib/alcazar',
+    otherwise: `${DEV_STATE_DIRECTORY} in dev mode, else ${STATE_DIRECTORY}`,
   }),
   listen: parsed(parseListen).meta({
     description: 'host:port of the TLS port: istio’s CSR API by gRPC, and the HTTPS API. Citadel had 8060.',
@@ -90,7 +91,7 @@ export const SCHEMA = z.strictObject({
     }),
     pkcs11Module: text().optional().meta({
       description:
-        'Absolute path of a PKCS#11 module: roots’ keys are made in its token and never leave it (docs/pkcs11.md). Together with the next two. Not with pluggedCa or dev.',
+        'Absolute path of a PKCS#11 module, whose token has roots’ keys or the key that wraps them (docs/pkcs11.md). Together with the next two. Not with pluggedCa or dev.',
       default: undefined,
       otherwise: 'none',
     }),
@@ -99,6 +100,11 @@ export const SCHEMA = z.strictObject({
       description: 'Path of a file with the token’s user PIN (mode 600). A wrong one is tried once a start.',
       default: undefined,
       otherwise: 'none',
+    }),
+    pkcs11Holds: z.enum(['root-keys', 'wrapping-key']).meta({
+      description:
+        'root-keys: roots’ keys are made in the token and never leave it. wrapping-key: they are sealed in files here, which a key in the token wraps, instead of a passphrase or keys.wrappingKeyFile.',
+      default: 'root-keys',
     }),
   }),
   experimental: z
@@ -111,6 +117,11 @@ export const SCHEMA = z.strictObject({
       description:
         'How long before its end a root made here is replaced by itself, step by step and each only when it is safe; at most a sixth of its life.',
       default: '180d',
+    }),
+    renewalWindow: duration().meta({
+      description:
+        'While a root is replaced: over how long the renewals are spread that a step waits for, of clients that ask when to renew (GET /v1/renewal). Nobody renews later for it.',
+      default: '1h',
     }),
   }),
   issuing: z.strictObject({
@@ -201,7 +212,7 @@ export const SCHEMA = z.strictObject({
     rotateRoot: cron().optional().meta({
       description: 'When to replace the root, for example 0 3 1 1 * for every 1 January at 03:00.',
       default: undefined,
-      otherwise: 'none: only an admin does',
+      otherwise: 'none: an admin does, or root.rotateBefore',
     }),
     renewIssuing: cron().meta({
       description:
@@ -233,8 +244,6 @@ export const SCHEMA = z.strictObject({
   }),
 })
 
-export type Address = { readonly host: string; readonly port: number }
-
 /** The settings a server runs with: complete, checked against each other, frozen. Durations are milliseconds. */
 export type Config = {
   readonly dev: boolean
@@ -246,12 +255,13 @@ export type Config = {
   readonly pluggedCa: string | undefined
   readonly keys: Readonly<
     Record<'passphraseFile' | 'wrappingKeyFile' | `pkcs11${'Module' | 'Token' | 'PinFile'}`, string | undefined>
-  >
+  > & { readonly pkcs11Holds: 'root-keys' | 'wrapping-key' }
   readonly experimental: boolean
   readonly root: {
     readonly algorithm: KeyAlgorithmName
     readonly lifetime: number
     readonly rotateBefore: number
+    readonly renewalWindow: number
   }
   readonly issuing: { readonly algorithm: KeyAlgorithmName; readonly lifetime: number }
   readonly svid: { readonly defaultTtl: number; readonly maxTtl: number }
@@ -272,36 +282,6 @@ export type Config = {
   readonly schedule: Timetable
   readonly limits: { readonly connections: number; readonly requests: number }
   readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'text' }
-}
-
-/** host:port, the host an IP address or a name, IPv6 in brackets; port 0 lets the system choose. @throws CaError `invalid_argument` */
-export function parseAddress(text: string): Address {
-  const found = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
-  const port = Number(found?.[3])
-  if (!found || port > 65535 || (found[1] !== undefined && isIP(found[1]) !== 6))
-    throw new CaError(
-      'invalid_argument',
-      `not host:port: ${JSON.stringify(text.slice(0, 100))}; write for example 127.0.0.1:15012 or [::1]:15012`,
-    )
-  return { host: found[1] ?? (found[2] || '0.0.0.0'), port }
-}
-
-/** Where to listen. @throws CaError `invalid_argument` */
-function parseListen(text: string): Address {
-  const { host, port } = parseAddress(text)
-  // Resolved as a name it is what the machine's hosts file says.
-  return { host: host === 'localhost' ? '127.0.0.1' : host, port }
-}
-
-/** @throws CaError `invalid_argument` */
-function parseServiceAccount(text: string): ServiceAccount {
-  const [namespace, name, ...more] = text.split('/')
-  if (!namespace || !name || more.length > 0)
-    throw new CaError(
-      'invalid_argument',
-      `not namespace/name: ${JSON.stringify(text.slice(0, 100))}; write for example istio-system/ztunnel`,
-    )
-  return { namespace, name }
 }
 
 /** One setting by its path in the schema. */

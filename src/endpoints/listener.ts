@@ -8,6 +8,7 @@ import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import type { PrivateKey } from '../keys/private-key.ts'
 import type { Events } from '../service/events.ts'
+import { CERTIFICATE_ALERTS, type CertificateAlert } from '../service/refusing-clients.ts'
 import type { Patience } from './edge.ts'
 
 export type Address = { readonly host: string; readonly port: number }
@@ -32,6 +33,8 @@ export type ListenerParts = {
   readonly grpc: (connection: Connection) => void
   /** What all others talk to. */
   readonly http: (connectionOf: (socket: Socket) => Connection | undefined) => RequestListener
+  /** A client refused our certificate. */
+  readonly refusedBy: (address: string, alert: CertificateAlert) => void
   readonly patience: Patience
   readonly clock: Clock
   readonly events: Events
@@ -151,12 +154,19 @@ export class TlsListener {
     const [http1] = this.#server.listeners('secureConnection') as ((socket: TLSSocket) => void)[]
     this.#server.removeAllListeners('secureConnection')
     // A socket's errors are told here and nowhere else: without a listener one malformed frame would end the process (CVE-2025-59465).
-    this.#server.on('connection', (raw: Socket) => raw.on('error', () => undefined))
+    this.#server.on('connection', (raw: Socket) => {
+      raw.on('error', () => undefined)
+      // Asked once, it is remembered: a client that refuses us is gone before its alert is read.
+      void raw.remoteAddress
+    })
     this.#server.on('drop', (dropped) =>
       events.connectionClosed('too many', `${dropped?.remoteAddress}:${dropped?.remotePort}`),
     )
-    this.#server.on('tlsClientError', (_error, socket) => {
+    this.#server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
       events.connectionClosed('handshake', `${socket.remoteAddress}:${socket.remotePort}`)
+      const alert = certificateAlert(error)
+      const address = addressOf(socket)
+      if (alert && address !== undefined) this.#parts.refusedBy(address, alert)
       socket.destroy()
     })
     this.#server.on('clientError', (_error, socket) => socket.destroy())
@@ -197,6 +207,17 @@ class Tracked implements Connection {
   bytesRead(): number {
     return this.socket.bytesRead
   }
+}
+
+/** OpenSSL names an alert last, behind the protocol that it came by: TLSV1_ALERT_UNKNOWN_CA, SSL/TLS_ALERT_BAD_CERTIFICATE. */
+function certificateAlert({ code }: NodeJS.ErrnoException): CertificateAlert | undefined {
+  const [, name] = /_ALERT_([A-Z_]+)$/.exec(code ?? '') ?? []
+  return CERTIFICATE_ALERTS.find((alert) => alert.toUpperCase().replace(' ', '_') === name)
+}
+
+/** Node knows the address of a TLS socket whose peer is gone only by the socket that it came on, for which there is no public name. */
+function addressOf(socket: TLSSocket & { readonly _parent?: Socket }): string | undefined {
+  return (socket.remoteAddress ?? socket._parent?.remoteAddress)?.replace(/^::ffff:(?=\d+\.)/, '')
 }
 
 /**

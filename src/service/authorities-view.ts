@@ -1,6 +1,7 @@
 import { type Authority, type AuthoritySet, activeRoot, type Forgotten, type Origin } from '../authority/authority.ts'
-import { type Evidence, standingOn } from '../authority/gate.ts'
+import { type Evidence, NAMED, standingOn, type Tally } from '../authority/gate.ts'
 import { type RotationPolicy, renewalOf, rootDueAt } from '../authority/next-action.ts'
+import { canRenew } from '../authority/plugged-roots.ts'
 import { rootAbove } from '../authority/root-above.ts'
 import { DAY } from '../core/duration.ts'
 import { type StepView, snapshot, stepsOf } from './authority-steps.ts'
@@ -51,8 +52,6 @@ export type AuthoritiesView = {
   readonly forgotten: readonly { readonly workload: string; readonly at: string; readonly until: string }[]
 }
 
-/** How many of those in the way a view lists unless more are asked for. */
-export const NAMED = 10
 /** A root this close to its end is warned of. */
 const SOON_MS = 30 * DAY
 
@@ -78,12 +77,7 @@ const forgottenView = ({ workload, at, until }: Forgotten) => ({
   until: until.toISOString(),
 })
 
-function authorityView(
-  one: Authority,
-  seen: Seen,
-  standing: ReadonlyMap<string, number>,
-  named: number,
-): AuthorityView {
+function authorityView(one: Authority, seen: Seen, standing: ReadonlyMap<string, Tally>, named: number): AuthorityView {
   const { set, evidence } = seen
   const { notBefore, notAfter } = one.certificate.tbs
   const isRoot = one.role === 'root'
@@ -100,7 +94,7 @@ function authorityView(
     key: one.key,
     ...(root && { root: root.id }),
     ...(isRoot && { bundledSince: one.bundledSince }),
-    live: standing.get(one.id) ?? 0,
+    live: standing.get(one.id)?.workloads ?? 0,
     cross: one.cross.map(({ by, certificate }) => ({ by, notAfter: certificate.tbs.notAfter.toISOString() })),
     ...(one.taint && {
       taint: {
@@ -111,7 +105,7 @@ function authorityView(
     }),
     ...(due && { dueAt: due.toISOString() }),
     warnings: warningsOf(one, seen),
-    steps: isRoot ? stepsOf(set, one, evidence, named) : [],
+    steps: isRoot ? stepsOf(set, one, evidence, { named, plugged: seen.policy.plugged }) : [],
   }
 }
 
@@ -121,7 +115,7 @@ export function dueAt(one: Authority, { set, policy, holding }: Seen): Date | un
   return one.key === 'memory' && one.id === holding ? renewalOf(one) : undefined
 }
 
-function warningsOf(one: Authority, { now, set }: Seen): string[] {
+function warningsOf(one: Authority, { now, set, policy, holding }: Seen): string[] {
   if (one.state === 'revoked') return []
   const { notBefore, notAfter } = one.certificate.tbs
   const warnings: string[] = []
@@ -134,8 +128,14 @@ function warningsOf(one: Authority, { now, set }: Seen): string[] {
     const soon = Math.min(SOON_MS, (notAfter.getTime() - notBefore.getTime()) / 10)
     if (now > notAfter) warnings.push('it has ended: nothing under it verifies')
     else if (notAfter.getTime() - now.getTime() <= soon && one.state === 'active')
-      warnings.push('it ends soon: replace it with alcazar root rotate')
+      warnings.push(
+        `it ends soon: replace it ${set.origin === 'plugged-in' ? 'in the plugged-in CA’s files' : 'with alcazar root rotate'}`,
+      )
     const active = activeRoot(set)
+    if (one === active && holding === undefined && !canRenew(set, policy.plugged))
+      warnings.push(
+        'nothing signs: the key of its CA left the plugged-in CA’s files before the next root may sign; put that CA back, with both roots in root-cert.pem, or go on with alcazar root activate --force',
+      )
     if (one.state === 'prepared' && active && one.cross.every(({ by }) => by !== active.id))
       warnings.push(
         'no cross-certificate: it may sign only when every certificate that is alive came with it in the bundle',

@@ -1,6 +1,7 @@
 import { type Authority, type AuthoritySet, activeRoot } from '../authority/authority.ts'
-import { type Blocker, type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
-import { possibleVerbs, TRANSITIONS, type Verb } from '../authority/transitions.ts'
+import { type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
+import { askedSteps, type PluggedWish } from '../authority/plugged-roots.ts'
+import { conditionOf, possibleVerbs, TRANSITIONS, type Verb } from '../authority/transitions.ts'
 
 /** Whether a step may be taken now, for JSON. */
 export type GateView = {
@@ -25,7 +26,7 @@ export type BlockerView = {
 /** A verb that is possible for a root now, the gate aside. */
 export type StepView = GateView & { readonly verb: Verb }
 
-const OPEN: Gate = { open: true, incomplete: undefined, blockers: [], live: 0, until: undefined }
+const OPEN: GateView = { open: true, inTheWay: 0, first: [] }
 
 /** The evidence as it is now: what asks it several times reads the inventory once. */
 export function snapshot({
@@ -36,23 +37,33 @@ export function snapshot({
   return { incomplete, workloads: () => all, all }
 }
 
-/** What an admin can do to a root now, in the order of the transition table, and whom it would break. */
-export function stepsOf(set: AuthoritySet, root: Authority, evidence: Evidence, named: number): readonly StepView[] {
-  if (set.origin === 'plugged-in') return []
+/** What an admin can do to a root now, in the order of the transition table, and whom it would break; of a plugged-in CA what its files ask for. */
+export function stepsOf(
+  set: AuthoritySet,
+  root: Authority,
+  evidence: Evidence,
+  { named, plugged }: { readonly named: number; readonly plugged: PluggedWish | undefined },
+): readonly StepView[] {
+  if (set.origin === 'plugged-in')
+    return (plugged ? askedSteps(set, plugged) : [])
+      .filter((step) => step.root === root)
+      .map(({ verb }) => ({ verb, ...gateView(gate(set, root, conditionOf(root, verb), evidence, named)) }))
   const verbs: readonly Verb[] = root.state === 'active' ? ['taint'] : possibleVerbs(root)
-  return verbs.map((verb) => ({ verb, ...gateView(gateOf(set, root, verb, evidence), named) }))
+  return verbs.map((verb) => ({ verb, ...gateOf(set, root, verb, evidence, named) }))
 }
 
-function gateOf(set: AuthoritySet, root: Authority, verb: Verb, evidence: Evidence): Gate {
-  if (verb === 'taint') return root.state === 'active' ? gateOfSuccessor(set, root, evidence) : OPEN
+function gateOf(set: AuthoritySet, root: Authority, verb: Verb, evidence: Evidence, named: number): GateView {
+  if (verb === 'taint') return root.state === 'active' ? gateOfSuccessor(set, root, evidence, named) : OPEN
   const condition = TRANSITIONS.find((one) => one.verb === verb && one.from === root.state)?.condition
-  return gate(set, root, condition, evidence)
+  return gateView(gate(set, root, condition, evidence, named))
 }
 
 /** Who does not know the successor of a compromised root follows its cross-certificate, where there is one. */
-function gateOfSuccessor(set: AuthoritySet, root: Authority, evidence: Evidence): Gate {
+function gateOfSuccessor(set: AuthoritySet, root: Authority, evidence: Evidence, named: number): GateView {
   const incoming = incomingOf(set) ?? imagined(set, root)
-  return incoming.cross.some(({ by }) => by === root.id) ? OPEN : gate(set, incoming, 'trusted', evidence)
+  return incoming.cross.some(({ by }) => by === root.id)
+    ? OPEN
+    : gateView(gate(set, incoming, 'trusted', evidence, named))
 }
 
 export function incomingOf(set: AuthoritySet): Authority | undefined {
@@ -79,7 +90,6 @@ export function ifForced(
   set: AuthoritySet,
   evidence: Evidence,
   next: GateView | undefined,
-  named: number,
 ): { readonly activate?: GateView; readonly revoke?: GateView } {
   const active = activeRoot(set)
   if (!active || set.origin === 'plugged-in') return {}
@@ -97,38 +107,19 @@ export function ifForced(
     ],
   }
   return {
-    activate: next ?? gateView(gate(set, incoming, 'trusted', evidence), named),
-    revoke: gateView(gate(after, before, 'unused', evidence), named),
+    activate: next ?? gateView(gate(set, incoming, 'trusted', evidence)),
+    revoke: gateView(gate(after, before, 'unused', evidence)),
   }
 }
 
 export const isLeaving = (state: Authority['state']): boolean => state === 'old' || state === 'tainted'
 
-/** @param named how many of those in the way are listed, the last to end first */
-export function gateView({ open, incomplete, blockers, until }: Gate, named: number): GateView {
+export function gateView({ open, incomplete, inTheWay, longest, until }: Gate): GateView {
   return {
     open,
     ...(incomplete !== undefined && { incomplete }),
-    inTheWay: blockers.length,
-    first: longest(blockers, named).map((one) => ({ ...one, until: one.until.toISOString() })),
+    inTheWay,
+    first: longest.map((one) => ({ ...one, until: one.until.toISOString() })),
     ...(until && { until: until.toISOString() }),
   }
-}
-
-/** Those that end last, by name where they end together. There may be a hundred thousand, of which a few are asked for: they are not all sorted. */
-function longest(blockers: readonly Blocker[], wanted: number): readonly Blocker[] {
-  const found: Blocker[] = []
-  for (const one of blockers) {
-    if (found.length === wanted && (wanted === 0 || !isBefore(one, found[wanted - 1] as Blocker))) continue
-    let at = found.length
-    while (at > 0 && isBefore(one, found[at - 1] as Blocker)) at--
-    found.splice(at, 0, one)
-    if (found.length > wanted) found.pop()
-  }
-  return found
-}
-
-function isBefore(a: Blocker, b: Blocker): boolean {
-  const [ends, others] = [a.until.getTime(), b.until.getTime()]
-  return ends === others ? a.workload < b.workload : ends > others
 }

@@ -1,11 +1,13 @@
 import type { AttestationMethod, RefusalReason } from '../attestation/caller.ts'
 import type { Authority, Revocation } from '../authority/authority.ts'
+import type { Gate } from '../authority/gate.ts'
 import type { CaError } from '../core/errors.ts'
 import type { IssuedSvid } from '../issuance/svid.ts'
 import type { KeyAlgorithmName } from '../keys/algorithms.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import type { TrustBundle } from '../spiffe/trust-bundle.ts'
 import type { AuthorityEnd } from './authority-ends.ts'
+import type { CertificateAlert } from './refusing-clients.ts'
 import type { JobName } from './schedule.ts'
 
 /** By which endpoint a request came. A closed list: it is a metric label. */
@@ -41,9 +43,16 @@ export interface Events {
       readonly ms: number
     },
   ): void
+  /** A fault of ours kept a request other than for an SVID from its answer. */
+  requestFailed(context: RequestContext, error: CaError): void
   /** Turned away unread because too much was in flight. */
   requestShed(endpoint: EndpointName): void
   connectionClosed(why: 'abuse' | 'too many' | 'handshake', peer: string): void
+  /** A client ended the handshake over our certificate. @param client what the log is told; not each time */
+  servingCertificateRefused(
+    alert: CertificateAlert,
+    client: { readonly address: string; readonly times: number } | undefined,
+  ): void
   authorityActivated(authority: Authority, because: string): void
   bundlePublished(bundle: TrustBundle, roots: readonly Authority[]): void
   authorityTainted(authority: Authority, because: string): void
@@ -55,7 +64,7 @@ export interface Events {
   crlUnsigned(authority: string, error: unknown): void
   /** A new root signs although some workloads have not heard of it: the old one is about to end. */
   deadlineReached(root: Authority): void
-  /** The clock went ahead by so much more than time passed: roots are left as they are for an hour. */
+  /** The clock went ahead, or back if negative, by so much more than time passed: for an hour roots are left as they are, and nothing is forgotten. */
   clockJumped(ms: number): void
   rotationFailed(error: unknown): void
   /** Less is left of it than a threshold says, for the first time since the start. Urgent: the last threshold, or its end. */
@@ -69,6 +78,8 @@ export interface Events {
   /** The journal may or may not hold what was last written: this process changes no authority any more. */
   keeperStopped(error: unknown): void
   pluggedCaTaken(authority: Authority): void
+  /** What the files ask for may not be yet: who is in the way, until when. At first, then every hour. */
+  pluggedCaWaits(verb: 'activate' | 'revoke', root: Authority, gate: Gate): void
   /** What an authority became is in the journal, and the ledger could not be told. */
   authorityUnrecorded(error: unknown): void
   /** New files were not taken; what was there goes on. */

@@ -1,20 +1,21 @@
-import type { Attest, Credentials } from '../attestation/attest.ts'
-import { type Caller, type Claim, refusalOf, refused } from '../attestation/caller.ts'
+import type { Credentials } from '../attestation/attest.ts'
+import { type Caller, type Claim, refused } from '../attestation/caller.ts'
 import type { ActiveAuthority } from '../authority/active-authority.ts'
 import type { Authority } from '../authority/authority.ts'
+import type { Renewable, Renewal } from '../authority/svid-renewal.ts'
 import { sha256Hex } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
-import { asCaError, CaError, causesOf } from '../core/errors.ts'
+import { asCaError, CaError } from '../core/errors.ts'
 import type { Latest } from '../core/latest.ts'
 import type { RandomBytes } from '../core/random.ts'
 import { provenKey } from '../issuance/csr-key.ts'
 import { type IssuedSvid, issueSvid, type PreparedSvid, prepareSvid } from '../issuance/svid.ts'
 import type { PublicKey } from '../keys/public-key.ts'
-import type { Inventory } from '../ledger/inventory.ts'
-import type { CallerRecord, IssuedRecord, Ledger } from '../ledger/ledger.ts'
+import type { IssuedRecord } from '../ledger/ledger.ts'
 import { checkKeyAllowed, entitlementOf, type IssuancePolicy } from '../policy/issuance-policy.ts'
 import { readCsrPem } from '../x509/csr.ts'
-import type { Events, RequestContext } from './events.ts'
+import { type AttestedCallParts, attestCall, callerRecord, recordRefusal } from './attested-call.ts'
+import type { RequestContext } from './events.ts'
 import type { IssuancesUnderWay, UnderWay } from './issuances-under-way.ts'
 
 export type IssueSvidRequest = {
@@ -37,6 +38,7 @@ export type IssuedChain = {
   /** PEM: all roots of the bundle in one text. */
   readonly rootsPem: string
   readonly bundleSequence: number
+  readonly renewAt: Date
 }
 
 /**
@@ -46,8 +48,7 @@ export type IssuedChain = {
  */
 export type IssueSvid = (request: IssueSvidRequest, signal: AbortSignal) => Promise<IssuedChain>
 
-export type IssueSvidParts = {
-  readonly attest: Attest
+export type IssueSvidParts = AttestedCallParts & {
   readonly policy: IssuancePolicy
   readonly active: Latest<ActiveAuthority>
   /** Keys that sign here: nobody else gets a certificate for one. */
@@ -56,29 +57,13 @@ export type IssueSvidParts = {
   readonly vouches: (issuer: Authority) => boolean
   /** Why a caller would not be attested any more that was since then; nothing if it would. */
   readonly takenBackSince: (caller: Caller, since: Date) => 'revoked' | 'forgotten' | undefined
+  readonly suggestRenewal: (svid: Renewable) => Renewal
   readonly underWay: IssuancesUnderWay
-  readonly ledger: Ledger
-  readonly inventory: Inventory
-  readonly events: Events
-  readonly clock: Clock
   readonly random: RandomBytes
 }
 
 export function issuingSvids(parts: IssueSvidParts): IssueSvid {
-  const {
-    attest,
-    policy,
-    active,
-    isOurs,
-    vouches,
-    takenBackSince,
-    underWay,
-    ledger,
-    inventory,
-    events,
-    clock,
-    random,
-  } = parts
+  const { policy, active, isOurs, vouches, takenBackSince, underWay, ledger, inventory, events, clock, random } = parts
   return async ({ context, credentials, asked }, signal) => {
     const began = clock.elapsed()
     const since = clock.now()
@@ -87,20 +72,10 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
     let intended = false
     let done: (() => void) | undefined
     try {
-      const caller = await attest(credentials, signal, (claimed) => {
+      const caller = await attestCall(parts, context, credentials, signal, (claimed) => {
         claim = claimed
       })
       claim = caller
-      if (caller.svid !== undefined && inventory.isUnproven(caller.svid)) {
-        const at = clock.now()
-        await ledger.record({
-          kind: 'shown',
-          at: at.toISOString(),
-          requestId: context.requestId,
-          serial: caller.svid,
-        })
-        inventory.shown(caller.svid, at)
-      }
       const { csrPem, ttlSeconds } = asked()
       const entitlement = entitlementOf(caller, ttlSeconds * 1000, policy)
       const key = provenKey(readCsrPem(csrPem))
@@ -129,29 +104,20 @@ export function issuingSvids(parts: IssueSvidParts): IssueSvid {
         chainPem: [svid.pem, ...authority.chainPem],
         rootsPem: authority.rootsPem,
         bundleSequence: authority.bundle.sequence,
+        renewAt: parts.suggestRenewal({
+          serial: record.serial,
+          issuer: record.issuer,
+          bundle: record.bundleSequence,
+          issuedAt: new Date(record.at),
+          notAfter: svid.prepared.tbs.notAfter,
+        }).at,
       }
     } catch (thrown) {
       const gaveUp = new CaError('dependency_unavailable', 'the caller gave up', { cause: thrown })
       // Who gave up waiting is refused nothing and gets no answer; but no intent stays without its outcome.
       if (signal.aborted && !intended) throw gaveUp
       const error = signal.aborted ? gaveUp : asCaError(thrown)
-      const reason = refusalOf(error)?.reason
-      // A flood of refusals waits for its records, and takes nobody's place meanwhile.
-      context.release?.()
-      try {
-        await ledger.record({
-          kind: 'refused',
-          at: clock.now().toISOString(),
-          requestId: context.requestId,
-          peer: context.peer,
-          ...(claim && { caller: callerRecord(claim) }),
-          code: error.code,
-          ...(reason && { reason }),
-          detail: causesOf(error.code === 'unauthenticated' ? error.cause : error).slice(0, 1000),
-        })
-      } finally {
-        events.svidRefused(context, { error, reason, account: claim?.account, ms: clock.elapsed() - began })
-      }
+      await recordRefusal(parts, context, error, claim, clock.elapsed() - began)
       throw error
     } finally {
       done?.()
@@ -163,7 +129,7 @@ function underWayFor({ account, pod }: Claim, { tbs, authority }: PreparedSvid):
   return {
     name: `${account.namespace}/${pod?.name ?? `${account.name}#${tbs.serial.slice(0, 8)}`}`,
     namespace: account.namespace,
-    svid: { issuer: authority.authority.id, bundle: authority.bundle.sequence, notAfter: tbs.notAfter },
+    svid: { issuer: authority.authority.id, bundle: authority.bundle.sequence, endsAt: tbs.notAfter.getTime() },
   }
 }
 
@@ -201,15 +167,5 @@ function outcome(context: RequestContext, caller: Caller, svid: IssuedSvid, cloc
     method: caller.method,
     ...(caller.pod && { pod: caller.pod.name, podUid: caller.pod.uid }),
     ...(caller.svid !== undefined && { predecessor: caller.svid }),
-  }
-}
-
-function callerRecord({ account, method, pod, onBehalfBy }: Claim): CallerRecord {
-  return {
-    namespace: account.namespace,
-    serviceAccount: account.name,
-    method,
-    ...(pod && { pod: pod.name, podUid: pod.uid }),
-    ...(onBehalfBy && { onBehalfBy: `${onBehalfBy.namespace}/${onBehalfBy.name}` }),
   }
 }

@@ -1,62 +1,43 @@
 import type { IssuingKeys } from '../attestation/client-certificate.ts'
-import { type ActiveAuthority, activeAuthority, bundleOf } from '../authority/active-authority.ts'
+import { type ActiveAuthority, activeAuthority } from '../authority/active-authority.ts'
 import {
   type Authority,
   type AuthoritySet,
   activeRoot,
   authorityOf,
   bundledRoots,
-  mayVouch,
+  isKeyOf,
+  vouching,
   withoutEnded,
 } from '../authority/authority.ts'
-import type { Evidence } from '../authority/gate.ts'
 import { JournalInDoubt } from '../authority/journal.ts'
 import { type Action, nextAction, type RotationPolicy } from '../authority/next-action.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import type { TakenBack } from '../authority/revocations.ts'
 import { withActive } from '../authority/transitions.ts'
-import { equalBytes, hex, shortId } from '../core/bytes.ts'
+import { equalBytes, hex } from '../core/bytes.ts'
 import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
-import { CaError } from '../core/errors.ts'
+import { CaError, causesOf } from '../core/errors.ts'
 import { Latest } from '../core/latest.ts'
-import { type Making, makeIssuing } from '../issuance/ca-certificates.ts'
+import { makeIssuing } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
-import type { KeyAlgorithm } from '../keys/algorithms.ts'
 import { PrivateKey } from '../keys/private-key.ts'
 import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
-import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
-import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Tbs } from '../x509/certificate.ts'
 import type { Seen } from './authorities-view.ts'
 import type { Change, Successor } from './change.ts'
 import { ClockJumps } from './clock-jumps.ts'
-import type { Events } from './events.ts'
-import { checkBelongs, firstSet } from './first-state.ts'
+import { beginState, checkBelongs, rootToSignBy } from './first-state.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 import { OfflineRoots } from './offline-roots.ts'
 import { leafSigner, type OpenParent, Parents } from './parents.ts'
-import { pluggedParent, takePluggedCa } from './plug-in.ts'
-import type { AuthorityStore } from './ports.ts'
+import { PluggedIn } from './plug-in.ts'
+import { recordAuthority } from './record-authority.ts'
 import { Revocations } from './revocations.ts'
 import { Roots } from './roots.ts'
+import { Serving } from './serving.ts'
 import { CrlSigner } from './signed-crls.ts'
-
-/** Where the root of trust comes from: made and kept here (in dev mode in the clear, else sealed), or plugged in by an admin. */
-export type RootSource =
-  | { readonly kind: 'dev' | 'own'; readonly root: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number } }
-  | { readonly kind: 'plugged-in'; readonly ca: PluggedCa }
-
-export type KeeperParts = Making & {
-  readonly store: AuthorityStore
-  readonly trustDomain: TrustDomain
-  readonly source: RootSource
-  readonly issuing: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number }
-  readonly rotation: Omit<RotationPolicy, 'issuingLifetimeMs'>
-  /** What is known of the live workloads. */
-  readonly evidence: () => Evidence
-  readonly ledger: Ledger
-  readonly events: Events
-}
 
 /** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */
 const LOOK_EVERY_MS = MINUTE
@@ -69,29 +50,35 @@ const LOOK_WHILE_ROTATING_MS = 2 * SECOND
  */
 export class Keeper implements IssuingKeys {
   readonly active = new Latest<ActiveAuthority>()
+  /** What signs our own certificate. */
+  readonly serving: Serving
   /** The admin's verbs, and what the clock does with roots. */
   readonly roots: Roots
   /** Roots whose keys are elsewhere, and what signs for them here. */
   readonly offline: OfflineRoots
   readonly revocations: Revocations
+  /** Where the CA is plugged in. */
+  readonly plugged: PluggedIn | undefined
   readonly #crls: CrlSigner
   readonly #parts: KeeperParts
-  #source: RootSource
   readonly #parents: Parents
   readonly #jumps: ClockJumps
   #set: AuthoritySet
+  /** What a write under way or in doubt makes of it. */
+  #asked: AuthoritySet | undefined
   #revision: number
   #holding: Successor | undefined
   #stopped: unknown
   #queue: Promise<unknown> = Promise.resolve()
 
-  private constructor(parts: KeeperParts, revision: number, set: AuthoritySet) {
+  private constructor(parts: KeeperParts, revision: number, set: AuthoritySet, jumps: ClockJumps) {
     this.#parts = parts
-    this.#source = parts.source
+    this.plugged = parts.source.kind === 'plugged-in' ? new PluggedIn(parts.source.ca, parts) : undefined
     this.#revision = revision
     this.#set = set
     this.#parents = new Parents(parts.store)
-    this.#jumps = new ClockJumps(parts.clock, parts.events)
+    this.serving = new Serving(parts.clock)
+    this.#jumps = jumps
     this.roots = new Roots(this, parts)
     this.offline = new OfflineRoots(this, parts)
     this.#crls = new CrlSigner(parts, async (root) => (await this.#parentOf(root)).signer)
@@ -105,20 +92,37 @@ export class Keeper implements IssuingKeys {
    */
   static async open(parts: KeeperParts): Promise<Keeper> {
     const found = await parts.store.read()
-    const keeper = found ? new Keeper(parts, found.revision, found.set) : await Keeper.#begin(parts)
+    const jumps = await ClockJumps.open(parts.lastMoment, found?.set, parts)
+    const { revision, set } = found ?? (await beginState(parts))
+    const keeper = new Keeper(parts, revision, set, jumps)
     checkBelongs(keeper.set, parts.source.kind, parts.trustDomain)
+    let failed: unknown
     if (parts.source.kind === 'plugged-in') await keeper.takePluggedCa(parts.source.ca)
     else {
-      await keeper.#openRoot()
-      await keeper.tick()
+      // A start that could not sign says so at once.
+      await keeper.#parentOf(rootToSignBy(keeper.set, parts.clock.now()))
+      failed = await keeper.renewIfDue().catch((error: unknown) => error)
     }
-    if (!keeper.active.get())
-      throw new CaError('not_ready', 'no issuing authority could be made', { cause: keeper.#stopped })
+    failed ??= keeper.#stopped
+    // A plugged-in CA may have to wait, and then nothing signs until it may.
+    if (!keeper.active.get() && (!keeper.plugged || failed !== undefined))
+      throw new CaError('not_ready', `no issuing authority could be made: ${causesOf(failed)}`, { cause: failed })
+    if (failed) parts.events.rotationFailed(failed)
     return keeper
   }
 
   get set(): AuthoritySet {
     return this.#set
+  }
+
+  /** Trust counts where each of these gives it: a write that takes some away does so from when it is asked, and gives none back by its failure. */
+  get trusted(): readonly AuthoritySet[] {
+    return this.#asked ? [this.#set, this.#asked] : [this.#set]
+  }
+
+  /** Whether the clock jumped less than an hour ago: until then nothing is taken for ended for ever. */
+  get doubtsClock(): boolean {
+    return this.#jumps.unsettled()
   }
 
   /** This moment, for those who show it. */
@@ -139,23 +143,16 @@ export class Keeper implements IssuingKeys {
   }
 
   mayVouch(subject: Uint8Array, now: Date): readonly PublicKey[] {
-    return this.#set.authorities
-      .filter((authority) => mayVouch(authority, now) && equalBytes(authority.certificate.tbs.subject, subject))
-      .map((authority) => authority.publicKey)
+    const [known = [], ...asked] = this.trusted.map((set) => vouching(set, subject, now))
+    return known.filter((key) => asked.every((keys) => keys.some(({ spki }) => equalBytes(spki, key.spki))))
   }
 
-  takenBack(tbs: Tbs, issuer: PublicKey, workload: string): TakenBack | undefined {
-    const { serial, notBefore } = tbs
-    return this.revocations.denials.takenBack(hex(keyIdOf(issuer.spki)), { serial, notBefore, workload })
+  takenBack({ serial, notBefore }: Tbs, issuer: PublicKey, workload: string): TakenBack | undefined {
+    return this.revocations.takenBack(hex(keyIdOf(issuer.spki)), { serial, notBefore, workload })
   }
 
-  /** Whether some authority of ours, of whatever state, has that key, or a CA between it and its root. */
   isOurs(key: PublicKey): boolean {
-    return this.#set.authorities.some(({ certificate, intermediates, online }) =>
-      [certificate, ...intermediates, ...(online ? [online.certificate] : [])].some(({ tbs }) =>
-        equalBytes(tbs.publicKey, key.spki),
-      ),
-    )
+    return isKeyOf(this.#set, key) || this.plugged?.isKeyOf(key) === true
   }
 
   /** Does what is due, every minute and while a root is on its way every two seconds, until the signal. */
@@ -163,8 +160,12 @@ export class Keeper implements IssuingKeys {
     const { clock } = this.#parts
     let looked = clock.elapsed()
     const look = async () => {
+      await this.#jumps.note()
       const { rotation, authorities } = this.#set
-      const moving = rotation !== undefined || authorities.some(({ role, taint }) => role === 'root' && taint)
+      const moving =
+        rotation !== undefined ||
+        authorities.some(({ role, taint }) => role === 'root' && taint) ||
+        (this.plugged?.waits(this.#set).length ?? 0) > 0
       if (!moving && clock.elapsed() - looked < LOOK_EVERY_MS) return
       looked = clock.elapsed()
       await this.tick()
@@ -186,18 +187,20 @@ export class Keeper implements IssuingKeys {
     // One action may make the next one due; there are no more kinds of action than this.
     for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
     await this.change((change) => this.revocations.renew(change))
+    this.plugged?.settle(this.#set, this.#parts.evidence())
+    this.serving.settle(this.#set, this.active.get())
   }
 
   /**
-   * Takes the CA an admin plugged in, at start or while running.
-   * @throws CaError `invalid_argument`: it shares no root with the bundle published before, so nobody who trusts that would trust it
+   * Takes the files of a plugged-in CA, at start or while running, and does of what they ask what may be done now.
+   * @throws CaError `invalid_argument`: it shares no root with the bundle published before, so nobody who trusts that would trust it; or it can't sign
    */
   async takePluggedCa(ca: PluggedCa): Promise<void> {
     await this.change(async (change) => {
       this.#crls.hold(ca.signer)
-      await takePluggedCa(change, ca, this.#parts)
-      this.#source = { kind: 'plugged-in', ca }
+      await this.plugged?.take(change, ca)
     })
+    await this.tick()
   }
 
   /**
@@ -224,43 +227,13 @@ export class Keeper implements IssuingKeys {
     return turn
   }
 
-  static async #begin(parts: KeeperParts): Promise<Keeper> {
-    const set = await firstSet(parts)
-    const keeper = new Keeper(parts, await parts.store.begin(set), set)
-    for (const root of bundledRoots(set)) {
-      await keeper.#record('root made', root, `ends ${root.certificate.tbs.notAfter.toISOString()}`)
-      parts.events.bundlePublished(bundleOf(set), [root])
-    }
-    return keeper
-  }
-
-  /** That the root's key can be used: a start that could not sign says so at once. */
-  async #openRoot(): Promise<void> {
-    const root = activeRoot(this.#set)
-    if (!root)
-      throw new CaError(
-        'wrong_state',
-        'the journal has no active root; put back a copy that has one, or choose another state directory with --state-directory',
-      )
-    const { notAfter } = root.certificate.tbs
-    // By a clock that may be wrong no root is replaced.
-    if (this.#parts.clock.now() > notAfter)
-      throw new CaError(
-        'wrong_state',
-        `the root ${shortId(root.id)} ended at ${notAfter.toISOString()}, and with it all that it signed; set the clock right, or if it is, begin anew in another directory with --state-directory`,
-      )
-    await this.#parentOf(root)
-  }
-
   /** Does the next thing that is due; whether there was one. */
   async #act(change: Change): Promise<boolean> {
     const { clock, evidence, events } = this.#parts
-    const unsettled = this.#jumps.unsettled()
-    if (this.#source.kind === 'plugged-in' && !this.#source.ca.maySignCas) return false
     const holding = this.#holding?.authority.id
     const action: Action = nextAction(change.set, holding, evidence(), clock.now(), this.#policy)
     if (action.kind === 'wait') return false
-    if (action.kind !== 'renew-issuing') return !unsettled && this.roots.act(change, action)
+    if (action.kind !== 'renew-issuing') return !this.doubtsClock && this.roots.act(change, action)
     const root = activeRoot(change.set)
     if (!root) throw new CaError('not_ready', 'there is no root to sign an issuing authority')
     const successor = await change.makeIssuing(root, await change.parentOf(root))
@@ -272,7 +245,7 @@ export class Keeper implements IssuingKeys {
 
   get #policy(): RotationPolicy {
     const { issuing, rotation } = this.#parts
-    return { issuingLifetimeMs: issuing.lifetimeMs, ...rotation }
+    return { issuingLifetimeMs: issuing.lifetimeMs, ...rotation, plugged: this.plugged?.wish }
   }
 
   #changing(): Change {
@@ -284,18 +257,21 @@ export class Keeper implements IssuingKeys {
       commit: async (next) => {
         await this.#commit(next)
         // The bundle that goes out with every answer is the one the journal holds.
-        if (this.#holding) this.active.set(activeAuthority(this.#set, this.#holding.authority, this.#holding.signer))
+        this.#publish()
       },
       activate: (next, successor) => this.#activate(next, successor),
       parentOf: (root) => this.#parentOf(root),
       makeIssuing: (root, parent) => this.#makeIssuing(root, parent),
-      record: (what, authority, detail) => this.#record(what, authority, detail),
+      withoutEnded: (set) => this.#withoutEnded(set),
+      record: (what, authority, detail) => recordAuthority(this.#parts, what, authority, detail),
     }
   }
 
   async #parentOf(root: Authority): Promise<OpenParent> {
-    if (this.#source.kind === 'plugged-in') return pluggedParent(this.#source.ca)
-    return this.#parents.of(root)
+    if (!this.plugged) return this.#parents.of(root)
+    const parent = this.plugged.parentOf(root)
+    this.#crls.hold(parent.signer)
+    return parent
   }
 
   async #makeIssuing(root: Authority, parent: OpenParent): Promise<Successor> {
@@ -320,31 +296,35 @@ export class Keeper implements IssuingKeys {
       this.#parts,
     )
     this.#crls.hold(signer)
-    await this.#commit(withoutEnded(next, this.#parts.clock.now()))
+    await this.#commit(this.#withoutEnded(next))
     this.#holding = { authority, signer }
-    this.active.set(activeAuthority(this.#set, authority, signer))
+    this.serving.hold(this.#holding)
+    this.#publish()
   }
 
-  /** Durable first, memory last (invariant 4). */
+  #publish(): void {
+    if (!this.#holding) return
+    const active = activeAuthority(this.#set, this.#holding.authority, this.#holding.signer)
+    this.active.set(active)
+    this.serving.settle(this.#set, active)
+  }
+
+  #withoutEnded(set: AuthoritySet): AuthoritySet {
+    if (this.doubtsClock) return set
+    return this.revocations.withoutEnded(withoutEnded(set, this.#parts.clock.now()))
+  }
+
+  /** Durable first, memory last (invariant 4); but what is to lose its trust has none from here on. */
   async #commit(next: AuthoritySet): Promise<void> {
     const whole = await this.#crls.complete(next)
-    this.#revision = await this.#parts.store.write(this.#revision, whole)
-    this.#set = whole
-  }
-
-  /** The journal is the truth; a ledger that can't be written keeps the server from being ready, and changes nothing that was done. */
-  async #record(what: AuthorityRecord['what'], authority: Pick<Authority, 'id'>, detail: string): Promise<void> {
-    const { ledger, clock, events } = this.#parts
+    this.#asked = whole
     try {
-      await ledger.record({
-        kind: 'authority',
-        at: clock.now().toISOString(),
-        what,
-        authority: authority.id,
-        detail,
-      })
+      this.#revision = await this.#parts.store.write(this.#revision, whole)
     } catch (error) {
-      events.authorityUnrecorded(error)
+      if (!(error instanceof JournalInDoubt)) this.#asked = undefined
+      throw error
     }
+    this.#set = whole
+    this.#asked = undefined
   }
 }

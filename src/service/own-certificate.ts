@@ -14,7 +14,8 @@ import type { Events } from './events.ts'
 export type Install = (key: PrivateKey, chainPem: string) => void
 
 export type OwnCertificateParts = Making & {
-  readonly active: Latest<ActiveAuthority>
+  /** What signs it. */
+  readonly serving: Latest<ActiveAuthority>
   readonly names: readonly string[]
   readonly install: Install
   readonly events: Events
@@ -22,7 +23,7 @@ export type OwnCertificateParts = Making & {
 
 const LIFETIME_MS = DAY
 
-/** Our own TLS server certificate: made under the authority that signs now, renewed in place at half of its life. */
+/** Our own TLS server certificate: made under the authority that `Serving` chooses, renewed in place at half of its life. */
 export class OwnCertificate {
   readonly #parts: OwnCertificateParts
   #current: { readonly under: ActiveAuthority; readonly renewAt: Date; readonly key: PublicKey } | undefined
@@ -40,7 +41,7 @@ export class OwnCertificate {
 
   /** Looks every minute whether it is due, and at once when the authority changes, until the signal. */
   run(signal: AbortSignal): Promise<void> {
-    this.#parts.active.follow(() => void this.renewIfDue())
+    this.#parts.serving.follow(() => void this.renewIfDue())
     return loop(
       this.#parts.clock,
       signal,
@@ -56,8 +57,8 @@ export class OwnCertificate {
   }
 
   async #renewIfDue(): Promise<void> {
-    const { active, clock, events } = this.#parts
-    const authority = active.get()
+    const { serving, clock, events } = this.#parts
+    const authority = serving.get()
     if (!authority) return
     const { under, renewAt } = this.#current ?? {}
     if (under === authority && renewAt && clock.now() < renewAt) return

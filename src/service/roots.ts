@@ -3,6 +3,7 @@ import { type Authority, type AuthoritySet, activeRoot, bundledRoots, type Rotat
 import { type Gate, gate } from '../authority/gate.ts'
 import type { Action } from '../authority/next-action.ts'
 import {
+  activation,
   authorityByPrefix,
   transitionFor,
   withActiveRoot,
@@ -14,10 +15,19 @@ import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import type { Change } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
-import type { Keeper, KeeperParts } from './keeper.ts'
+import type { Keeper } from './keeper.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 import { NewRoots, notOurs } from './new-root.ts'
-import { checkCurrent, checked, describe, proveRoot, theOne, type Wish } from './root-steps.ts'
+import { checkCurrent, checked, describe, namedInParts, proveRoot, theOne, type Wish } from './root-steps.ts'
 import { type Tainted, taintRoot } from './taint-root.ts'
+
+/** A root that left the bundle, with the workloads that this broke. */
+export type LeftRoot = {
+  readonly root: Authority
+  readonly at: Date
+  readonly bundleSequence: number
+  readonly cutOff: readonly string[]
+}
 
 /**
  * The verbs for roots, for admins and for the clock: each is one change with one journal write, checked against the transition table, the
@@ -27,11 +37,17 @@ export class Roots {
   readonly #keeper: Keeper
   readonly #parts: KeeperParts
   readonly #newRoots: NewRoots
+  #left: LeftRoot | undefined
 
   constructor(keeper: Keeper, parts: KeeperParts) {
     this.#keeper = keeper
     this.#parts = parts
     this.#newRoots = new NewRoots(parts)
+  }
+
+  /** What left the bundle last in this process's life. */
+  get left(): LeftRoot | undefined {
+    return this.#left
   }
 
   /** A new root in the bundle, which does not sign yet. @throws CaError `wrong_state`: one is on its way already */
@@ -60,25 +76,25 @@ export class Roots {
   }
 
   /**
-   * A prepared root signs from now on, or an old one again.
+   * A prepared root signs from now on; where the CA is plugged in, the one that its files ask for.
    * @param id from its beginning; nothing for the one that is prepared
    * @throws CaError `wrong_state`: it is in no state for that, or the gate is closed · `not_found` · `invalid_argument`
    */
   activate(id: string | undefined, wish: Wish, force?: Force): Promise<Authority> {
     return this.#keeper.change(async (change) => {
-      this.#checkOwn(change.set)
-      const root = id === undefined ? theOne(change.set, 'prepared') : authorityByPrefix(change.set, id, 'root')
-      transitionFor(root, 'activate')
+      const root = this.#target(change.set, id, 'activate')
+      const verb = change.set.origin === 'plugged-in' ? activation(root) : 'activate'
+      transitionFor(root, verb)
       checkCurrent(root, this.#parts.clock.now())
       const found = gate(change.set, root, 'trusted', this.#parts.evidence())
       checkGate(
         found,
         `activate root ${shortId(root.id)}`,
-        'alcazar workloads --lagging',
+        'alcazar root status --limit 2000',
         force,
         this.#parts.clock.now(),
       )
-      await this.#activate(change, root, 'activate', describe(wish, found, force))
+      await this.#activate(change, root, verb, describe(wish, found, force))
       return root
     })
   }
@@ -128,14 +144,14 @@ export class Roots {
    */
   revoke(id: string | undefined, wish: Wish, force?: Force): Promise<Authority> {
     return this.#keeper.change(async (change) => {
-      this.#checkOwn(change.set)
-      const root = id === undefined ? theOne(change.set, 'old') : authorityByPrefix(change.set, id, 'root')
+      const root = this.#target(change.set, id, 'revoke')
       const { condition } = transitionFor(root, 'revoke')
-      const found = gate(change.set, root, condition, this.#parts.evidence())
+      // Who is cut off is named, every one.
+      const found = gate(change.set, root, condition, this.#parts.evidence(), force && Number.POSITIVE_INFINITY)
       checkGate(
         found,
         `take root ${shortId(root.id)} out of the bundle`,
-        `alcazar workloads --on ${root.id.slice(0, 8)}`,
+        'alcazar root status --limit 2000',
         force,
         this.#parts.clock.now(),
       )
@@ -169,7 +185,7 @@ export class Roots {
       const at = this.#parts.clock.now()
       const { because } = checked(wish)
       const before = set.forgotten.find((one) => one.workload === workload)
-      const still = set.forgotten.filter((one) => one !== before && one.until > at)
+      const still = change.withoutEnded(set).forgotten.filter((one) => one !== before)
       // A clock that was set back brings nothing back that was forgotten.
       const now = before ? { at: later(before.at, at), until: later(before.until, until) } : { at, until }
       const forgotten = [...still, { workload, ...now }]
@@ -199,7 +215,7 @@ export class Roots {
         return true
       case 'activate-root':
         if (action.deadline) events.deadlineReached(action.root)
-        await this.#activate(change, action.root, 'activate', action.because)
+        await this.#activate(change, action.root, activation(action.root), action.because)
         return true
       case 'revoke-root':
         await this.#revoke(
@@ -270,19 +286,25 @@ export class Roots {
     await change.commit(next)
     const { events } = this.#parts
     events.bundlePublished(bundleOf(next), bundledRoots(next))
-    events.authorityRevoked(root, because, broken?.blockers.map(({ workload }) => workload) ?? [])
-    await change.record(
-      'root revoked',
-      root,
-      `bundle ${next.bundleSequence}: ${because}${
-        broken && broken.blockers.length > 0
-          ? `; cut off: ${broken.blockers
-              .slice(0, 20)
-              .map(({ workload }) => workload)
-              .join(', ')}${broken.blockers.length > 20 ? ` and ${broken.blockers.length - 20} more` : ''}`
-          : ''
-      }`,
-    )
+    const cutOff = broken?.longest.map(({ workload }) => workload) ?? []
+    this.#left = { root, at: this.#parts.clock.now(), bundleSequence: next.bundleSequence, cutOff }
+    events.authorityRevoked(root, because, cutOff)
+    const unknown = broken?.incomplete === undefined ? '' : `; nobody can say who else is cut off: ${broken.incomplete}`
+    const details = namedInParts(`bundle ${next.bundleSequence}: ${because}${unknown}`, cutOff)
+    for (const detail of details) await change.record('root revoked', root, detail)
+  }
+
+  /** The root that a verb is for. Of a plugged-in CA only what its files ask for is done, and that may be forced. */
+  #target(set: AuthoritySet, id: string | undefined, verb: 'activate' | 'revoke'): Authority {
+    if (set.origin !== 'plugged-in')
+      return id === undefined
+        ? theOne(set, verb === 'activate' ? 'prepared' : 'old')
+        : authorityByPrefix(set, id, 'root')
+    const asked = (this.#keeper.plugged?.waits(set) ?? []).filter((step) => step.verb === verb).map(({ root }) => root)
+    const wanted = id === undefined ? undefined : authorityByPrefix(set, id, 'root')
+    const [root, ...more] = wanted ? asked.filter((one) => one === wanted) : asked
+    if (root && more.length === 0) return root
+    throw notOurs()
   }
 
   #checkOwn(set: AuthoritySet): void {

@@ -1,10 +1,12 @@
 import { type Authority, type AuthoritySet, activeRoot, type Origin } from '../authority/authority.ts'
 import { type Gate, gate, standingOn, type WorkloadEvidence } from '../authority/gate.ts'
 import { deadlineOf, nextAction, rootDueAt } from '../authority/next-action.ts'
+import { askedSteps } from '../authority/plugged-roots.ts'
 import { shortId } from '../core/bytes.ts'
-import { earlier, later } from '../core/clock.ts'
-import { dueAt, NAMED, type Seen } from './authorities-view.ts'
+import { earlier } from '../core/clock.ts'
+import { dueAt, type Seen } from './authorities-view.ts'
 import { type GateView, gateView, ifForced, incomingOf, isLeaving, snapshot } from './authority-steps.ts'
+import type { LeftRoot } from './roots.ts'
 /**
  * none: no root is on its way · prepare: a new one is about to be made · distribute: it goes out, some have not been sent it · activate: all have,
  * so it signs next · renew: it signs, some still stand on the one before · retire: nobody does, but not all are known to trust only it · done: the
@@ -53,12 +55,22 @@ export type RotationView = {
     /** Whether it happens by itself. */
     readonly byItself: boolean
   }
+  /** The root that left the bundle last since the server started, and whom that cut off: how many, and a hundred of them. */
+  readonly left?: {
+    readonly id: string
+    readonly at: string
+    readonly bundleSequence: number
+    readonly cutOff: number
+    readonly named: readonly string[]
+  }
   /** When the root that signs is due to be replaced. */
   readonly dueAt?: string
   readonly ifForced: ReturnType<typeof ifForced>
 }
 
-export function rotationView(seen: Seen): RotationView {
+const CUT_OFF_NAMED = 100
+
+export function rotationView(seen: Seen, left?: LeftRoot): RotationView {
   const { set, now } = seen
   const evidence = snapshot(seen.evidence)
   const { rotation } = set
@@ -68,10 +80,10 @@ export function rotationView(seen: Seen): RotationView {
   const leaving = set.authorities.filter(({ role, state }) => role === 'root' && isLeaving(state))
   const [first] = leaving
   const found = incoming ? gate(set, incoming, 'trusted', evidence) : first && gate(set, first, 'unused', evidence)
-  const standing = first && !incoming ? (standingOn(set, evidence).get(first.id) ?? 0) : 0
+  const standing = first && !incoming ? (standingOn(set, evidence).get(first.id)?.workloads ?? 0) : 0
   const phase = phaseOf(set, incoming, found, standing)
   const namespaces = namespacesOf(evidence.all, found, phase)
-  const shown = found && gateView(found, NAMED)
+  const shown = found && gateView(found)
   return {
     now: now.toISOString(),
     phase,
@@ -96,8 +108,17 @@ export function rotationView(seen: Seen): RotationView {
     namespaces,
     ...(shown && { gate: shown }),
     next: nextOf({ ...seen, evidence }, { incoming, first, found }),
+    ...(left && {
+      left: {
+        id: left.root.id,
+        at: left.at.toISOString(),
+        bundleSequence: left.bundleSequence,
+        cutOff: left.cutOff.length,
+        named: left.cutOff.slice(0, CUT_OFF_NAMED),
+      },
+    }),
     ...(due && { dueAt: due.toISOString() }),
-    ifForced: ifForced(set, evidence, shown, NAMED),
+    ifForced: ifForced(set, evidence, shown),
   }
 }
 
@@ -114,29 +135,15 @@ function namespacesOf(
   found: Gate | undefined,
   phase: Phase,
 ): readonly NamespaceView[] {
-  const rows = new Map<string, { live: number; ready: number; until: Date | undefined }>()
-  for (const { namespace } of all) {
-    const row = rows.get(namespace)
-    if (row) {
-      row.live++
-      row.ready++
-    } else rows.set(namespace, { live: 1, ready: 1, until: undefined })
-  }
-  if (phase === 'prepare') for (const row of rows.values()) row.ready = 0
-  else
-    for (const { namespace, until } of found?.blockers ?? []) {
-      const row = rows.get(namespace)
-      if (!row) continue
-      row.ready--
-      row.until = row.until ? later(row.until, until) : until
-    }
-  return [...rows]
-    .map(([namespace, { live, ready, until }]) => ({
-      namespace,
-      live,
-      ready,
-      ...(until && { until: until.toISOString() }),
-    }))
+  const living = new Map<string, number>()
+  for (const { namespace } of all) living.set(namespace, (living.get(namespace) ?? 0) + 1)
+  return [...living]
+    .map(([namespace, live]) => {
+      if (phase === 'prepare') return { namespace, live, ready: 0 }
+      const lagging = found?.namespaces.get(namespace)
+      const ready = live - (lagging?.workloads ?? 0)
+      return { namespace, live, ready, ...(lagging && { until: new Date(lagging.endsAt).toISOString() }) }
+    })
     .sort((a, b) => (a.namespace < b.namespace ? -1 : 1))
 }
 
@@ -150,7 +157,8 @@ type Moving = {
 function nextOf(seen: Seen, { incoming, first, found }: Moving): RotationView['next'] {
   const { set, evidence, now, policy, holding } = seen
   const active = activeRoot(set)
-  if (set.origin === 'plugged-in' || !active)
+  const [asked] = policy.plugged ? askedSteps(set, policy.plugged) : []
+  if (!active || (set.origin === 'plugged-in' && !asked))
     return { what: 'nothing: the roots are those of the plugged-in CA’s files', byItself: false }
   const action = nextAction(set, holding, evidence, now, policy)
   switch (action.kind) {
@@ -167,6 +175,10 @@ function nextOf(seen: Seen, { incoming, first, found }: Moving): RotationView['n
     case 'end-rotation':
       return soon('the rotation ends', now)
     case 'wait':
+  }
+  if (asked) {
+    const what = `root ${shortId(asked.root.id)} ${asked.verb === 'activate' ? 'signs' : 'leaves the bundle'}`
+    return waiting(what, [action.for?.until], true)
   }
   if (incoming) {
     const crossed = incoming.cross.some(({ by }) => by === active.id)

@@ -1,14 +1,14 @@
 import { bundleOf } from '../authority/active-authority.ts'
 import { type Authority, activeRoot, bundledRoots } from '../authority/authority.ts'
-import { gate } from '../authority/gate.ts'
+import { type Gate, gate, standingOn } from '../authority/gate.ts'
 import { transitionFor, vouchingFor, withActiveRoot, withPrepared, withTainted } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
-import { later, plus } from '../core/clock.ts'
+import { plus } from '../core/clock.ts'
 import type { Change, Successor } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
-import type { KeeperParts } from './keeper.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 import type { NewRoots } from './new-root.ts'
-import { checkCurrent, checked, proveRoot, type Wish } from './root-steps.ts'
+import { checkCurrent, checked, describe, proveRoot, type Wish } from './root-steps.ts'
 
 /** What a taint leads to, for the incident report. */
 export type Tainted = {
@@ -38,6 +38,7 @@ export async function taintRoot(
   let next = change.set
   let successor: Successor | undefined
   let made = false
+  let asked: Gate | undefined
   const active = activeRoot(next)
   // Who trusts a root that certified this one's key trusts that key: so that root leaves, too, and signs no longer.
   if (target.state === 'active' || vouchingFor(next, target).some(({ id }) => id === active?.id)) {
@@ -49,13 +50,8 @@ export async function taintRoot(
     const incoming = next.authorities.find(({ role, id: one }) => role === 'root' && one === root.id) as Authority
     checkCurrent(incoming, clock.now())
     // Who has not heard of the successor follows its cross-certificates, until the compromised root leaves.
-    checkGate(
-      gate(next, incoming, 'followed', evidence()),
-      `let root ${shortId(root.id)} sign at once`,
-      'alcazar workloads --lagging',
-      force,
-      clock.now(),
-    )
+    asked = gate(next, incoming, 'followed', evidence())
+    checkGate(asked, `let root ${shortId(root.id)} sign at once`, 'alcazar workloads --lagging', force, clock.now())
     successor = await change.makeIssuing(incoming, await change.parentOf(incoming))
     await proveRoot(next, incoming, successor, parts)
     next = withActiveRoot(next, incoming, 'activate', successor.authority)
@@ -63,16 +59,18 @@ export async function taintRoot(
   } else transitionFor(target, 'taint')
   const isTarget = ({ role, id: one }: Authority) => role === 'root' && one === target.id
   const compromised = next.authorities.find(isTarget) as Authority
-  const affected = gate(next, compromised, 'unused', evidence()).blockers.filter(({ why }) =>
-    why.startsWith('stands on'),
-  )
+  const affected = standingOn(next, evidence()).get(compromised.id)
   next = withTainted(next, compromised, taint)
   if (successor) await change.activate(next, successor)
   else await change.commit(next)
   if (made) newRoots.taken()
   if (successor) events.bundlePublished(bundleOf(next), bundledRoots(next))
   events.authorityTainted(target, because)
-  await change.record('authority tainted', target, `by the ${wish.by}: ${because}`)
+  await change.record(
+    'authority tainted',
+    target,
+    asked ? describe(wish, asked, force) : `by the ${wish.by}: ${because}`,
+  )
   if (successor) {
     const signing = activeRoot(next) as Authority
     events.authorityActivated(signing, because)
@@ -83,7 +81,7 @@ export async function taintRoot(
     authority: target,
     successor: successor && activeRoot(change.set),
     leavesAt: next.authorities.find(isTarget)?.taint?.leavesAt ?? taint.leavesAt,
-    affected: affected.length,
-    until: affected.reduce<Date | undefined>((end, { until }) => (end ? later(end, until) : until), undefined),
+    affected: affected?.workloads ?? 0,
+    until: affected && new Date(affected.endsAt),
   }
 }

@@ -49,12 +49,23 @@ export function telemetry(log: Log, metrics: Metrics): Events {
       if (error.code === 'internal') log.error({ ...fields, stack: stackOf(error) }, 'refused')
       else log.warn(fields, 'refused')
     },
+    requestFailed({ requestId, endpoint, peer }, error) {
+      log.error({ requestId, endpoint, peer, detail: detailOf(error), stack: stackOf(error) }, 'request failed')
+    },
     requestShed(endpoint) {
       metrics.shed.inc({ endpoint })
     },
     connectionClosed(why, peer) {
       metrics.connectionsClosed.inc({ why })
       log.debug({ why, peer }, 'connection closed')
+    },
+    servingCertificateRefused(alert, client) {
+      metrics.servingRefusals.inc({ alert })
+      if (client)
+        log.warn(
+          { ...client, alert },
+          'a client refused our certificate; does the file by which it trusts us hold the roots of today’s bundle?',
+        )
     },
     authorityActivated(authority, because) {
       metrics.activations.inc()
@@ -110,8 +121,8 @@ export function telemetry(log: Log, metrics: Metrics): Events {
     },
     clockJumped(ms) {
       log.error(
-        { by: durationInWords(ms) },
-        'the clock jumped ahead: no root is replaced for an hour; set it right, or restart this server if it is',
+        { by: `${durationInWords(ms)} ${ms < 0 ? 'back' : 'ahead'}` },
+        'the clock was set, or nothing ran for so long: the clock replaces no root and forgets nothing for an hour; set it right if it is wrong',
       )
     },
     rotationFailed(error) {
@@ -163,6 +174,17 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         { root: shortId(authority.id), notAfter: authority.certificate.tbs.notAfter.toISOString() },
         'plugged-in CA taken',
       )
+    },
+    pluggedCaWaits(verb, { id }, { inTheWay, longest, incomplete, until }) {
+      const told = {
+        root: shortId(id),
+        inTheWay,
+        workloads: longest.map(({ workload }) => workload),
+        ...(until && { until: until.toISOString() }),
+        ...(incomplete !== undefined && { detail: incomplete }),
+      }
+      if (verb === 'activate') log.warn(told, 'the plugged-in CA does not sign yet: some workloads would refuse it')
+      else log.warn(told, 'a root left the plugged-in CA’s files and stays in the bundle: some workloads stand on it')
     },
     pluggedCaRefused(error) {
       metrics.pluggedCaRefusals.inc()

@@ -2,9 +2,11 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { ActiveAuthority } from '../authority/active-authority.ts'
 import type { AuthoritySet } from '../authority/authority.ts'
 import { renewalOf } from '../authority/next-action.ts'
+import type { AskedStep } from '../authority/plugged-roots.ts'
 import { shortId } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { authorityEnds, remainingMs } from '../service/authority-ends.ts'
+import { CERTIFICATE_ALERTS } from '../service/refusing-clients.ts'
 import { JOB_NAMES } from '../service/schedule.ts'
 import { readCertificate } from '../x509/certificate.ts'
 
@@ -17,6 +19,8 @@ export type GaugeSources = {
   readonly watchSilenceMs: () => number | undefined
   readonly inFlight: () => number
   readonly version: string
+  /** Steps that the plugged-in CA's files ask for and that wait. */
+  readonly pluggedWaits: () => readonly AskedStep[]
 }
 
 /** `error` of citadel_server_csr_sign_err_count, as Citadel names them. */
@@ -85,6 +89,11 @@ export class Metrics {
     'alcazar_plugged_ca_refused_total',
     'Changes of the plugged-in CA that were not taken',
   )
+  readonly servingRefusals = this.#counter(
+    'alcazar_serving_certificate_refused_total',
+    'Handshakes that clients ended over our certificate',
+    ['alert'],
+  )
   readonly lookups = this.#counter(
     'alcazar_cluster_lookups_total',
     'Lists, watches and key fetches at the API server',
@@ -99,6 +108,7 @@ export class Metrics {
   constructor(clock: Clock) {
     this.#clock = clock
     // There from the start, so that the first failure is an increase.
+    for (const alert of CERTIFICATE_ALERTS) this.servingRefusals.inc({ alert }, 0)
     for (const job of JOB_NAMES) for (const outcome of ['ok', 'failed']) this.scheduledRuns.inc({ job, outcome }, 0)
   }
 
@@ -165,6 +175,17 @@ export class Metrics {
         return signs ? now() - renewalOf(signs).getTime() / 1000 : 0
       },
     )
+    new Gauge({
+      name: 'alcazar_plugged_ca_waits',
+      help: 'Roots for which a step that the files of the plugged-in CA ask for waits until it is safe',
+      labelNames: ['step'],
+      registers,
+      collect() {
+        const waits = sources.pluggedWaits()
+        for (const step of ['activate', 'revoke'] as const)
+          this.set({ step }, waits.filter(({ verb }) => verb === step).length)
+      },
+    })
     gauge('alcazar_ledger_writable', '1: the ledger can be written', () => (sources.ledgerWritable() ? 1 : 0))
     gauge('alcazar_bundle_sequence', 'Number of the published trust bundle', () => active()?.bundle.sequence ?? 0)
     gauge('alcazar_bundle_roots', 'Roots in the published trust bundle', () => active()?.bundle.roots.length ?? 0)

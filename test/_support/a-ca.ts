@@ -3,17 +3,21 @@ import type { Cluster, Pod, TokenReview } from '../../src/attestation/cluster.ts
 import type { TokenPolicy } from '../../src/attestation/service-account-token.ts'
 import { TokenKeys } from '../../src/attestation/token-keys.ts'
 import { type Evidence, NO_EVIDENCE } from '../../src/authority/gate.ts'
+import { type Renewable, suggestedRenewal } from '../../src/authority/svid-renewal.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { IssuancePolicy } from '../../src/policy/issuance-policy.ts'
+import { askingRenewals } from '../../src/service/ask-renewal.ts'
 import { IssuancesUnderWay } from '../../src/service/issuances-under-way.ts'
 import { issuingSvids } from '../../src/service/issue-svid.ts'
-import { Keeper, type RootSource } from '../../src/service/keeper.ts'
+import { Keeper } from '../../src/service/keeper.ts'
+import type { RootSource } from '../../src/service/keeper-parts.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { FakeClock } from './fake-clock.ts'
 import { inventoryOf } from './live-svids.ts'
 import { MemoryLedger } from './memory-ledger.ts'
+import { MemoryMoment } from './memory-moment.ts'
 import { MemoryStore } from './memory-store.ts'
 import { recordedEvents } from './recorded-events.ts'
 import { seededRandom } from './seeded-random.ts'
@@ -111,6 +115,7 @@ export async function aCa(options: CaOptions = {}) {
     issuing: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: options.issuingLifetimeMs ?? 30 * DAY },
     rotation: { rootDueBeforeMs: 180 * DAY },
     evidence: options.evidence ?? (() => NO_EVIDENCE),
+    lastMoment: new MemoryMoment(clock.now()),
     ledger,
     events,
     clock,
@@ -148,6 +153,8 @@ export async function aCa(options: CaOptions = {}) {
     trustedNodeAccounts: options.trustedNodeAccounts ?? [],
     clock,
   })
+  const suggest = (svid: Renewable) => suggestedRenewal(svid, keeper.set, clock.now(), HOUR)
+  const askRenewal = askingRenewals({ attest, ledger, inventory, events, clock, suggest, windowMs: HOUR })
   /** The use case behind another attestation. */
   const issuingBehind = (another: Attest) =>
     issuingSvids({
@@ -157,6 +164,7 @@ export async function aCa(options: CaOptions = {}) {
       isOurs: (key) => keeper.isOurs(key),
       vouches: ({ certificate }) => keeper.mayVouch(certificate.tbs.subject, clock.now()).length > 0,
       takenBackSince: (caller, since) => keeper.revocations.takenBackSince(caller, since),
+      suggestRenewal: suggest,
       underWay: new IssuancesUnderWay(),
       ledger,
       inventory,
@@ -190,6 +198,8 @@ export async function aCa(options: CaOptions = {}) {
     policy,
     tokenPolicy,
     attest,
+    suggest,
+    askRenewal,
     issueSvid,
     issuingBehind,
     podToken,

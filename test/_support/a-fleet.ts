@@ -30,6 +30,7 @@ type Row = Standing & {
   readonly svid: Issued
   readonly workload: string
   readonly issuedAt: Date
+  readonly notAfter: Date
   readonly predecessor: Row | undefined
   received: boolean
 }
@@ -219,7 +220,7 @@ export class Fleet extends World {
     const standing = {
       issuer: authority.authority.id,
       bundle: authority.bundle.sequence,
-      notAfter: plus(now, ttlMs),
+      endsAt: now.getTime() + ttlMs,
     }
     const landed = this.underWay.begin({ name: holder.workload, namespace: 'shop', svid: standing })
     return { holder, authority, predecessor: vouched ? row : undefined, ttlMs, landed }
@@ -242,6 +243,7 @@ export class Fleet extends World {
         bundle: svid.bundle.sequence,
         issuedAt: now,
         notAfter: svid.leaf.tbs.notAfter,
+        endsAt: svid.leaf.tbs.notAfter.getTime(),
         predecessor,
         received: arrives,
       }
@@ -306,7 +308,9 @@ export class Fleet extends World {
       authorities: set.authorities.map((one) => (ids.includes(one.id) ? { ...one, state: 'tainted' as const } : one)),
     }
     for (const root of left) {
-      const named = gate(then, root, 'unused', this.evidence).blockers.map(({ workload }) => workload)
+      const named = gate(then, root, 'unused', this.evidence, Number.POSITIVE_INFINITY).longest.map(
+        ({ workload }) => workload,
+      )
       if (named.length === 0) continue
       const { at, leavesAt } = root.taint as Taint
       const isSetBack = this.clock.now().getTime() < 2 * at.getTime() - leavesAt.getTime()

@@ -8,7 +8,9 @@ import { authorityRoutes } from '../../src/endpoints/admin/authority-routes.ts'
 import { httpApplication } from '../../src/endpoints/admin/http.ts'
 import { listenOnUnixSocket } from '../../src/endpoints/admin/unix-socket.ts'
 import { InFlight } from '../../src/endpoints/edge.ts'
-import type { Keeper, RootSource } from '../../src/service/keeper.ts'
+import type { Keeper } from '../../src/service/keeper.ts'
+import type { RootSource } from '../../src/service/keeper-parts.ts'
+import type { RefusingClient } from '../../src/service/refusing-clients.ts'
 import { alcazar, type Ran } from './a-terminal.ts'
 import { World } from './a-world.ts'
 import { recordedEvents } from './recorded-events.ts'
@@ -29,6 +31,8 @@ export class Admin {
   readonly state = scratch()
   keeper: Keeper
   incomplete: string | undefined
+  /** Clients that refused the server’s certificate. */
+  refusing: RefusingClient[] = []
   /** What happens in the world while the terminal waits, one at each look. */
   meanwhile: (() => unknown)[] = []
   #close: (() => Promise<void>) | undefined
@@ -52,8 +56,9 @@ export class Admin {
     const server = await listenOnUnixSocket(
       join(this.state, 'admin.sock'),
       httpApplication({
-        routes: authorityRoutes(this.keeper),
+        routes: authorityRoutes(this.keeper, () => this.refusing),
         inFlight: new InFlight({ issuing: 8, light: 8 }, recordedEvents()),
+        events: recordedEvents(),
         clock: world.clock,
         random: seededRandom(9),
         connectionOf: () => undefined,
@@ -78,7 +83,7 @@ export class Admin {
     const live = [...byName].flatMap(([name, all]) => {
       const last = all.at(-1)
       if (!last || last.leaf.tbs.notAfter < now) return []
-      const svids = [{ issuer: last.issuer, bundle: last.bundle.sequence, notAfter: last.leaf.tbs.notAfter }]
+      const svids = [{ issuer: last.issuer, bundle: last.bundle.sequence, endsAt: last.leaf.tbs.notAfter.getTime() }]
       return [{ name, namespace: name.split('/')[0] as string, svids }]
     })
     return { incomplete: this.incomplete, workloads: () => live }

@@ -1,10 +1,12 @@
 import { type RefusalReason, refused } from '../../src/attestation/caller.ts'
 import { AUTHORITY_STATES, type Authority } from '../../src/authority/authority.ts'
+import type { AskedStep } from '../../src/authority/plugged-roots.ts'
 import { CaError, type CaErrorCode } from '../../src/core/errors.ts'
 import { OUTCOMES } from '../../src/core/outcomes.ts'
 import { KEY_ALGORITHMS } from '../../src/keys/algorithms.ts'
 import { type AuthorityEnd, authorityEnds } from '../../src/service/authority-ends.ts'
 import type { EndpointName, Events } from '../../src/service/events.ts'
+import type { CertificateAlert } from '../../src/service/refusing-clients.ts'
 import type { JobName } from '../../src/service/schedule.ts'
 import { aCa } from './a-ca.ts'
 import { NEVER, withToken } from './attested.ts'
@@ -55,6 +57,15 @@ export const CLOSED = {
   job: valuesOf<JobName>({ checkAuthorities: true, rotateRoot: true, renewIssuing: true, prune: true }),
   role: valuesOf<AuthorityEnd['role']>({ root: true, issuing: true, intermediate: true }),
   state: valuesOf<AuthorityEnd['state']>({ prepared: true, active: true, old: true, tainted: true }),
+  alert: valuesOf<CertificateAlert>({
+    'unknown CA': true,
+    'bad certificate': true,
+    'certificate unknown': true,
+    'certificate expired': true,
+    'certificate revoked': true,
+    'unsupported certificate': true,
+  }),
+  step: valuesOf<AskedStep['verb']>({ activate: true, revoke: true }),
   what: valuesOf<Parameters<Events['lookedUp']>[0]>({ 'token keys': true, pods: true, 'service accounts': true }),
 } as const
 
@@ -86,6 +97,7 @@ export function tellEverything(events: Events, given: SomeArguments): void {
     const here = { ...context, endpoint }
     events.svidRequested(here)
     events.requestShed(endpoint)
+    events.requestFailed(here, new CaError('internal', 'internal error', { cause: new TypeError('no such thing') }))
     for (const method of CLOSED.method)
       for (const key of CLOSED.key) events.svidIssued(here, { ...issued, method, key })
     const account = { namespace: 'shop', name: 'cart' }
@@ -113,6 +125,22 @@ export function tellEverything(events: Events, given: SomeArguments): void {
   events.keeperStopped(new Error('EIO'))
   events.authorityUnrecorded(new Error('ENOSPC'))
   events.pluggedCaTaken(roots[0] as Authority)
+  const gate = {
+    open: false,
+    incomplete: undefined,
+    live: 3,
+    inTheWay: 0,
+    until: notAfter,
+    longest: [],
+    namespaces: new Map(),
+  }
+  for (const verb of CLOSED.step)
+    for (const incomplete of [undefined, 'the ledger is being read'])
+      events.pluggedCaWaits(verb, roots[0] as Authority, { ...gate, incomplete })
+  for (const alert of CLOSED.alert) {
+    events.servingCertificateRefused(alert, { address: '192.0.2.7', times: 3 })
+    events.servingCertificateRefused(alert, undefined)
+  }
   events.pluggedCaRefused(new CaError('invalid_argument', '/etc/cacerts/ca-key.pem is missing'))
   events.servingCertificateRenewed(['localhost'], notAfter)
   events.inventoryRebuilt({ svids: 7, unknown: 0, closedUntil: undefined, ms: 1.5 })

@@ -54,6 +54,7 @@ export function someMetrics(
     watchSilenceMs: () => 1500,
     inFlight: () => 3,
     version: '1.2.3',
+    pluggedWaits: () => [],
     ...sources,
   })
   const log = createLog({ level: 'error', format: 'json', write: () => undefined, clock: given.clock })

@@ -1,16 +1,14 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { activeAuthority, bundleOf } from '../../src/authority/active-authority.ts'
+import { activeAuthority } from '../../src/authority/active-authority.ts'
 import {
   AUTHORITY_STATES,
   type Authority,
   activeIssuing,
   activeRoot,
-  authorityOf,
   bundledRoots,
   mayVouch,
   publicKeyOf,
   withoutEnded,
-  withPluggedRoots,
 } from '../../src/authority/authority.ts'
 import { rootAbove } from '../../src/authority/root-above.ts'
 import { withActive } from '../../src/authority/transitions.ts'
@@ -137,118 +135,15 @@ describe('dropping what has ended', () => {
     expect(withoutEnded(set, plus(end, 1000)).authorities[0]?.cross).toEqual([lasting])
   })
 
+  test('forgets a workload that was cut off when the last of what it had has ended', () => {
+    const set = { ...aSet([rootOf(a)]), forgotten: [{ workload: 'shop/cart-0', at: NOW, until: plus(NOW, DAY) }] }
+    expect(withoutEnded(set, plus(NOW, DAY - 1))).toBe(set)
+    expect(withoutEnded(set, plus(NOW, DAY)).forgotten).toEqual([])
+  })
+
   test('is the very same set where nothing has ended', () => {
     const set = aSet([rootOf(a, { cross: [{ by: 'an older root', certificate: b.certificate }] }), issuingOf(underA)])
     expect(withoutEnded(set, NOW)).toBe(set)
-  })
-})
-
-describe('roots of a plugged-in CA', () => {
-  const prepared = (ca: TestCa) =>
-    authorityOf(ca.certificate, { role: 'root', state: 'prepared', key: 'elsewhere' }, plus(NOW, DAY))
-  const all = () => true
-  const begun = () => withPluggedRoots(aSet([]), [prepared(a)], prepared(a), all)
-  const both = () => withPluggedRoots(begun(), [prepared(a), prepared(b)], prepared(a), all)
-
-  test('begins with bundle 1', () => {
-    expect(begun()).toMatchObject({ bundleSequence: 1, authorities: [{ state: 'active' }] })
-  })
-
-  test('A → A+B: B is prepared, A goes on signing, the bundle is number 2', () => {
-    expect(both().bundleSequence).toBe(2)
-    expect(states(both().authorities)).toEqual([
-      ['root', 'active', a.certificate],
-      ['root', 'prepared', b.certificate],
-    ])
-  })
-
-  test('A+B with B signing: A is old, and the bundle is the same', () => {
-    const after = withPluggedRoots(both(), [prepared(a), prepared(b)], prepared(b), all)
-    expect(after.bundleSequence).toBe(2)
-    expect(states(after.authorities)).toEqual([
-      ['root', 'old', a.certificate],
-      ['root', 'active', b.certificate],
-    ])
-  })
-
-  test('back to A signing: B, which signed, is old and not prepared again', () => {
-    const there = withPluggedRoots(both(), [prepared(a), prepared(b)], prepared(b), all)
-    const back = withPluggedRoots(there, [prepared(a), prepared(b)], prepared(a), all)
-    expect(back.authorities.map(({ state }) => state)).toEqual(['active', 'old'])
-  })
-
-  test('A+B → B: A is revoked and out of the bundle, which is number 3', () => {
-    const after = withPluggedRoots(both(), [prepared(b)], prepared(b), all)
-    expect(after.bundleSequence).toBe(3)
-    expect(states(after.authorities)).toEqual([
-      ['root', 'active', b.certificate],
-      ['root', 'revoked', a.certificate],
-    ])
-    expect(bundleOf(after).roots).toEqual([b.certificate.der])
-  })
-
-  test('revokes the issuing authorities that no remaining root vouches for, and only those', () => {
-    const set = { ...both(), authorities: [...both().authorities, issuingOf(underA), issuingOf(underB)] }
-    const after = withPluggedRoots(
-      set,
-      [prepared(b)],
-      prepared(b),
-      (issuing) => issuing.certificate === underB.certificate,
-    )
-    expect(states(after.authorities).filter(([role]) => role === 'issuing')).toEqual([
-      ['issuing', 'revoked', underA.certificate],
-      ['issuing', 'active', underB.certificate],
-    ])
-  })
-
-  test('does not vouch again for what was revoked when its root comes back', () => {
-    const set = { ...both(), authorities: [...both().authorities, issuingOf(underA)] }
-    const without = withPluggedRoots(set, [prepared(b)], prepared(b), () => false)
-    const back = withPluggedRoots(without, [prepared(a), prepared(b)], prepared(b), all)
-    expect(back.authorities.find(({ role }) => role === 'issuing')?.state).toBe('revoked')
-  })
-
-  test('a root that comes back is prepared, stands there once, and the bundle grows by one', () => {
-    const without = withPluggedRoots(both(), [prepared(b)], prepared(b), all)
-    const back = withPluggedRoots(without, [prepared(a), prepared(b)], prepared(b), all)
-    expect(back.bundleSequence).toBe(4)
-    expect(states(back.authorities)).toEqual([
-      ['root', 'prepared', a.certificate],
-      ['root', 'active', b.certificate],
-    ])
-  })
-
-  test('keeps when each root was first seen', () => {
-    const later = authorityOf(
-      a.certificate,
-      { role: 'root', state: 'prepared', key: 'elsewhere' },
-      plus(NOW, 100 * DAY),
-    )
-    const after = withPluggedRoots(both(), [later, prepared(b)], later, all)
-    expect(after.authorities[0]?.createdAt).toEqual(plus(NOW, DAY))
-  })
-
-  test('keeps the cross-certificates of a root that was known', () => {
-    const cross = [{ by: 'an older root', certificate: underA.certificate }]
-    const [first, ...others] = both().authorities as [Authority, ...Authority[]]
-    const set = { ...both(), authorities: [{ ...first, cross }, ...others] }
-    const after = withPluggedRoots(set, [prepared(a), prepared(b)], prepared(b), all)
-    expect(after.authorities.map((one) => one.cross)).toEqual([cross, []])
-  })
-
-  test('the same roots again are the same bundle', () => {
-    expect(withPluggedRoots(both(), [prepared(a), prepared(b)], prepared(a), all).bundleSequence).toBe(2)
-  })
-
-  test('the same roots in another order are another bundle: its digest is over their order', () => {
-    expect(withPluggedRoots(both(), [prepared(b), prepared(a)], prepared(a), all).bundleSequence).toBe(3)
-  })
-
-  test('the same key under a new certificate is another root', async () => {
-    const renewed = await odd('root a', 'itself', { key: a.key, notAfter: plus(NOW, 1000 * DAY) })
-    const after = withPluggedRoots(begun(), [prepared(a), prepared(renewed)], prepared(renewed), all)
-    expect(after.bundleSequence).toBe(2)
-    expect(after.authorities.map(({ state }) => state)).toEqual(['old', 'active'])
   })
 })
 

@@ -145,7 +145,7 @@ describe('with roots of its own', () => {
   const aWorkload = (issuer: Authority, bundle: number, incomplete?: string): Evidence => ({
     incomplete,
     workloads: () => [
-      { name: 'shop/cart', namespace: 'shop', svids: [{ issuer: issuer.id, bundle, notAfter: plus(NOW, HOUR) }] },
+      { name: 'shop/cart', namespace: 'shop', svids: [{ issuer: issuer.id, bundle, endsAt: NOW.getTime() + HOUR }] },
     ],
   })
   const next = (authorities: Authority[], change: Partial<AuthoritySet>, evidence = NO_EVIDENCE, now = NOW) => {
@@ -200,7 +200,7 @@ describe('with roots of its own', () => {
 
     test('prepares none while another is on its way out, which leaves first', () => {
       const waiting = next(activated({ state: 'tainted', taint: TAINT }), to(undefined), aWorkload(underA, 2))
-      expect(waiting).toMatchObject({ kind: 'wait', until: TAINT.leavesAt, for: { blockers: [{}] } })
+      expect(waiting).toMatchObject({ kind: 'wait', until: TAINT.leavesAt, for: { inTheWay: 1 } })
       expect(next(activated(), to(undefined), aWorkload(underB, 2))).toMatchObject({ kind: 'revoke-root' })
     })
 
@@ -217,7 +217,7 @@ describe('with roots of its own', () => {
       expect(next([a, crossed, underA], to(b.id), aWorkload(underA, 1))).toMatchObject({
         kind: 'wait',
         until: plus(NOW, HOUR),
-        for: { open: false, blockers: [{ workload: 'shop/cart' }] },
+        for: { open: false, longest: [{ workload: 'shop/cart' }] },
       })
     })
 
@@ -306,7 +306,7 @@ describe('with roots of its own', () => {
       ).toMatchObject({
         kind: 'wait',
         until: plus(NOW, MINUTE),
-        for: { blockers: [{ workload: 'shop/cart' }] },
+        for: { longest: [{ workload: 'shop/cart' }] },
       })
     })
 
@@ -315,7 +315,7 @@ describe('with roots of its own', () => {
         expect(next(tainted(), {}, evidence, TAINT.leavesAt)).toMatchObject({
           kind: 'revoke-root',
           because: 'it was declared compromised: laptop stolen',
-          gate: { open: false, blockers: [{ workload: 'shop/cart' }] },
+          gate: { open: false, longest: [{ workload: 'shop/cart' }] },
         })
       expect(next(tainted(), {}, aWorkload(underA, 2), plus(TAINT.leavesAt, -1))).toMatchObject({ kind: 'wait' })
     })

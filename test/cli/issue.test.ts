@@ -28,7 +28,7 @@ test('writes a key only its owner reads, and a chain that OpenSSL verifies', asy
   const { exit, out, err } = await issue('cart', ...cart)
   expect({ exit, err }).toEqual({ exit: 0, err: '' })
   expect(out).toMatch(
-    /^spiffe:\/\/cluster\.local\/ns\/shop\/sa\/cart\n {2}serial ([0-9a-f]{2}:){15}[0-9a-f]{2}\n {2}key {4}ECDSA P-256 {4}valid 24 h \(until tomorrow \d\d:\d\d UTC\)\n {2}chain {2}leaf ← issuing [0-9a-f]{4} [0-9a-f]{4} ← root [0-9a-f]{4} [0-9a-f]{4}\n/,
+    /^spiffe:\/\/cluster\.local\/ns\/shop\/sa\/cart\n {2}serial ([0-9a-f]{2}:){15}[0-9a-f]{2}\n {2}key {4}ECDSA P-256 {4}valid 24 h \(until tomorrow \d\d:\d\d UTC\)\n {2}renew {2}in 1[0-3] h \((today|tomorrow) \d\d:\d\d UTC\)\n {2}chain {2}leaf ← issuing [0-9a-f]{4} [0-9a-f]{4} ← root [0-9a-f]{4} [0-9a-f]{4}\n/,
   )
   const [key, chain, root] = ['key.pem', 'cert-chain.pem', 'root-cert.pem'].map((name) => join(work, 'cart', name)) as [
     string,
@@ -92,6 +92,7 @@ test('prints the same as JSON, without any key', async () => {
     'notBefore',
     'notAfter',
     'bundleSequence',
+    'renewAt',
     'files',
   ])
   expect(out).not.toMatch(/BEGIN/)
@@ -224,7 +225,7 @@ test.each<readonly [what: string, args: string[], exit: number, says: RegExp]>([
 test('without a server it says how to start one', async () => {
   const { exit, err } = await alcazar(['issue', '--state-directory', work, '--out', join(work, 'none'), ...cart])
   expect(exit).toBe(7)
-  expect(err).toMatch(/no server answers at .*admin\.sock; start one with npm start/)
+  expect(err).toMatch(/no server answers at .*admin\.sock; start one \(alcazar serve; npm start for dev mode\)/)
 })
 
 test('ledger list shows what was issued and refused, and show tells all of one', async () => {

@@ -1,11 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { activeRoot } from '../../src/authority/authority.ts'
-import { bar } from '../../src/cli/roots/progress.ts'
+import { bar, progressLine, progressLines } from '../../src/cli/roots/progress.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
-import type { RotationView } from '../../src/service/rotation-view.ts'
+import type { PrivateKey } from '../../src/keys/private-key.ts'
+import { type NamespaceView, type RotationView, rotationView } from '../../src/service/rotation-view.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { expectGolden } from '../_support/golden.ts'
+import { odd } from '../_support/odd-certificates.ts'
+import { aPluggedCa } from '../_support/plugged-sets.ts'
 
 const SHOP = ['shop/cart-0', 'shop/cart-1', 'shop/till-0', 'shop/till-1']
 const ALL = [...SHOP, 'billing/ledger-0', 'billing/ledger-1']
@@ -206,6 +209,35 @@ test('what was begun step by step is taken up, and ends on the root that signs b
   })
 })
 
+test('a single workload is not spoken of as several', async () => {
+  const admin = await Admin.start()
+  await admin.issue(['shop/cart-0'])
+  expect((await admin.run(['root', 'rotate', '--dry-run'])).out).toContain(
+    '  2  distribute  1 live workload gets the new bundle with its next certificate\n',
+  )
+  const view = () => rotationView(admin.keeper.seen())
+  await admin.keeper.roots.rotate({ by: 'admin', because: 'yearly' })
+  await admin.tick()
+  expect(progressLine(view())).toContain('  0 / 1 workload holds bundle 2; waits for shop/cart-0; next: ')
+  await admin.issue(['shop/cart-0'])
+  await admin.tick()
+  expect(progressLine(view())).toContain('  0 / 1 workload is free of ')
+  await admin.issue(['shop/cart-0'])
+  expect(progressLine(view())).toContain('  1 / 1 workload needs no more of ')
+})
+
+test('what is left out of a list is counted, one as one', async () => {
+  const admin = await Admin.start()
+  await admin.issue(Array.from({ length: 9 }, (_, n) => `shop-${n}/cart-0`))
+  await admin.keeper.roots.rotate({ by: 'admin', because: 'yearly' })
+  await admin.tick()
+  const view = rotationView(admin.keeper.seen())
+  expect(progressLines(view, 80)).toContain('   … 1 more namespace waits')
+  const [one] = view.namespaces
+  const ten = { ...view, namespaces: [...view.namespaces, { ...one, namespace: 'tax' } as NamespaceView] }
+  expect(progressLines(ten, 80)).toContain('   … 2 more namespaces wait')
+})
+
 test('a bar is full only when nothing is left, and where there is nothing', () => {
   expect(bar(0, 0)).toBe(`▕${'█'.repeat(24)}▏`)
   expect(bar(9_999, 10_000)).toBe(`▕${'█'.repeat(23)}░▏`)
@@ -245,6 +277,32 @@ describe('--if-due', () => {
     const { out } = await admin.run(['root', 'rotate', '--if-due', '-o', 'json'])
     expect(JSON.parse(out)).toMatchObject({ done: true, replaced: false, phase: 'none' })
     expect(admin.keeper.set.rotation).toBeUndefined()
+  })
+
+  test('never replaces a root whose key is elsewhere: its keeper does', async () => {
+    const admin = await Admin.start()
+    const { id } = await admin.keeper.offline.signRequest()
+    const key = admin.world.store.keys.get(id) as PrivateKey
+    const company = await odd('company root', 'itself', { notAfter: new Date('2040-01-01T00:00:00Z') })
+    const online = await odd('online', company, { key, notAfter: new Date('2031-01-01T00:00:00Z') })
+    const wish = { by: 'admin', because: 'a test' } as const
+    const { id: root } = await admin.keeper.offline.prepare([online.certificate, company.certificate], wish)
+    await admin.keeper.roots.activate(undefined, wish)
+    await admin.keeper.roots.revoke(undefined, wish)
+    expect(await admin.run(['root', 'rotate', '--if-due'])).toMatchObject({
+      exit: 0,
+      out: `Not due: nothing: the key of root ${shortId(root)} is elsewhere, so its keeper replaces it. Nothing was done.\n`,
+    })
+    expect(activeRoot(admin.keeper.set)?.id).toBe(root)
+    expect(admin.keeper.set.rotation).toBeUndefined()
+  })
+
+  test('does nothing with a plugged-in CA', async () => {
+    const admin = await Admin.start({ kind: 'plugged-in', ca: (await aPluggedCa()).a })
+    expect(await admin.run(['root', 'rotate', '--if-due'])).toMatchObject({
+      exit: 0,
+      out: 'Not due: nothing: the roots are those of the plugged-in CA’s files. Nothing was done.\n',
+    })
   })
 
   test('joins one that is on its way, due or not', async () => {

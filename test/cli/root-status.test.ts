@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { DAY, HOUR } from '../../src/core/duration.ts'
+import { activeRoot } from '../../src/authority/authority.ts'
+import { plus } from '../../src/core/clock.ts'
+import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { expectGolden } from '../_support/golden.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
@@ -41,6 +43,14 @@ test('the tables of status are what the golden file holds', async () => {
   expectGolden('root-status.txt', texts.join('\n'))
 })
 
+test('a root that was made elsewhere is as old as its certificate', async () => {
+  const admin = await Admin.start({ kind: 'plugged-in', ca: (await aPluggedCa()).a })
+  const { notBefore } = activeRoot(admin.keeper.set)?.certificate.tbs ?? { notBefore: new Date() }
+  await admin.world.clock.advance(notBefore.getTime() + 400 * DAY - admin.world.clock.now().getTime())
+  const { out } = await admin.run(['root', 'status'])
+  expect(out).toMatch(/^ROOT +STATE +AGE +ENDS IN .*\n.{9} {2}active {2}400 days {2}/)
+})
+
 test('as JSON it is what the server says', async () => {
   const admin = await Admin.start()
   await admin.issue(WORKLOADS)
@@ -68,6 +78,61 @@ test('the roots of a plugged-in CA are its files', async () => {
   })
 })
 
+test('what the files of a plugged-in CA ask for waits at its gate, and is forced like any step', async () => {
+  const { a, abSignedByB, b } = await aPluggedCa()
+  const admin = await Admin.start({ kind: 'plugged-in', ca: a })
+  const texts: string[] = []
+  const show = async (what: string, ...args: string[]) => {
+    const { exit, out } = await admin.run(args.length > 0 ? args : ['root', 'status'])
+    expect(exit).toBe(0)
+    texts.push(`== ${what}\n${admin.steady(out)}`)
+  }
+  await admin.issue(WORKLOADS)
+  await admin.keeper.takePluggedCa(abSignedByB)
+  await show('B is to sign, nobody was sent it')
+  await admin.stop()
+  admin.world.source = { kind: 'plugged-in', ca: abSignedByB }
+  await admin.serve()
+  await show('restarted: the key under A is gone')
+  expect(await admin.run(['root', 'activate', '--yes-break', '2'])).toMatchObject({
+    exit: 6,
+    err: expect.stringContaining('3 live workloads would break, not 2; nothing was done'),
+  })
+  await show('forced', 'root', 'activate', '--yes-break', '3', '--because', 'the key of A is lost')
+  await admin.keeper.takePluggedCa(b)
+  await show('A left the files')
+  await admin.later(25 * HOUR)
+  await admin.tick()
+  await show('nobody stood on it any more')
+  expectGolden('root-status-plugged-in.txt', texts.join('\n'))
+})
+
+test('who refused our own certificate is listed, the last ones by address', async () => {
+  const admin = await Admin.start()
+  const at = (minutes: number) => plus(admin.world.clock.now(), -minutes * MINUTE).toISOString()
+  admin.refusing = [
+    { address: '10.0.0.7', alert: 'unknown CA', times: 14, last: at(2) },
+    { address: '2001:db8::1', alert: 'bad certificate', times: 1, last: at(90) },
+  ]
+  const { out } = await admin.run(['root', 'status'])
+  expect(out).toContain(
+    [
+      '2 client addresses refused our own certificate within a day; is their root-cert.pem an older one?',
+      '  10.0.0.7     unknown CA, 14 times     last 2 min ago',
+      '  2001:db8::1  bad certificate, 1 time  last 90 min ago',
+    ].join('\n'),
+  )
+  admin.refusing = Array.from({ length: 12 }, (_, n) => ({
+    address: `10.0.0.${n}`,
+    alert: 'unknown CA',
+    times: 1,
+    last: at(1),
+  }))
+  expect((await admin.run(['root', 'status'])).out).toMatch(
+    /10\.0\.0\.9 .*\n {2}… 2 more: alcazar root status --output json\n$/,
+  )
+})
+
 test('without a server it says how to start one', async () => {
   const admin = await Admin.start()
   await admin.stop()
@@ -76,7 +141,7 @@ test('without a server it says how to start one', async () => {
       exit: 7,
       out: '',
       err: expect.stringMatching(
-        /^alcazar: no server answers at .*admin\.sock; start one with npm start, or name another/,
+        /^alcazar: no server answers at .*admin\.sock; start one \(alcazar serve; npm start for dev mode\), or name another/,
       ),
     })
 })

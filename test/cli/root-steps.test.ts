@@ -44,6 +44,36 @@ test('refusals name the first ten in the way, the command for the others, and wh
   expectGolden('root-refusals.txt', texts.join('\n'))
 })
 
+test('the command that a refusal names lists exactly those in the way', async () => {
+  const { admin } = await prepared()
+  const listed = async () => {
+    const { err } = await admin.run(['root', verb])
+    const [, more = ''] = /… 3 more: alcazar (.*)\n/.exec(err) ?? []
+    const { out } = await admin.run(more.split(' '))
+    return [...out.matchAll(/^ {13}(shop\/cart-\S+) /gm)].map(([, name]) => name)
+  }
+  let verb = 'activate'
+  expect(await listed()).toEqual(MANY)
+  await admin.issue([...MANY, 'billing/ledger-0'])
+  await admin.run(['root', 'activate'])
+  await admin.issue(['billing/ledger-0'])
+  verb = 'revoke'
+  expect(await listed()).toEqual(MANY)
+})
+
+test('status lists as many who are in the way as are asked for, and says where to see the others', async () => {
+  const { admin } = await prepared()
+  const lines = async (limit: string) => (await admin.run(['root', 'status', '--limit', limit])).out.match(/cart-/g)
+  expect([(await lines('1'))?.length, (await lines('12'))?.length, (await lines('13'))?.length]).toEqual([1, 12, 13])
+  expect((await admin.run(['root', 'status'])).out).toContain('… 3 more: alcazar root status --limit 2000\n')
+  expect((await admin.run(['authority', 'status', '--limit', '13'])).out).not.toContain('more:')
+  for (const limit of ['0', '2001', 'all'])
+    expect(await admin.run(['root', 'status', '--limit', limit])).toMatchObject({
+      exit: 2,
+      err: `alcazar: --limit is a whole number from 1 to 2000, not "${limit}"\n`,
+    })
+})
+
 describe('--force', () => {
   test('names who breaks, asks for the id of the root, and goes through when it is typed', async () => {
     const { admin, id } = await prepared()
@@ -75,6 +105,29 @@ describe('--force', () => {
     const { admin } = await prepared()
     expect(await admin.run(['root', 'activate', '--yes-break', '13'])).toMatchObject({ exit: 0 })
     expect(states(admin)).toEqual(['old', 'active'])
+  })
+
+  test.each(['0', '12', '14', '1000'])('does nothing where 13 would break and --yes-break is %s', async (number) => {
+    const { admin } = await prepared()
+    const { exit, err } = await admin.run(['root', 'activate', '--yes-break', number])
+    expect(exit).toBe(6)
+    expect(err.split('\n').at(-2)).toBe(
+      `alcazar: 13 live workloads would break, not ${Number(number).toLocaleString('en-US')}; nothing was done`,
+    )
+    expect(states(admin)).toEqual(['active', 'prepared'])
+  })
+
+  test.each([0, 12, 14])('goes through the server with the exact number alone, not with %d', async (breaks) => {
+    const { admin } = await prepared()
+    await expect(
+      admin.keeper.roots.activate(undefined, { by: 'admin', because: 'a test' }, { breaks }),
+    ).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(
+        new RegExp(`^13 workloads would break if you activate root .{9} now, not ${breaks}; nothing was done$`),
+      ),
+    })
+    expect(states(admin)).toEqual(['active', 'prepared'])
   })
 
   test('is refused by the server when the number changed while somebody typed', async () => {
@@ -111,11 +164,107 @@ describe('--force', () => {
     expect(revoke.err).toMatch(/say how many: --yes-break 110\n$/)
   })
 
-  test('says when nobody can say who breaks', async () => {
+  test('says what fails, for whom and from when: renewals first', async () => {
+    const texts: string[] = []
+    const said = async (admin: Admin, ...args: string[]) => {
+      const { err } = await admin.run(['root', ...args, '--force'], { types: () => 'no' })
+      texts.push(admin.steady(`$ alcazar root ${args.join(' ')} --force\n${err}`))
+    }
     const { admin } = await prepared()
-    admin.incomplete = 'the inventory is being read'
-    const { err } = await admin.run(['root', 'activate', '--force'], { types: () => '' })
-    expect(err).toContain('Nobody can say for sure, so there may be more: the inventory is being read\n')
+    await said(admin, 'activate')
+    // As where the root that signs is kept elsewhere: nobody certified the new one.
+    Object.assign(admin.keeper.set.authorities.at(-1) as object, { cross: [] })
+    await said(admin, 'activate')
+    admin.world.issued.splice(1)
+    await admin.run(['root', 'activate', '--yes-break', '1'])
+    await said(admin, 'revoke')
+    const [old, active] = admin.keeper.set.authorities.filter(({ role }) => role === 'root')
+    Object.assign(old as object, { state: 'tainted' })
+    await said(admin, 'revoke')
+    Object.assign(active as object, { key: 'elsewhere' })
+    await said(admin, 'taint', active?.id as string, '--because', 'stolen')
+    expectGolden('root-force.txt', texts.join('\n'))
+  })
+})
+
+describe('--force where nobody can say who breaks', () => {
+  const reading = 'the inventory is being read'
+  async function blind() {
+    const all = await prepared()
+    all.admin.incomplete = reading
+    return all
+  }
+
+  test('says so, and goes through when the id is typed; the ledger says that nobody knew', async () => {
+    const { admin, id } = await blind()
+    const asked: string[] = []
+    const { exit, err } = await admin.run(['root', 'activate', '--force'], {
+      types: (question) => {
+        asked.push(question)
+        return id
+      },
+    })
+    expect(exit).toBe(0)
+    expect(err.split('\n').slice(0, 2)).toEqual([
+      `Nobody can say who breaks if you activate root ${shortId(id)} now: ${reading}.`,
+      'Known so far, and there may be more: 13 live workloads.',
+    ])
+    expect(asked).toEqual([`To activate without knowing who breaks, type the id of the root (${shortId(id)}): `])
+    expect(admin.world.ledger.of('authority').at(-2)?.detail).toBe(
+      `by the admin: asked by ada; FORCED, breaking nobody knows whom (${reading}), as far as is known 13 of 13 live workloads`,
+    )
+  })
+
+  test('takes no number for an answer, not even that of those who are known', async () => {
+    const { admin } = await blind()
+    for (const number of ['13', '0']) {
+      const { exit, err } = await admin.run(['root', 'activate', '--yes-break', number])
+      expect(exit).toBe(6)
+      expect(err.split('\n').at(-2)).toBe(
+        'alcazar: nobody can say how many would break, so no number is right: wait until it is known, or say --yes-break unknown; nothing was done',
+      )
+    }
+    expect(states(admin)).toEqual(['active', 'prepared'])
+  })
+
+  test('needs it to be said by itself where there is no terminal', async () => {
+    const { admin } = await blind()
+    const { exit, err } = await admin.run(['root', 'activate', '--force'])
+    expect(exit).toBe(2)
+    expect(err).toMatch(
+      /\nalcazar: stdin is no terminal on which to type the root’s id; if they may break, whoever they are, say so: --yes-break unknown\n$/,
+    )
+    expect(await admin.run(['root', 'activate', '--yes-break', 'unknown'])).toMatchObject({ exit: 0 })
+    expect(states(admin)).toEqual(['old', 'active'])
+  })
+
+  test('is no way around a number that is known', async () => {
+    const { admin } = await prepared()
+    const { exit, err } = await admin.run(['root', 'activate', '--yes-break', 'unknown'])
+    expect(exit).toBe(6)
+    expect(err).toMatch(/\nalcazar: 13 live workloads would break, not an unknown number; nothing was done\n$/)
+    expect(states(admin)).toEqual(['active', 'prepared'])
+  })
+
+  test('is refused by the server when it became so, or is so no more, while somebody typed', async () => {
+    const { admin, id } = await prepared()
+    const typing = (incomplete: string | undefined) => ({
+      types: () => {
+        admin.incomplete = incomplete
+        return id
+      },
+    })
+    const before = await admin.run(['root', 'activate', '--force'], typing(reading))
+    expect(before.exit).toBe(6)
+    expect(before.err.split('\n').at(-2)).toBe(
+      `alcazar: the server said: Nobody can say who breaks if you activate root ${shortId(id)} now: ${reading}. So no number is right; wait until it is known, or say --yes-break unknown. Nothing was done`,
+    )
+    const after = await admin.run(['root', 'activate', '--force'], typing(undefined))
+    expect(after.exit).toBe(6)
+    expect(after.err.split('\n').at(-2)).toBe(
+      `alcazar: the server said: 13 workloads would break if you activate root ${shortId(id)} now, not an unknown number; nothing was done`,
+    )
+    expect(states(admin)).toEqual(['active', 'prepared'])
   })
 })
 
@@ -201,6 +350,38 @@ describe('taint', () => {
     )
   })
 
+  test('names who was cut off as the server saw it, not as it was at the last look', async () => {
+    const { admin, id } = await stolen()
+    // All between two looks.
+    admin.meanwhile = [
+      async () => {
+        await admin.issue(MANY.slice(1))
+        await admin.later(30 * MINUTE)
+        await admin.tick()
+        await admin.later(10 * MINUTE)
+      },
+    ]
+    const taint = ['root', 'taint', id.slice(0, 8), '--because', 'laptop stolen', '--within', '30m']
+    const { out } = await admin.run(taint)
+    expect(out).toContain('out of bundle  2030-01-01 00:30:00 UTC, 30 min later, with bundle 3\n')
+    expect(out).toContain(`cut off        2: billing/ledger-0, ${MANY[0]}\n`)
+  })
+
+  test('names who was in the way at the last look where the server was restarted since', async () => {
+    const { admin, id } = await stolen()
+    admin.meanwhile = [
+      () => admin.issue(MANY),
+      async () => {
+        await admin.later(30 * MINUTE)
+        await admin.tick()
+        await admin.stop()
+        await admin.serve()
+      },
+    ]
+    const { out } = await admin.run(['root', 'taint', id, '--because', 'laptop stolen', '--within', '30m'])
+    expect(out).toContain('cut off        1: billing/ledger-0\n')
+  })
+
   test('names who was cut off when its time was over', async () => {
     const { admin, id } = await stolen()
     admin.meanwhile = [
@@ -234,7 +415,7 @@ describe('taint', () => {
       declaredAt: '2030-01-01T00:00:00.000Z',
       successor: activeRoot(admin.keeper.set)?.id,
       affected: 14,
-      outAt: '2030-01-01T00:30:02.000Z',
+      outAt: '2030-01-01T00:30:01.000Z',
       bundleSequence: 3,
       cutOff: 1,
       named: ['billing/ledger-0'],

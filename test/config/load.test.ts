@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
-import { parseAddress, SETTINGS } from '../../src/config/schema.ts'
+import { SETTINGS } from '../../src/config/schema.ts'
+import { parseAddress } from '../../src/config/texts.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import type { CaError } from '../../src/core/errors.ts'
 
@@ -46,6 +47,7 @@ test('dev mode needs nothing else and stays on loopback', () => {
   expect(config.stateDirectory).toBe('./.alcazar')
   expect(config.trustDomain.name).toBe('cluster.local')
   expect(config.svid).toEqual({ defaultTtl: 24 * HOUR, maxTtl: 90 * DAY })
+  expect(config.root.renewalWindow).toBe(HOUR)
 })
 
 test.each([
@@ -253,6 +255,18 @@ const REFUSED: readonly (readonly [
     /^dev mode keeps its root’s key in the clear; leave out keys\.pkcs11Module, keys\.pkcs11Token, keys\.pkcs11PinFile, or dev$/,
   ],
   [
+    'a wrapping key in no token',
+    { ...OWN, 'keys.pkcs11Holds': 'wrapping-key' },
+    {},
+    /^keys\.pkcs11Holds: wrapping-key needs a token: keys\.pkcs11Module and the next two/,
+  ],
+  ...['passphraseFile', 'wrappingKeyFile'].map((name): [string, Record<string, unknown>, NodeJS.ProcessEnv, RegExp] => [
+    `a wrapping key in a token beside keys.${name}`,
+    { ...TOKEN, 'keys.pkcs11Holds': 'wrapping-key', [`keys.${name}`]: '/s', 'attestation.apiServer': 'https://x' },
+    {},
+    /^keys\.pkcs11Holds: wrapping-key excludes keys\.passphraseFile and keys\.wrappingKeyFile: .*“alcazar keys reseal”/,
+  ]),
+  [
     'a plugged-in CA with a passphrase',
     { ...PLUGGED, 'keys.passphraseFile': '/p' },
     {},
@@ -263,6 +277,12 @@ const REFUSED: readonly (readonly [
     { pluggedCa: '/etc/cacerts' },
     {},
     /attestation\.apiServer or attestation\.kubeconfig is required/,
+  ],
+  [
+    'a window for renewals in which all would come at once',
+    { dev: true, 'root.renewalWindow': '59s' },
+    {},
+    /root\.renewalWindow is at least a minute/,
   ],
   [
     'a default lifetime beyond the maximum',
@@ -352,6 +372,12 @@ test('takes a root in a token, alone or while a sealed one is still there', () =
   const keys = { pkcs11Module: '/m.so', pkcs11Token: 'root', pkcs11PinFile: '/pin' }
   expect(load({ ...TOKEN, 'attestation.apiServer': 'https://x' }).config).toMatchObject({ dev: false, keys })
   expect(load({ ...OWN, ...TOKEN }).config.keys).toMatchObject({ ...keys, passphraseFile: '/etc/alcazar/passphrase' })
+})
+
+test('takes a token that has the wrapping key alone', () => {
+  const token = { ...TOKEN, 'keys.pkcs11Holds': 'wrapping-key', 'attestation.apiServer': 'https://x' }
+  expect(load(token).config.keys.pkcs11Holds).toBe('wrapping-key')
+  expect(load(OWN).config.keys.pkcs11Holds).toBe('root-keys')
 })
 
 test('an empty file changes nothing', () => {

@@ -43,6 +43,8 @@ const refused = (code: string, reason = 'none') =>
 const asked = 'citadel_server_csr_count{instance="a",job="alcazar"}'
 const answered = 'citadel_server_success_cert_issuance_count{instance="a",job="alcazar"}'
 const runs = (outcome: string) => `alcazar_scheduled_runs_total{instance="a",job="prune",outcome="${outcome}"}`
+const refusedBy = (alert: string) =>
+  `alcazar_serving_certificate_refused_total{instance="a",job="alcazar",alert="${alert}"}`
 const of = (name: string) => `${name}{instance="a"}`
 
 const CASES: Readonly<Record<string, readonly Case[]>> = {
@@ -186,6 +188,25 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       series: { [of('alcazar_plugged_ca_refused_total')]: '0x25 1x20' },
       at: '30m',
       fires: { says: 'changed files of the plugged-in CA were not taken; the CA before goes on' },
+    },
+  ],
+  AlcazarClientsDoNotTrustIt: [
+    {
+      when: 'somebody tried once',
+      series: { [refusedBy('unknown CA')]: '0x20 2x20' },
+      at: '30m',
+    },
+    {
+      when: 'clients try again and again, of whatever kind',
+      series: {
+        [refusedBy('unknown CA')]: '0+1x40',
+        [refusedBy('bad certificate')]: '0x40',
+      },
+      at: '30m',
+      fires: {
+        labels: { job: 'alcazar' },
+        says: 'clients refuse the certificate of the CA itself, so they can’t renew',
+      },
     },
   ],
   AlcazarCannotHearTheApiServer: [

@@ -5,6 +5,7 @@ import { connect } from 'node:tls'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { AUTHORITY_STATES, type Authority, KEY_HOMES } from '../../src/authority/authority.ts'
+import { HOUR } from '../../src/core/duration.ts'
 import { OPENAPI } from '../../src/endpoints/admin/openapi.ts'
 import { MAX_MESSAGE_BYTES, METHODS } from '../../src/endpoints/edge.ts'
 import { MAX_CSR_BYTES } from '../../src/x509/csr.ts'
@@ -12,7 +13,9 @@ import { aDevServer, aPluggedServer, TestCluster, type TestServer } from '../_su
 import { aCsr } from '../_support/csr.ts'
 import { HeldReviews } from '../_support/held-reviews.ts'
 import type { HttpCallOptions, HttpResult } from '../_support/http-client.ts'
+import { obtain, pemOf } from '../_support/identity.ts'
 import { opensslVerify } from '../_support/openssl-verify.ts'
+import { selfSignedServer } from '../_support/tls.ts'
 import { until } from '../_support/until.ts'
 
 let server: TestServer
@@ -158,6 +161,54 @@ describe('POST /v1/certificates', () => {
   test('with a body that says it is larger than it may be is refused before it comes', async () => {
     const said = await raw('POST /v1/certificates HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n')
     expect(said).toMatch(/^HTTP\/1.1 413 (.|\s)*the body is too large; at most 98304 bytes/)
+  })
+})
+
+describe('GET /v1/renewal', () => {
+  test('tells who shows a certificate when to renew it, and when to ask again', async () => {
+    const { key, pem } = await aCsr()
+    const issued = (await post({ csr: pem })).json<Record<'certificateChain' | 'renewAt', string>>()
+    const tls = { key: await pemOf(key), cert: issued.certificateChain }
+    const answer = await server.api('GET', '/v1/renewal', { tls })
+    expect(answer).toMatchObject({ status: 200, headers: { 'cache-control': 'no-store', 'retry-after': '600' } })
+    const { suggestedWindow, renewAt } = answer.json<{
+      suggestedWindow: Record<'start' | 'end', string>
+      renewAt: string
+    }>()
+    expect(renewAt).toBe(issued.renewAt)
+    const inHours = (text: string) => (Date.parse(text) - Date.now()) / HOUR
+    expect(inHours(suggestedWindow.start)).toBeCloseTo(10.8, 1)
+    expect(inHours(suggestedWindow.end)).toBeCloseTo(13.2, 1)
+  })
+
+  test('refuses whoever shows none, or a token, and says of each refusal what the document says', async () => {
+    const described = OPENAPI.paths['/v1/renewal'].get.responses
+    const before = server.ledger().length
+    const nobody = await server.api('GET', '/v1/renewal')
+    const stranger = await server.api('GET', '/v1/renewal', { tls: selfSignedServer('stranger') })
+    for (const answer of [nobody, stranger]) {
+      expect(problemOf(answer)).toMatchObject({
+        status: 401,
+        code: 'unauthenticated',
+        detail: 'request authenticate failure',
+      })
+      expect(answer.headers['www-authenticate']).toBe('Bearer')
+    }
+    expect(
+      server
+        .ledger()
+        .slice(before)
+        .map((record) => ('reason' in record ? record.reason : record.kind)),
+    ).toEqual(['no_credential', 'unknown_issuer'])
+    const byToken = await server.api('GET', '/v1/renewal', { headers: bearer() })
+    expect(problemOf(byToken)).toMatchObject({ status: 400, code: 'invalid_argument' })
+    const first = await obtain(server.grpc(), token)
+    const second = await obtain(server.grpc(first.tls), undefined)
+    await server.api('GET', '/v1/renewal', { tls: second.tls })
+    const replaced = await server.api('GET', '/v1/renewal', { tls: first.tls })
+    expect(problemOf(replaced)).toMatchObject({ status: 404, code: 'not_found' })
+    for (const { status, json } of [nobody, byToken, replaced])
+      expect(faults(json(), resolve(described[status as 404].content['application/problem+json'].schema))).toEqual([])
   })
 })
 
@@ -344,7 +395,8 @@ describe('the OpenAPI document', () => {
 
   test.for(always)('says of %s how it answers', async ([name, { responses }]) => {
     const [method = '', path = ''] = name.split(' ')
-    const good = method === 'POST' ? await post({ csr }) : await server.api(method, path)
+    const { tls } = await obtain(server.grpc(), token)
+    const good = method === 'POST' ? await post({ csr }) : await server.api(method, path, { tls })
     expect(good.status).toBe(200)
     const [type = ''] = String(good.headers['content-type']).split(';')
     const schema = resolve(responses[200]?.content[type]?.schema)

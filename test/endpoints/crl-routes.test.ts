@@ -36,6 +36,7 @@ beforeAll(async () => {
     httpApplication({
       routes: crlRoutes(() => ({ crls, missing })),
       inFlight: new InFlight({ issuing: 1, light: 10 }, recordedEvents()),
+      events: recordedEvents(),
       clock: new FakeClock(),
       random: seededRandom(1),
       connectionOf: () => undefined,
@@ -168,7 +169,9 @@ test('are among the public routes where CRLs are signed, and only there', () => 
     throw new Error('not asked')
   }
   const names = (more: object) =>
-    publicRoutes({ issueSvid: unused, bundle, status: unused, ...more }).map(({ method, path }) => `${method} ${path}`)
+    publicRoutes({ issueSvid: unused, askRenewal: unused, bundle, status: unused, ...more }).map(
+      ({ method, path }) => `${method} ${path}`,
+    )
   expect(names({ crls: () => crls }).filter((name) => !names({}).includes(name))).toEqual(['GET /crl', 'GET /crl/:id'])
   for (const name of names({ crls: () => crls })) expect(METHODS.get(name), name).toBeDefined()
 })

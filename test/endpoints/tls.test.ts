@@ -6,10 +6,13 @@ import { type ConnectionOptions, connect } from 'node:tls'
 import { status } from '@grpc/grpc-js'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { MINUTE } from '../../src/core/duration.ts'
+import type { StatusView } from '../../src/endpoints/admin/authority-routes.ts'
+import { certificatePem } from '../../src/x509/pem.ts'
 import { aDevServer, aDirectory, type TestServer } from '../_support/a-server.ts'
 import { aCsr } from '../_support/csr.ts'
 import { FRAME, RawHttp2 } from '../_support/http2-frames.ts'
 import { type Identity, obtain } from '../_support/identity.ts'
+import { aRoot } from '../_support/plugged-ca.ts'
 import { SteeredClock } from '../_support/steered-clock.ts'
 import { handshake, sClient } from '../_support/tls-probe.ts'
 import { until } from '../_support/until.ts'
@@ -241,6 +244,35 @@ describe('our own certificate', () => {
       expect(await sClient(server.running.ca, ['-CAfile', roots, '-verify_return_error', ...check])).toMatch(
         /^Verification: OK$/m,
       )
+  })
+
+  test.for(['-tls1_2', '-tls1_3'])(
+    'that OpenSSL does not believe (%s) is noticed: by whom, and why',
+    async (version) => {
+      using directory = aDirectory()
+      const file = join(directory.path, 'other-root.pem')
+      writeFileSync(file, certificatePem((await aRoot()).certificate.der))
+      const counter = 'alcazar_serving_certificate_refused_total{alert="unknown CA"}'
+      const before = await server.metric(counter)
+      await sClient(server.running.ca, [version, '-CAfile', file, '-verify_return_error'])
+      await until('the alert is counted', async () => (await server.metric(counter)) === before + 1)
+      const { refusing } = (await server.admin('GET', '/v1/authorities')).json<StatusView>()
+      expect(refusing).toMatchObject([{ address: '127.0.0.1', alert: 'unknown CA' }])
+      expect(server.log.filter((line) => line.includes('a client refused our certificate'))).toHaveLength(1)
+    },
+  )
+
+  test('is not said to be refused where a client leaves without a word, or for something else', async () => {
+    const counts = async () => (await server.health('/metrics')).text.match(/^alcazar_serving_certificate_refused.*$/gm)
+    const before = await counts()
+    const closed = await server.metric('alcazar_connections_closed_total{why="handshake"}')
+    await failure({ ca: certificatePem((await aRoot()).certificate.der) })
+    await failure({ ciphers: 'ECDHE-RSA-AES128-SHA', maxVersion: 'TLSv1.2' })
+    await until(
+      'both are closed',
+      async () => (await server.metric('alcazar_connections_closed_total{why="handshake"}')) >= closed + 2,
+    )
+    expect(await counts()).toEqual(before)
   })
 
   test('is replaced in place at half of its life, and open connections go on', async () => {

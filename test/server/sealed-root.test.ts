@@ -185,7 +185,7 @@ describe('a start is refused, and nothing is overwritten:', () => {
     await refused(
       () => aPluggedServer({ cluster: cluster.settings(), state }),
       'wrong_state',
-      /^this state directory has a root of its own; leave out pluggedCa and name by keys\.passphraseFile/,
+      /^this state directory has a root of its own; leave out pluggedCa and name by keys\.\* what its key is sealed with or the token that has it/,
     )
   })
 

@@ -4,7 +4,7 @@ import { NO_EVIDENCE } from '../../src/authority/gate.ts'
 import { verifyPath } from '../../src/authority/path.ts'
 import { sha256Hex } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
-import { DAY, HOUR } from '../../src/core/duration.ts'
+import { DAY, HOUR, SECOND } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { Latest } from '../../src/core/latest.ts'
 import type { PrivateKey } from '../../src/keys/private-key.ts'
@@ -32,6 +32,7 @@ const issuing = (ca: Ca, parts: Partial<Parameters<typeof issuingSvids>[0]>) =>
     isOurs: (key) => ca.keeper.isOurs(key),
     vouches: () => true,
     takenBackSince: () => undefined,
+    suggestRenewal: ca.suggest,
     underWay: new IssuancesUnderWay(),
     ledger: ca.ledger,
     inventory: ca.inventory,
@@ -72,6 +73,19 @@ describe('a certificate', () => {
     expect(chain).toHaveLength(2)
     expect(verifyPath(chain, roots, ca.clock.now())).toBe(roots[0])
     expect(bundleSequence).toBe(ca.keeper.set.bundleSequence)
+  })
+
+  test('comes with the moment to renew it: at half of its life, whatever it is dated back', async () => {
+    const ca = await aCa()
+    for (const [ttlSeconds, half] of [
+      [0, 12 * HOUR],
+      [60, 30 * SECOND],
+    ] as const) {
+      const { renewAt } = await ca.issueSvid(await aRequest(withToken(ca.podToken()), { ttlSeconds }), NEVER)
+      const after = renewAt.getTime() - ca.clock.now().getTime()
+      expect(after).toBeGreaterThanOrEqual(half * 0.9)
+      expect(after).toBeLessThanOrEqual(half * 1.1)
+    }
   })
 
   test('takes nothing but the public key from a CSR that asks for everything', async () => {
@@ -687,7 +701,7 @@ describe('what is being issued', () => {
     const expected = {
       name: 'shop/cart-0',
       namespace: 'shop',
-      svids: [{ issuer: authority.authority.id, bundle: 1, notAfter: tbs.notAfter }],
+      svids: [{ issuer: authority.authority.id, bundle: 1, endsAt: tbs.notAfter.getTime() }],
     }
     expect(seen).toEqual([[expected], [expected]])
     expect([...underWay.among(NO_EVIDENCE).workloads()]).toEqual([])
@@ -769,7 +783,7 @@ describe('what is being issued', () => {
 
   test('is one workload with what is known of it', () => {
     const underWay = new IssuancesUnderWay()
-    const svid = (bundle: number) => ({ issuer: 'a', bundle, notAfter: new Date(0) })
+    const svid = (bundle: number) => ({ issuer: 'a', bundle, endsAt: 0 })
     const known = {
       incomplete: 'being read',
       workloads: () => [

@@ -34,7 +34,13 @@ const plugged = async (...sets: Sets['a'][]) => {
   const world = new World({ kind: 'plugged-in', ca: first })
   const keeper = await world.start()
   await world.issue(20 * DAY)
-  for (const ca of more) await take(world, ca)
+  for (const ca of more) {
+    await take(world, ca)
+    // Whatever was alive has been replaced: the gate of the next step is open.
+    await world.clock.advance(21 * DAY)
+    await keeper.tick()
+    await world.issue(20 * DAY)
+  }
   expect(keeper.stopped).toBeUndefined()
   return world
 }

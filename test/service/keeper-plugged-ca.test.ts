@@ -1,14 +1,18 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { activeIssuing, bundledRoots } from '../../src/authority/authority.ts'
+import { type Evidence, NO_EVIDENCE } from '../../src/authority/gate.ts'
+import { shortId } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
-import { DAY, HOUR } from '../../src/core/duration.ts'
+import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/duration.ts'
+import type { Keeper } from '../../src/service/keeper.ts'
 import { commonNameOf } from '../../src/x509/name.ts'
 import { KEY_USAGE } from '../../src/x509/oids.ts'
 import { certificatePem } from '../../src/x509/pem.ts'
 import { World } from '../_support/a-world.ts'
-import { NOW } from '../_support/authority-sets.ts'
+import { issuingOf, NOW } from '../_support/authority-sets.ts'
 import { odd } from '../_support/odd-certificates.ts'
 import { aPluggedCa, plugged } from '../_support/plugged-sets.ts'
+import { until } from '../_support/until.ts'
 
 type Sets = Awaited<ReturnType<typeof aPluggedCa>>
 let sets: Sets
@@ -24,6 +28,10 @@ async function running(ca: Sets['a']) {
   return { world, keeper: await world.start() }
 }
 
+const ADMIN = { by: 'admin', because: 'told to' } as const
+const rootNames = ({ set }: Keeper) => names(bundledRoots(set).map((root) => root.certificate))
+const rootStates = ({ set }: Keeper) => bundledRoots(set).map(({ state }) => state)
+const signs = (world: World) => names(world.active?.authority.intermediates ?? [])[0]
 const eventsOf = (world: World, name: string) => world.events.told.filter(({ event }) => event === name)
 const names = (certificates: readonly { readonly tbs: { readonly subject: Uint8Array } }[]) =>
   certificates.map(({ tbs }) => commonNameOf(tbs.subject))
@@ -151,11 +159,13 @@ describe('from root A to root B', () => {
     for (const ca of [sets.ab, sets.abSignedByB]) {
       await world.issue(20 * DAY)
       await keeper.takePluggedCa(ca)
+      await world.clock.advance(21 * DAY)
+      await keeper.tick()
+      await world.issue(20 * DAY)
       await world.check()
       expect(world.stranded()).toEqual([])
       const { bundleSequence } = keeper.set
-      const roots = names(bundledRoots(keeper.set).map((root) => root.certificate))
-      steps.push([bundleSequence, roots, names(world.active.authority.intermediates)[0]])
+      steps.push([bundleSequence, rootNames(keeper), names(world.active.authority.intermediates)[0]])
     }
     expect(steps).toEqual([
       [2, ['root a', 'root b'], 'ca under a'],
@@ -203,7 +213,10 @@ describe('from root A to root B', () => {
     const { world, keeper } = await running(sets.a)
     const { leaf } = await world.issue()
     await keeper.takePluggedCa(sets.ab)
+    await keeper.takePluggedCa(sets.abSignedByB)
     await keeper.takePluggedCa(sets.b)
+    await keeper.roots.activate(undefined, ADMIN, { breaks: 1 })
+    await keeper.roots.revoke(undefined, ADMIN, { breaks: 1 })
     expect(keeper.mayVouch(leaf.tbs.issuer, world.clock.now())).toEqual([])
     await world.check()
   })
@@ -215,7 +228,7 @@ describe('from root A to root B', () => {
     await expect(keeper.takePluggedCa(sets.b)).rejects.toMatchObject({
       code: 'invalid_argument',
       message: expect.stringMatching(
-        /^root-cert\.pem shares no certificate with the bundle published so far \([0-9a-f]{4} [0-9a-f]{4}\): .* put the old roots beside the new ones first/,
+        /^root-cert\.pem shares no root with the bundle published so far \([0-9a-f]{4} [0-9a-f]{4}\): .* put the old roots beside the new ones first/,
       ),
     })
     expect([world.store.text, world.active]).toEqual([text, before])
@@ -253,7 +266,7 @@ describe('from root A to root B', () => {
     // Nothing of it was taken: not the bundle, not the source of the next issuing authority.
     await world.check()
     expect(world.stranded()).toEqual([])
-    expect(names(bundledRoots(keeper.set).map((root) => root.certificate))).toEqual(['root a', 'root b'])
+    expect(rootNames(keeper)).toEqual(['root a', 'root b'])
   })
 
   test('after a CA that could not sign, the clock renews under the CA that can', async () => {
@@ -265,6 +278,280 @@ describe('from root A to root B', () => {
     await keeper.tick()
     expect(eventsOf(world, 'rotationFailed')).toEqual([])
     await world.check()
+  })
+})
+
+describe('files whose effect is not safe yet', () => {
+  /** Somebody holds bundle 1, in which B is not, for 20 days. */
+  async function withALaggard(ca = sets) {
+    const { world, keeper } = await running(ca.a)
+    await world.issue(20 * DAY, 'shop/laggard')
+    return { world, keeper }
+  }
+
+  test('a new CA does not sign while somebody holds a bundle without its root, and signs by itself when nobody does', async () => {
+    const { world, keeper } = await withALaggard()
+    await keeper.takePluggedCa(sets.abSignedByB)
+    expect([rootNames(keeper), rootStates(keeper)]).toEqual([
+      ['root a', 'root b'],
+      ['active', 'prepared'],
+    ])
+    expect(signs(world)).toBe('ca under a')
+    expect(keeper.isOurs(sets.underB.key.publicKey), 'nobody gets a certificate over its key').toBe(true)
+    await world.issue(20 * DAY)
+    expect(world.broken()).toEqual([])
+    await world.clock.advance(20 * DAY + HOUR)
+    await keeper.tick()
+    expect([rootStates(keeper), signs(world)]).toEqual([['old', 'active'], 'ca under b'])
+    expect(world.broken()).toEqual([])
+    await world.check()
+  })
+
+  test('a CA that had to wait has its CRL as soon as it signs', async () => {
+    const { world, keeper } = await withALaggard()
+    await keeper.takePluggedCa(sets.abSignedByB)
+    const hasCrl = () => keeper.set.crls.some(({ id }) => id === issuingOf(sets.underB).id)
+    expect(hasCrl()).toBe(false)
+    await world.clock.advance(20 * DAY + HOUR)
+    await keeper.tick()
+    expect([signs(world), hasCrl()]).toEqual(['ca under b', true])
+  })
+
+  test('the CA before, whose key is in no file any more, has its issuing authorities renewed meanwhile', async () => {
+    const { world, keeper } = await withALaggard()
+    await world.issue(60 * DAY, 'shop/laggard')
+    await keeper.takePluggedCa(sets.abSignedByB)
+    const first = world.active.authority.id
+    await world.clock.advance(25 * DAY)
+    await keeper.tick()
+    expect(world.active.authority.id).not.toBe(first)
+    expect([signs(world), eventsOf(world, 'rotationFailed')]).toEqual(['ca under a', []])
+  })
+
+  test('a root that left the files stays while somebody stands on it, and leaves by itself then', async () => {
+    const { world, keeper } = await running(sets.ab)
+    const { leaf } = await world.issue(20 * DAY, 'shop/laggard')
+    await keeper.takePluggedCa(sets.b)
+    expect([rootNames(keeper), rootStates(keeper), signs(world)]).toEqual([
+      ['root a', 'root b'],
+      ['old', 'active'],
+      'ca under b',
+    ])
+    expect(keeper.mayVouch(leaf.tbs.issuer, world.clock.now())).toHaveLength(1)
+    expect(world.broken()).toEqual([])
+    await world.clock.advance(20 * DAY + HOUR)
+    await keeper.tick()
+    expect([rootNames(keeper), keeper.set.bundleSequence]).toEqual([['root b'], 2])
+    await world.check()
+  })
+
+  test('a root that is in the files and signs no more stays, whoever stands on it', async () => {
+    const { world, keeper } = await running(sets.ab)
+    await keeper.takePluggedCa(sets.abSignedByB)
+    await world.clock.advance(21 * DAY)
+    await keeper.tick()
+    expect(rootStates(keeper)).toEqual(['old', 'active'])
+  })
+
+  test('a root that never signed leaves with its file', async () => {
+    const { world, keeper } = await withALaggard()
+    await keeper.takePluggedCa(sets.abSignedByB)
+    await keeper.takePluggedCa(sets.a)
+    expect([rootNames(keeper), keeper.set.bundleSequence, signs(world)]).toEqual([['root a'], 3, 'ca under a'])
+    await world.check()
+  })
+
+  test('a CA that signed before has to wait like any other when the files go back to it', async () => {
+    const { world, keeper } = await running(sets.a)
+    await keeper.takePluggedCa(sets.ab)
+    await keeper.takePluggedCa(sets.abSignedByB)
+    await keeper.takePluggedCa(sets.b)
+    expect(rootNames(keeper)).toEqual(['root b'])
+    await world.issue(20 * DAY, 'shop/laggard')
+    await keeper.takePluggedCa(sets.ab)
+    expect([rootNames(keeper), signs(world)]).toEqual([['root b', 'root a'], 'ca under b'])
+    await world.clock.advance(21 * DAY)
+    await keeper.tick()
+    expect(signs(world)).toBe('ca under a')
+    await world.check()
+  })
+
+  test('are told at first and every hour, with who is in the way', async () => {
+    const { world, keeper } = await withALaggard()
+    await keeper.takePluggedCa(sets.abSignedByB)
+    const told = () => eventsOf(world, 'pluggedCaWaits')
+    const rootB = bundledRoots(keeper.set)[1]
+    expect(told()).toMatchObject([
+      { args: ['activate', { id: rootB?.id }, { longest: [{ workload: 'shop/laggard' }] }] },
+    ])
+    for (let minute = 0; minute < 59; minute++) {
+      await world.clock.advance(MINUTE)
+      await keeper.tick()
+    }
+    expect(told()).toHaveLength(1)
+    await world.clock.advance(MINUTE)
+    await keeper.tick()
+    expect(told()).toHaveLength(2)
+  })
+
+  test('are not told while the ledger is read for a moment', async () => {
+    const world = new World({ kind: 'plugged-in', ca: sets.a })
+    const starting = { incomplete: 'this server is starting', workloads: () => [] }
+    const keeper = await world.start({ evidence: () => starting })
+    await keeper.takePluggedCa(sets.abSignedByB)
+    await world.clock.advance(MINUTE - 1)
+    await keeper.tick()
+    expect([eventsOf(world, 'pluggedCaWaits').length, signs(world)]).toEqual([0, 'ca under a'])
+    await world.clock.advance(1)
+    await keeper.tick()
+    expect(eventsOf(world, 'pluggedCaWaits')).toHaveLength(1)
+  })
+
+  test('are looked at every two seconds while they wait', async () => {
+    const { world, keeper } = await running(sets.a)
+    let evidence: Evidence = { incomplete: 'this server is starting', workloads: () => [] }
+    const restarted = await world.start({
+      evidence: () => evidence,
+      source: { kind: 'plugged-in', ca: sets.abSignedByB },
+    })
+    expect([restarted.active.get(), keeper.active.get() === undefined]).toEqual([undefined, false])
+    const stop = new AbortController()
+    const running_ = restarted.run(stop.signal)
+    evidence = NO_EVIDENCE
+    await world.clock.advance(2 * SECOND)
+    await until('the new CA signs', () => restarted.active.get() !== undefined)
+    stop.abort()
+    await running_
+    await world.check()
+  })
+
+  describe('a start with them, the key of the CA before being gone', () => {
+    const restarted = async () => {
+      const { world } = await withALaggard()
+      world.source = { kind: 'plugged-in', ca: sets.abSignedByB }
+      return { world, keeper: await world.start() }
+    }
+
+    test('lets nothing sign, and says so', async () => {
+      const { world, keeper } = await restarted()
+      const [a, b] = bundledRoots(keeper.set).map(({ id }) => shortId(id))
+      expect([keeper.active.get(), rootStates(keeper)]).toEqual([undefined, ['active', 'prepared']])
+      expect(keeper.plugged?.obstacle(keeper.set)).toBe(
+        `the plugged-in CA is under root ${b}, which not every live workload is known to trust, and the key of the one before, under ${a}, is in its files no more: alcazar root status`,
+      )
+      expect([eventsOf(world, 'pluggedCaWaits').length, eventsOf(world, 'rotationFailed')]).toEqual([1, []])
+      await world.check()
+    })
+
+    test('signs by itself when nobody is in the way any more', async () => {
+      const { world, keeper } = await restarted()
+      await world.clock.advance(20 * DAY + HOUR)
+      await keeper.tick()
+      expect(signs(world)).toBe('ca under b')
+      await world.check()
+    })
+
+    test('signs again at once when the CA before is put back', async () => {
+      const { world, keeper } = await restarted()
+      await keeper.takePluggedCa(sets.ab)
+      expect([signs(world), rootStates(keeper)]).toEqual(['ca under a', ['active', 'prepared']])
+      await world.issue()
+      expect(world.broken()).toEqual([])
+      await world.check()
+    })
+
+    test('signs when an admin says exactly how many break, which is in the ledger', async () => {
+      const { world, keeper } = await restarted()
+      await expect(keeper.roots.activate(undefined, ADMIN)).rejects.toMatchObject({
+        code: 'wrong_state',
+        message: expect.stringMatching(
+          /^Not yet: 1 of 1 live workload is in the way if you activate root [0-9a-f ]{9} now\./,
+        ),
+      })
+      await expect(keeper.roots.activate(undefined, ADMIN, { breaks: 2 })).rejects.toMatchObject({
+        code: 'wrong_state',
+      })
+      expect(keeper.active.get()).toBeUndefined()
+      await keeper.roots.activate(undefined, ADMIN, { breaks: 1 })
+      expect(signs(world)).toBe('ca under b')
+      expect(world.ledger.of('authority').findLast(({ what }) => what === 'root activated')?.detail).toBe(
+        'by the admin: told to; FORCED, breaking 1 of 1 live workload',
+      )
+      await world.check()
+    })
+  })
+
+  test.each(['may sign CAs', 'signs leaves itself'])('the same where the CA %s', async (may) => {
+    const ca = may === 'may sign CAs' ? sets : leafSigners
+    const { world, keeper } = await withALaggard(ca)
+    await keeper.takePluggedCa(ca.abSignedByB)
+    const before = world.active
+    await world.issue(DAY)
+    expect(world.broken()).toEqual([])
+    world.source = { kind: 'plugged-in', ca: ca.abSignedByB }
+    const again = await world.start()
+    expect(again.active.get()).toBeUndefined()
+    await world.clock.advance(21 * DAY)
+    await again.tick()
+    expect(world.active.authority.id).not.toBe(before.authority.id)
+    await world.check()
+  })
+
+  test('nothing but what the files ask for is done by an admin’s verbs', async () => {
+    const { keeper } = await withALaggard()
+    await keeper.takePluggedCa(sets.ab)
+    const plain = { code: 'wrong_state', message: expect.stringMatching(/^the CA is plugged in/) }
+    const [a, b] = bundledRoots(keeper.set).map(({ id }) => id)
+    for (const step of [
+      () => keeper.roots.activate(b, ADMIN, { breaks: 1 }),
+      () => keeper.roots.activate(undefined, ADMIN, { breaks: 1 }),
+      () => keeper.roots.revoke(b, ADMIN),
+      () => keeper.roots.revoke(undefined, ADMIN),
+      () => keeper.roots.rollback(ADMIN),
+      () => keeper.roots.prepare(ADMIN),
+      () => keeper.roots.rotate(ADMIN),
+      () => keeper.roots.taint(a as string, ADMIN, HOUR),
+    ])
+      await expect(step()).rejects.toMatchObject(plain)
+  })
+})
+
+describe('a root renewed over the same key', () => {
+  const renewed = async () => {
+    const again = await odd('root a', 'itself', { key: sets.rootA.key, notAfter: new Date('2041-01-01T00:00:00Z') })
+    return { again, alone: plugged(sets.underA, [sets.underA], [again]) }
+  }
+
+  test('takes the place of the one before at once: what either verifies, both do', async () => {
+    const { world, keeper } = await running(sets.a)
+    await world.issue(20 * DAY)
+    const { again, alone } = await renewed()
+    await keeper.takePluggedCa(alone)
+    expect(bundledRoots(keeper.set)).toMatchObject([
+      { state: 'active', certificate: again.certificate, bundledSince: 1 },
+    ])
+    expect(keeper.set.bundleSequence).toBe(2)
+    expect([world.broken(), world.stranded()]).toEqual([[], []])
+    await world.check()
+  })
+
+  test('beside the one before is one root, by the certificate that ends last', async () => {
+    const { again } = await renewed()
+    const { world, keeper } = await running(plugged(sets.underA, [sets.underA], [again, sets.rootA]))
+    expect(bundledRoots(keeper.set)).toMatchObject([{ state: 'active', certificate: again.certificate }])
+    await world.issue()
+    await world.check()
+  })
+
+  test('is refused under another name: nobody who trusts one would take what the other signed', async () => {
+    const { keeper } = await running(sets.ab)
+    const other = await odd('root x', 'itself', { key: sets.rootA.key })
+    const under = await odd('ca under x', other)
+    await expect(keeper.takePluggedCa(plugged(under, [under], [other, sets.rootB]))).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringMatching(/^root-cert\.pem has the key of root [0-9a-f ]{9} under another name/),
+    })
+    expect(keeper.set.bundleSequence).toBe(1)
   })
 })
 

@@ -23,7 +23,7 @@ async function anOwnCertificate({ install = (_one: Installed): void => {} } = {}
   const events = recordedEvents()
   const installed: Installed[] = []
   const own = new OwnCertificate({
-    active,
+    serving: active,
     names: ['localhost', '127.0.0.1'],
     install: (key, chainPem) => {
       const chain = readPem(chainPem, 100_000, 'nothing else').map(({ der }) => readCertificate(der))
@@ -69,7 +69,7 @@ describe('the first certificate', () => {
   test('waits for an authority', async () => {
     const { own, installed, told } = await anOwnCertificate()
     const early = new OwnCertificate({
-      active: new Latest(),
+      serving: new Latest(),
       names: ['localhost'],
       install: () => expect.fail('there is nothing to sign it'),
       events: recordedEvents(),

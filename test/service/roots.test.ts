@@ -4,7 +4,10 @@ import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
+import { namedInParts } from '../../src/service/root-steps.ts'
+import { prune } from '../../src/service/scheduled-jobs.ts'
 import { World } from '../_support/a-world.ts'
+import { MemoryMoment } from '../_support/memory-moment.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
 
 const ADMIN = { by: 'admin', because: 'yearly' } as const
@@ -50,7 +53,7 @@ describe('a prepared root', () => {
       message: [
         `Not yet: 1 of 1 live workload is in the way if you activate root ${shortId(id)} now.`,
         '  shop/cart-0  holds bundle 1, not 2 yet     ends in 60 min',
-        'Safe at the latest in 60 min, when their certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
+        'Safe at the latest in 60 min, when its certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
       ].join('\n'),
     })
     expect(states(keeper)).toEqual(['active', 'prepared'])
@@ -135,8 +138,108 @@ describe('an old root', () => {
     await keeper.roots.revoke(undefined, ADMIN, { breaks: 1 })
     expect(states(keeper)).toEqual(['revoked', 'active'])
     expect(world.ledger.of('authority').at(-1)?.detail).toContain(
-      'by the admin: yearly; FORCED, breaking 1 of 1 live workloads; cut off: shop/cart-0',
+      'by the admin: yearly; FORCED, breaking 1 of 1 live workload; cut off: shop/cart-0',
     )
+  })
+})
+
+describe('who is cut off', () => {
+  /** Many stand on a root that is old. */
+  async function manyOn(count: number) {
+    const { world, keeper, first } = await started()
+    const workloads = Array.from({ length: count }, (_, n) => `shop/cart-${n}`)
+    for (const workload of workloads) await world.issue(HOUR, workload)
+    await keeper.roots.prepare(ADMIN)
+    await keeper.roots.activate(undefined, ADMIN, { breaks: count })
+    const revoked = () => world.ledger.of('authority').filter(({ what }) => what === 'root revoked')
+    return { world, keeper, first, workloads, revoked }
+  }
+
+  test('is named in the ledger, every one', async () => {
+    const { keeper, workloads, revoked } = await manyOn(25)
+    await keeper.roots.revoke(undefined, ADMIN, { breaks: 25 })
+    expect(revoked().map(({ detail }) => detail)).toEqual([
+      `bundle 3: by the admin: yearly; FORCED, breaking 25 of 25 live workloads; cut off: ${workloads.toSorted().join(', ')}`,
+    ])
+  })
+
+  test('by the clock is named, too, and if others may be, why nobody can say', async () => {
+    const { world, first, workloads, revoked } = await manyOn(12)
+    const blind = await world.start({
+      evidence: () => ({ ...world.evidence, incomplete: 'the ledger is being read' }),
+    })
+    await blind.roots.taint(first.id, ADMIN, 30 * MINUTE)
+    await world.clock.advance(30 * MINUTE)
+    await blind.tick()
+    expect(states(blind)).toEqual(['revoked', 'active'])
+    expect(revoked().map(({ detail }) => detail)).toEqual([
+      `bundle 3: it was declared compromised: yearly; nobody can say who else is cut off: the ledger is being read; cut off: ${workloads.toSorted().join(', ')}`,
+    ])
+  })
+
+  test('takes as many records as a ledger’s lines have room for', () => {
+    const names = Array.from({ length: 2001 }, (_, n) => `shop/cart-${n}`)
+    expect(namedInParts('bundle 3', names)).toEqual([
+      `bundle 3; cut off: ${names.slice(0, 1000).join(', ')}`,
+      `cut off, part 2 of 3: ${names.slice(1000, 2000).join(', ')}`,
+      'cut off, part 3 of 3: shop/cart-2000',
+    ])
+    expect(namedInParts('bundle 3', names.slice(0, 1000))).toHaveLength(1)
+    expect(namedInParts('bundle 3', [])).toEqual(['bundle 3'])
+  })
+})
+
+test('a taint that is forced is in the ledger as forced', async () => {
+  const { world, keeper, first } = await started()
+  await world.issue(HOUR, 'shop/cart-0')
+  await keeper.roots.prepare(ADMIN)
+  // As where the root that signs is kept elsewhere: nobody certified the new one.
+  Object.assign(keeper.set.authorities.at(-1) as object, { cross: [] })
+  await expect(keeper.roots.taint(first.id, ADMIN, HOUR)).rejects.toMatchObject({ code: 'wrong_state' })
+  const { affected, until } = await keeper.roots.taint(first.id, ADMIN, HOUR, { breaks: 1 })
+  expect({ affected, until }).toEqual({ affected: 1, until: world.issued[0]?.leaf.tbs.notAfter })
+  expect(world.ledger.of('authority').find(({ what }) => what === 'authority tainted')?.detail).toBe(
+    'by the admin: yearly; FORCED, breaking 1 of 1 live workload',
+  )
+})
+
+describe('a gate that nobody can answer for', () => {
+  async function blind() {
+    const { world, keeper, first } = await started()
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.roots.prepare(ADMIN)
+    const evidence = () => ({ ...world.evidence, incomplete: 'the ledger is being read' })
+    return { world, first, keeper: await world.start({ evidence }) }
+  }
+
+  test('is gone through by saying that nobody knows who breaks, by no number', async () => {
+    const { world, keeper } = await blind()
+    for (const breaks of [0, 1])
+      await expect(keeper.roots.activate(undefined, ADMIN, { breaks })).rejects.toMatchObject({
+        code: 'wrong_state',
+        message: expect.stringMatching(
+          /^Nobody can say who breaks if you activate root .{9} now: the ledger is being read\. So no number is right; wait until it is known, or say --yes-break unknown\. Nothing was done$/,
+        ),
+      })
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    await keeper.roots.activate(undefined, ADMIN, { breaks: 'unknown' })
+    expect(states(keeper)).toEqual(['old', 'active'])
+    expect(world.ledger.of('authority').at(-2)?.detail).toBe(
+      'by the admin: yearly; FORCED, breaking nobody knows whom (the ledger is being read), as far as is known 1 of 1 live workload',
+    )
+  })
+
+  test('does not hold up who says so once it can be answered for, unless somebody is in the way', async () => {
+    const { world, keeper } = await started()
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.roots.prepare(ADMIN)
+    await expect(keeper.roots.activate(undefined, ADMIN, { breaks: 'unknown' })).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(/^1 workload would break if you .* now, not an unknown number; nothing was done$/),
+    })
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.roots.activate(undefined, ADMIN, { breaks: 'unknown' })
+    expect(world.ledger.of('authority').at(-2)?.detail).toBe('by the admin: yearly')
   })
 })
 
@@ -351,6 +454,68 @@ describe('a rotation in the way of which something stands', () => {
     expect(states(keeper)).toEqual(['revoked', 'active'])
     expect(activeRoot(keeper.set)?.id).not.toBe(first.id)
     await world.check()
+  })
+})
+
+describe('a start with a clock that is wrong', () => {
+  /** Two issuing authorities, the first an old one; then the process ends. */
+  async function stopped() {
+    const { world } = await started()
+    await world.clock.advance(DAY)
+    await world.start()
+    return { world, lastMoment: new MemoryMoment(world.clock.now()) }
+  }
+  const issuing = (keeper: Keeper) => keeper.set.authorities.filter(({ role }) => role === 'issuing').length
+
+  test('nine years and ten months ahead neither replaces the root nor forgets what has ended, for an hour', async () => {
+    const { world, lastMoment } = await stopped()
+    world.clock.jump(3590 * DAY)
+    const keeper = await world.start({ lastMoment })
+    await keeper.tick()
+    await prune(keeper)
+    expect([states(keeper), issuing(keeper), keeper.set.rotation]).toEqual([['active'], 3, undefined])
+    expect(world.events.told.filter(({ event }) => event === 'clockJumped')).toMatchObject([{ args: [3590 * DAY] }])
+    await world.clock.advance(HOUR)
+    await keeper.tick()
+    await prune(keeper)
+    // The one that this start made under the root of before has not ended.
+    expect([states(keeper), issuing(keeper)]).toEqual([['revoked', 'active'], 2])
+  })
+
+  test('is in doubt again after another restart, and is none when it is set right', async () => {
+    const { world, lastMoment } = await stopped()
+    world.clock.jump(3590 * DAY)
+    for (let restart = 0; restart < 3; restart++) {
+      const keeper = await world.start({ lastMoment })
+      const stop = new AbortController()
+      const running = keeper.run(stop.signal)
+      await world.clock.advance(30 * MINUTE)
+      stop.abort()
+      await running
+      expect(states(keeper)).toEqual(['active'])
+    }
+    world.clock.jump(-3590 * DAY)
+    const keeper = await world.start({ lastMoment })
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active'])
+    expect(world.events.told.filter(({ event }) => event === 'clockJumped')).toEqual([])
+    await world.check()
+  })
+
+  test('a year behind what is in the journal takes no step for an hour', async () => {
+    const { world, lastMoment } = await stopped()
+    await world.clock.advance(400 * DAY)
+    lastMoment.moment = undefined
+    await world.start()
+    world.clock.jump(-365 * DAY)
+    const keeper = await world.start({ lastMoment })
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active'])
+    expect(world.events.told.filter(({ event }) => event === 'clockJumped')).toHaveLength(1)
+    await world.clock.advance(HOUR)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'active'])
   })
 })
 

@@ -117,6 +117,20 @@ describe('a refusal', () => {
     ])
   })
 
+  test('of another request by a fault of ours is one, too, in one line', async () => {
+    const error = asCaError(new TypeError('undefined is not a function'))
+    const { lines } = await told((events) => events.requestFailed(given.context, error))
+    expect(lines).toMatchObject([
+      {
+        level: 'error',
+        message: 'request failed',
+        requestId: given.context.requestId,
+        detail: 'internal error; the server log has the details: undefined is not a function',
+        stack: expect.stringContaining('events.test.ts'),
+      },
+    ])
+  })
+
   test.each<[CaErrorCode, string[]]>([
     ['bad_csr', ['citadel_server_csr_parsing_err_count 1', 'citadel_server_csr_sign_err_count{error=CSR_ERROR} 1']],
     ['invalid_argument', ['citadel_server_csr_sign_err_count{error=TTL_ERROR} 1']],
@@ -300,6 +314,51 @@ describe('what else happens is told:', () => {
         },
       ],
       [],
+    ],
+    [
+      'a plugged-in CA that has to wait',
+      (e) =>
+        e.pluggedCaWaits('activate', given.roots[0] as Authority, {
+          open: false,
+          incomplete: undefined,
+          live: 3,
+          inTheWay: 1,
+          until: notAfter,
+          longest: [{ workload: 'shop/cart-0', namespace: 'shop', why: 'holds bundle 1, not 2 yet', until: notAfter }],
+          namespaces: new Map(),
+        }),
+      () => [
+        {
+          level: 'warn',
+          message: 'the plugged-in CA does not sign yet: some workloads would refuse it',
+          root: shortId((given.roots[0] as Authority).id),
+          inTheWay: 1,
+          workloads: ['shop/cart-0'],
+          until: notAfter.toISOString(),
+        },
+      ],
+      [],
+    ],
+    [
+      'a client that refuses our certificate, which the log is told of',
+      (e) => e.servingCertificateRefused('unknown CA', { address: '192.0.2.7', times: 3 }),
+      () => [
+        {
+          level: 'warn',
+          message:
+            'a client refused our certificate; does the file by which it trusts us hold the roots of today’s bundle?',
+          address: '192.0.2.7',
+          times: 3,
+          alert: 'unknown CA',
+        },
+      ],
+      ['alcazar_serving_certificate_refused_total{alert=unknown CA} 1'],
+    ],
+    [
+      'and one that it is not',
+      (e) => e.servingCertificateRefused('bad certificate', undefined),
+      () => [],
+      ['alcazar_serving_certificate_refused_total{alert=bad certificate} 1'],
     ],
     [
       'a plugged-in CA not taken',

@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { Option } from 'commander'
-import { parseAddress } from '../../config/schema.ts'
+import { parseAddress } from '../../config/texts.ts'
 import { colonHex, equalBytes } from '../../core/bytes.ts'
-import { durationInWords, MINUTE, parseDuration, SECOND } from '../../core/duration.ts'
+import { durationInWords, MINUTE, parseDuration, relativeInWords, SECOND } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
+import type { ServerDescription } from '../../endpoints/admin/routes.ts'
 import { readClaims } from '../../jwt/jws.ts'
 import { KEY_ALGORITHM_NAMES, keyAlgorithm } from '../../keys/algorithms.ts'
 import { PrivateKey } from '../../keys/private-key.ts'
@@ -13,11 +14,11 @@ import { readCertificate } from '../../x509/certificate.ts'
 import { writeCsrInfo, writeCsrPem } from '../../x509/csr.ts'
 import { commonNameOf } from '../../x509/name.ts'
 import { readPem } from '../../x509/pem.ts'
-import { call, type SocketTarget, type Target } from '../client.ts'
+import { call, type Target } from '../client.ts'
 import { type CliEnv, print, type Verb } from '../env.ts'
 import { fileFault } from '../file-fault.ts'
 import { IDENTITY_FILES, prepareDirectory, refuseForeignFiles, writeIdentity } from '../identity-files.ts'
-import { describeServer, devToken, localServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { devToken, LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { momentInWords } from '../moments.ts'
 import { outputOption } from '../output-option.ts'
 
@@ -29,6 +30,7 @@ type Issued = {
   certificateChain: string
   trustBundle: string
   bundleSequence: number
+  renewAt: string
 }
 
 export const issue: Verb = {
@@ -61,7 +63,7 @@ export const issue: Verb = {
   },
   async run(env, _args, options) {
     const out = options.out as string
-    const local = localServer(env, options, '--state-directory, or with --server and --root-cert')
+    const local = new LocalServer(env, options, '--state-directory, or with --server and --root-cert')
     const ttlSeconds = options.ttl === undefined ? undefined : Math.ceil(parseDuration(options.ttl as string) / SECOND)
     const server = await serverOf(options, local)
     const bearer = await tokenOf(options, local)
@@ -116,7 +118,7 @@ function pathOf(bearer: string): string | undefined {
   }
 }
 
-async function serverOf(options: Readonly<Record<string, unknown>>, local: SocketTarget): Promise<Target> {
+async function serverOf(options: Readonly<Record<string, unknown>>, local: LocalServer): Promise<Target> {
   if (options.server !== undefined) {
     if (options.rootCert === undefined)
       throw new CaError('invalid_argument', '--server needs --root-cert: the roots by which that server is trusted')
@@ -126,7 +128,7 @@ async function serverOf(options: Readonly<Record<string, unknown>>, local: Socke
       ...(await rootsOf(options.rootCert as string)),
     }
   }
-  const { caAddress, trustBundle } = await describeServer(local)
+  const { caAddress, trustBundle } = (await local.call('GET', '/v1/server')) as ServerDescription
   return { kind: 'https', ...parseAddress(caAddress), rootsPem: trustBundle }
 }
 
@@ -142,7 +144,7 @@ async function rootsOf(file: string): Promise<{ rootsPem: string; rootsFile: str
   return { rootsPem, rootsFile: file }
 }
 
-async function tokenOf(options: Readonly<Record<string, unknown>>, local: SocketTarget): Promise<string> {
+async function tokenOf(options: Readonly<Record<string, unknown>>, local: LocalServer): Promise<string> {
   if (options.token !== undefined) {
     const bearer = (await readText(options.token as string, '--token')).trim()
     if (bearer === '') throw new CaError('invalid_argument', `--token ${options.token as string}: it is empty`)
@@ -163,12 +165,13 @@ function report(env: CliEnv, issued: Issued, key: PrivateKey, files: readonly st
   const roots = readPem(issued.trustBundle, 1024 * 1024, 'text').map((block) => readCertificate(block.der))
   const names = chain.slice(1).map((one) => commonNameOf(one.tbs.subject) ?? 'CA')
   const [root] = roots.filter((one) => equalBytes(one.tbs.subject, chain.at(-1)?.tbs.issuer ?? new Uint8Array()))
-  const end = new Date(issued.notAfter)
+  const [end, renewal] = [new Date(issued.notAfter), new Date(issued.renewAt)]
   const [keyFile, chainFile, rootFile] = files
   return [
     issued.spiffeId,
     `  serial ${colonHex(issued.serial)}`,
     `  key    ${key.publicKey.algorithm.label}    ${validity(end.getTime() - now.getTime())} (until ${momentInWords(end, now)})`,
+    `  renew  ${relativeInWords(renewal, now)} (${momentInWords(renewal, now)})`,
     `  chain  ${['leaf', ...names, commonNameOf(root?.tbs.subject ?? new Uint8Array()) ?? 'root'].join(' ← ')}`,
     `  wrote  ${keyFile}  ${chainFile}  ${rootFile}`,
     `Try it:  openssl verify -CAfile ${rootFile} -untrusted ${chainFile} ${chainFile}`,

@@ -1,12 +1,15 @@
 import { Option } from 'commander'
 import type { AttestationMethod } from '../../attestation/caller.ts'
+import { idPrefix } from '../../core/bytes.ts'
 import { relativeInWords } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { WorkloadList, WorkloadStatus } from '../../service/list-workloads.ts'
 import { print, type Verb } from '../env.ts'
-import { listWorkloads, localServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { limitOf } from '../limit.ts'
+import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { momentInWords } from '../moments.ts'
 import { outputOption } from '../output-option.ts'
+import { columns } from '../roots/words.ts'
 
 const DEFAULT_LIMIT = 100
 /** The server's own bound. */
@@ -25,29 +28,19 @@ export const workloads: Verb = {
       .addOption(outputOption())
   },
   async run(env, _args, options) {
-    const query = new URLSearchParams({ limit: limitOf(options.limit) })
+    const query = new URLSearchParams({ limit: String(limitOf(options.limit, MAX_LIMIT)) })
     if (options.on !== undefined) query.set('on', authorityIdOf(options.on as string))
     if (options.lagging) query.set('lagging', 'true')
     if (options.namespace !== undefined) query.set('namespace', options.namespace as string)
-    const list = await listWorkloads(localServer(env, options, '--state-directory'), query)
+    const list = (await new LocalServer(env, options).call('GET', `/v1/workloads?${query}`)) as WorkloadList
     print(env, options, list, () => lines(list, env.clock.now()))
     for (const warning of doubts(list, env.clock.now())) env.err.write(`alcazar: ${warning}\n`)
   },
 }
 
-function limitOf(given: unknown): string {
-  const limit = Number(given)
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT)
-    throw new CaError(
-      'invalid_argument',
-      `--limit is a whole number from 1 to ${MAX_LIMIT}, not ${JSON.stringify(given)}`,
-    )
-  return String(limit)
-}
-
 /** As it is printed, too: `3f9a 21c4`. */
 function authorityIdOf(given: string): string {
-  const id = given.replaceAll(/[\s:]/g, '').toLowerCase()
+  const id = idPrefix(given)
   if (!/^[0-9a-f]{4,40}$/.test(id))
     throw new CaError('invalid_argument', '--on takes an authority’s id from its beginning: hex, 4 to 40 digits')
   return id
@@ -63,14 +56,7 @@ const HEADINGS = ['WORKLOAD', 'SERVICE ACCOUNT', 'ASKED BY', 'SERIAL', 'ENDS', '
 
 function lines({ svids, total, bundleSequence }: WorkloadList, now: Date): string[] {
   if (svids.length === 0) return ['No live SVID of the kind.']
-  const rows = [HEADINGS, ...svids.map((svid) => rowOf(svid, bundleSequence, now))]
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length)))
-  const table = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] as number))
-      .join('  ')
-      .trimEnd(),
-  )
+  const table = columns([HEADINGS, ...svids.map((svid) => rowOf(svid, bundleSequence, now))])
   const more = total - svids.length
   return more > 0 ? [...table, `… and ${more.toLocaleString('en-US')} more; --limit shows more of them`] : table
 }

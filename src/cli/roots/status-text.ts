@@ -1,24 +1,27 @@
 import { shortId } from '../../core/bytes.ts'
 import { durationInWords, relativeInWords } from '../../core/duration.ts'
+import type { StatusView } from '../../endpoints/admin/authority-routes.ts'
 import { keyAlgorithm } from '../../keys/algorithms.ts'
+import { sealedWith } from '../../keys/seal.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
 import { endInWords } from '../moments.ts'
-import { blockerLines, columns, count, HOMES, workloads } from './words.ts'
+import { blockerLines, columns, count, HOMES, MOST_NAMED, workloads } from './words.ts'
 
 /**
  * Every root with what stands under it, what is wrong with it and what can be done next.
  * @param all revoked roots too, and issuing authorities that sign no longer
  */
-export function statusLines(view: AuthoritiesView, all: boolean): string[] {
+export function statusLines(view: StatusView, all: boolean): string[] {
   const now = new Date(view.now)
   const roots = view.authorities.filter(({ role }) => role === 'root')
   const shown = roots.filter(({ state }) => all || state !== 'revoked')
   const table = columns([
-    ['ROOT', 'STATE', 'ENDS IN', 'STANDS ON IT', 'KEY'],
+    ['ROOT', 'STATE', 'AGE', 'ENDS IN', 'STANDS ON IT', 'KEY'],
     ...shown.map((root) => [
       shortId(root.id),
       root.state,
+      age(root, now),
       endsIn(root, now),
       `${count(root.live)} live`,
       `${keyAlgorithm(root.algorithm).label}, ${HOMES[root.key]}`,
@@ -32,9 +35,35 @@ export function statusLines(view: AuthoritiesView, all: boolean): string[] {
     `Bundle ${view.bundleSequence}, ${workloads(view.live)}.${
       view.rotating ? ' A rotation is on its way; watch it, or take it up: alcazar root rotate' : ''
     }`,
+    ...(view.sealedWith !== undefined && view.authorities.some(({ key }) => key === 'sealed')
+      ? [`Sealed files are sealed with ${sealedWith(view.sealedWith)}.`]
+      : []),
     ...view.forgotten.map(
       ({ workload, until }) => `Cut off: ${workload}, until ${until.slice(0, 16).replace('T', ' ')} UTC`,
     ),
+    ...refusingLines(view.refusing, now),
+  ]
+}
+
+/** How many clients that refused us are named one by one. */
+const REFUSING = 10
+
+function refusingLines(refusing: StatusView['refusing'], now: Date): string[] {
+  if (refusing.length === 0) return []
+  const named = columns(
+    refusing
+      .slice(0, REFUSING)
+      .map(({ address, alert, times, last }) => [
+        `  ${address}`,
+        `${alert}, ${count(times)} time${times === 1 ? '' : 's'}`,
+        `last ${relativeInWords(new Date(last), now)}`,
+      ]),
+  )
+  const left = refusing.length - named.length
+  return [
+    `${count(refusing.length)} client address${refusing.length === 1 ? '' : 'es'} refused our own certificate within a day; is their root-cert.pem an older one?`,
+    ...named,
+    ...(left > 0 ? [`  … ${count(left)} more: alcazar root status --output json`] : []),
   ]
 }
 
@@ -44,8 +73,7 @@ function under(view: AuthoritiesView, root: AuthorityView, all: boolean, now: Da
   const issuing = view.authorities.filter((one) => one.role === 'issuing' && one.root === root.id)
   // What signed before is worth a line while something alive stands on it.
   const shown = issuing.filter(({ state, live }) => all || state === 'active' || live > 0)
-  return [
-    ...shown.map((one) => `  issuing  ${issuingLine(one, now)}`),
+  const lines = [
     ...(root.cross.length > 0 && (root.state === 'prepared' || root.state === 'active')
       ? [`crossed by ${root.cross.map(({ by }) => shortId(by)).join(', ')}: who trusts only that follows`]
       : []),
@@ -53,18 +81,23 @@ function under(view: AuthoritiesView, root: AuthorityView, all: boolean, now: Da
       one.warnings.map((warning) => `warning: ${one.role === 'root' ? '' : `issuing ${shortId(one.id)}: `}${warning}`),
     ),
     ...nextLines(view, root, now),
-  ].map((line) => `${INDENT}${line}`)
+  ]
+  return [...shown.map((one) => `  issuing  ${issuingLine(one, now)}`), ...lines.map((line) => `${INDENT}${line}`)]
 }
 
 function issuingLine(one: AuthorityView, now: Date): string {
   return [
     shortId(one.id),
     one.state,
-    `${endInWords(new Date(one.notAfter), now)}${one.dueAt === undefined ? '' : `, renewed ${relativeInWords(new Date(one.dueAt), now)}`}`,
+    `${age(one, now)} old, ${endInWords(new Date(one.notAfter), now)}${one.dueAt === undefined ? '' : `, renewed ${relativeInWords(new Date(one.dueAt), now)}`}`,
     `${count(one.live)} live`,
     HOMES[one.key],
   ].join('  ')
 }
+
+/** From when its certificate began: one that was made elsewhere is older than what is known of it here. */
+const age = ({ notBefore }: AuthorityView, now: Date): string =>
+  durationInWords(Math.max(0, now.getTime() - new Date(notBefore).getTime()))
 
 const endsIn = ({ notAfter }: AuthorityView, now: Date): string => {
   const left = new Date(notAfter).getTime() - now.getTime()
@@ -72,22 +105,27 @@ const endsIn = ({ notAfter }: AuthorityView, now: Date): string => {
 }
 
 function nextLines(view: AuthoritiesView, root: AuthorityView, now: Date): string[] {
-  if (view.origin === 'plugged-in')
-    return root.state === 'active' ? ['next: its files are replaced by whoever plugged it in; or alcazar import'] : []
-  if (root.state === 'active') return activeLines(view, root, now)
-  const verb = root.state === 'prepared' ? 'activate' : 'revoke'
+  const plugged = view.origin === 'plugged-in'
+  if (root.state === 'active') return plugged ? pluggedLines(view) : activeLines(view, root, now)
+  // Of a plugged-in CA there is at most one, whatever the root is: what its files ask for.
+  const verb = plugged ? root.steps[0]?.verb : root.state === 'prepared' ? 'activate' : 'revoke'
   const step = root.steps.find((one) => one.verb === verb)
   if (!step) return []
-  const byItself = view.rotating || root.state === 'tainted'
+  const byItself = plugged || view.rotating || root.state === 'tainted'
   const does = verb === 'activate' ? 'it signs' : 'it leaves the bundle'
   return stepLines(step, {
     does,
     now,
     command: `alcazar root ${verb} ${root.id.slice(0, 8)}`,
-    more: verb === 'activate' ? 'alcazar workloads --lagging' : `alcazar workloads --on ${root.id.slice(0, 8)}`,
+    more: `alcazar root status --limit ${MOST_NAMED}`,
     byItself,
     ...(root.taint && { atTheLatest: new Date(root.taint.leavesAt) }),
   })
+}
+
+function pluggedLines({ authorities }: AuthoritiesView): string[] {
+  const waits = authorities.some(({ steps }) => steps.length > 0)
+  return waits ? [] : ['next: its files are replaced by whoever plugged it in; or alcazar import']
 }
 
 function activeLines({ authorities, rotating }: AuthoritiesView, root: AuthorityView, now: Date): string[] {

@@ -1,11 +1,13 @@
+import { NAMED } from '../../authority/gate.ts'
 import { HOUR, MINUTE, SECOND } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
-import { type AuthoritiesView, authoritiesView, NAMED } from '../../service/authorities-view.ts'
+import { type AuthoritiesView, authoritiesView } from '../../service/authorities-view.ts'
 import type { Force } from '../../service/closed-gate.ts'
 import { forgetWorkload } from '../../service/forget-workload.ts'
 import type { Keeper } from '../../service/keeper.ts'
-import type { Wish } from '../../service/root-steps.ts'
+import type { RefusingClient } from '../../service/refusing-clients.ts'
+import { MAX_REASON, type Wish } from '../../service/root-steps.ts'
 import { rotationView } from '../../service/rotation-view.ts'
 import type { Tainted } from '../../service/taint-root.ts'
 import type { HttpAnswer, HttpCall, Route } from './http.ts'
@@ -22,21 +24,34 @@ export type TaintedView = AuthoritiesView & {
   }
 }
 
-export const TAINT_WITHIN_MS = HOUR
+/** What there is, with who did not believe our own certificate. */
+export type StatusView = AuthoritiesView & {
+  readonly refusing: readonly RefusingClient[]
+  /** What seals the keys in files: the kind of a KeyEncryption. Nothing where none is set. */
+  readonly sealedWith?: string
+}
+
+const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
 const MAX_WITHIN_MS = 7 * 24 * HOUR
-const MAX_NAMED = 100
-export const MAX_REASON = 500
+/** So many that the answer stays below the 4 MiB a client takes. */
+const MAX_NAMED = 2000
 /** An id of 40 digits, however it is spaced. */
 const MAX_ID = 80
 /** The longest names Kubernetes has: a namespace of 63, a slash, a pod of 253, and what tells apart those without a pod. */
 const MAX_WORKLOAD = 340
 
 /** The admin's verbs for roots, on the unix socket alone. Each answers with the view after it. */
-export function authorityRoutes(keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>): readonly Route[] {
+export function authorityRoutes(
+  keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>,
+  refusing: () => readonly RefusingClient[],
+  sealedWith?: string,
+): readonly Route[] {
   const { roots } = keeper
+  const sealed = sealedWith === undefined ? {} : { sealedWith }
   const seen = () => keeper.seen()
   const authorities = (): HttpAnswer => json(authoritiesView(seen()))
+  const rotation = (): HttpAnswer => json(rotationView(seen(), roots.left))
   const verb = (name: string, known: readonly string[], run: (body: Body) => Promise<unknown>): Route => ({
     method: 'POST',
     path: `/v1/authorities/${name}`,
@@ -46,8 +61,13 @@ export function authorityRoutes(keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>)
     },
   })
   return [
-    { method: 'GET', path: '/v1/authorities', handle: async (call) => json(authoritiesView(seen(), namedIn(call))) },
-    { method: 'GET', path: '/v1/rotation', handle: async () => json(rotationView(seen())) },
+    {
+      method: 'GET',
+      path: '/v1/authorities',
+      handle: async (call) =>
+        json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing(), ...sealed } satisfies StatusView),
+    },
+    { method: 'GET', path: '/v1/rotation', handle: async () => rotation() },
     {
       method: 'POST',
       path: '/v1/rotation',
@@ -55,7 +75,7 @@ export function authorityRoutes(keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>)
         await roots.rotate(wishIn(fields(call.body(), ['because'])))
         // The clock's own look may be a minute away.
         await keeper.tick()
-        return json(rotationView(seen()))
+        return rotation()
       },
     },
     verb('prepare', [], (body) => roots.prepare(wishIn(body))),
@@ -108,7 +128,7 @@ function namedIn({ query }: HttpCall): number {
     if (key !== 'named')
       throw new CaError('invalid_argument', `unknown query ${JSON.stringify(key.slice(0, 64))}; there is named`)
   const given = query.get('named') ?? String(NAMED)
-  if (!/^\d{1,3}$/.test(given) || Number(given) > MAX_NAMED)
+  if (!/^\d{1,4}$/.test(given) || Number(given) > MAX_NAMED)
     throw new CaError('invalid_argument', `named is how many workloads to list, at most ${MAX_NAMED}`)
   return Number(given)
 }
@@ -123,13 +143,19 @@ export function wishIn(body: Body): Wish {
 const idIn = (body: Body): string | undefined => textIn(body, 'id', MAX_ID)
 
 function forceIn({ breaks }: Body): Force | undefined {
-  return breaks === undefined ? undefined : { breaks: wholeNumber(breaks, 'breaks', 'how many workloads may break') }
+  if (breaks === undefined) return undefined
+  if (breaks === 'unknown' || isWholeNumber(breaks)) return { breaks }
+  throw new CaError(
+    'invalid_argument',
+    'breaks is how many workloads may break, a whole number, or "unknown" where nobody can say',
+  )
 }
 
 function withinIn({ withinSeconds }: Body): number {
   if (withinSeconds === undefined) return TAINT_WITHIN_MS
   const what = `the seconds after which the root leaves at the latest, from ${MIN_WITHIN_MS / SECOND} to ${MAX_WITHIN_MS / SECOND} (7 days)`
-  const within = wholeNumber(withinSeconds, 'withinSeconds', what) * SECOND
+  if (!isWholeNumber(withinSeconds)) throw new CaError('invalid_argument', `withinSeconds is a whole number: ${what}`)
+  const within = withinSeconds * SECOND
   if (within < MIN_WITHIN_MS || within > MAX_WITHIN_MS)
     throw new CaError('invalid_argument', `withinSeconds is ${what}`)
   return within
@@ -143,8 +169,4 @@ function textIn(body: Body, name: string, longest: number): string | undefined {
   return text
 }
 
-function wholeNumber(value: Json, name: string, what: string): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-    throw new CaError('invalid_argument', `${name} is a whole number: ${what}`)
-  return value
-}
+const isWholeNumber = (value: Json): value is number => Number.isSafeInteger(value) && (value as number) >= 0

@@ -5,7 +5,7 @@ import { asCaError, CaError } from '../../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../../core/json.ts'
 import { OUTCOMES } from '../../core/outcomes.ts'
 import type { RandomBytes } from '../../core/random.ts'
-import type { RequestContext } from '../../service/events.ts'
+import type { Events, RequestContext } from '../../service/events.ts'
 import {
   type InFlight,
   MAX_MESSAGE_BYTES,
@@ -36,6 +36,8 @@ export type HttpAnswer = {
   readonly status?: number
   readonly type: string
   readonly body: string | Uint8Array | object
+  /** When to ask again; at least a second. */
+  readonly retryAfterMs?: number
 }
 
 /** A route: `method` and `path` together are its name in the table of methods. A segment `:name` of the path stands for any one. */
@@ -48,6 +50,7 @@ export type Route = {
 export type HttpParts = {
   readonly routes: readonly Route[]
   readonly inFlight: InFlight
+  readonly events: Pick<Events, 'requestFailed'>
   readonly clock: Clock
   readonly random: RandomBytes
   /** The TLS connection a request came on; nothing on the unix socket. */
@@ -84,7 +87,10 @@ export function httpApplication(parts: HttpParts): RequestListener {
   })
   app.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
     if (response.headersSent) return next(error)
-    fail(response, fromExpress(error), requestContext('admin', peerOf(request, parts), parts.random))
+    const context = requestContext('admin', peerOf(request, parts), parts.random)
+    const known = fromExpress(error)
+    report(known, context, parts)
+    fail(response, known, context)
   })
   return (request, response) => {
     // express has an answer of its own, in HTML, to what it can't parse.
@@ -119,10 +125,17 @@ async function serve(route: Route, request: Request, response: Response, parts: 
       body: () => jsonBody(request),
       signal: abort.signal,
     })
-    response.status(answer.status ?? 200).set({ 'content-type': answer.type, 'x-request-id': context.requestId })
+    response.status(answer.status ?? 200).set({
+      'content-type': answer.type,
+      'x-request-id': context.requestId,
+      ...(answer.retryAfterMs !== undefined && { 'retry-after': retryAfter(answer.retryAfterMs) }),
+    })
     response.end(bytesOf(answer.body))
   } catch (thrown) {
-    fail(response, asCaError(thrown), context)
+    const error = asCaError(thrown)
+    // The use case behind an attested method tells its refusals itself, with what it knows of the caller.
+    if (rule?.auth !== 'attested') report(error, context, parts)
+    fail(response, error, context)
   } finally {
     late()
     place?.leave()
@@ -130,12 +143,20 @@ async function serve(route: Route, request: Request, response: Response, parts: 
   }
 }
 
+/** RFC 9110 §10.2.3: whole seconds. */
+const retryAfter = (ms: number): string => String(Math.ceil(ms / 1000))
+
 const bytesOf = (body: HttpAnswer['body']): string | Uint8Array =>
   typeof body === 'string' || body instanceof Uint8Array ? body : `${JSON.stringify(body, null, 2)}\n`
 
 function isAt(path: string, requested: string): boolean {
   const [wanted, found] = [path.split('/'), requested.split('/')]
   return wanted.length === found.length && wanted.every((part, at) => part.startsWith(':') || part === found[at])
+}
+
+/** The answer to a fault of ours says nothing but that the log has it. */
+function report(error: CaError, context: RequestContext, { events }: HttpParts): void {
+  if (error.code === 'internal') events.requestFailed(context, error)
 }
 
 function fail(response: ServerResponse, error: CaError, context: RequestContext): void {
@@ -153,7 +174,7 @@ function fail(response: ServerResponse, error: CaError, context: RequestContext)
     'content-type': 'application/problem+json',
     'x-request-id': context.requestId,
     ...(http === 401 && { 'www-authenticate': 'Bearer' }),
-    ...((http === 429 || http === 503) && { 'retry-after': String(Math.ceil(RETRY_AFTER_MS / 1000)) }),
+    ...((http === 429 || http === 503) && { 'retry-after': retryAfter(RETRY_AFTER_MS) }),
   })
   response.end(`${JSON.stringify(problem, null, 2)}\n`)
 }

@@ -50,6 +50,33 @@ export const OPENAPI = {
         },
       },
     },
+    '/v1/renewal': {
+      get: {
+        operationId: 'getRenewal',
+        summary: 'When to renew the client certificate that this is asked with: sooner while a root is replaced',
+        description:
+          'As ACME’s renewal information (RFC 9773 §4.2): ask again after Retry-After, and renew when renewAt is past, or at any time in the window.',
+        security: [{ svid: [] }],
+        responses: {
+          '200': {
+            ...answer('The time that is best for all', {
+              'application/json': { schema: { $ref: '#/components/schemas/Renewal' } },
+            }),
+            headers: {
+              'Retry-After': {
+                description: 'Seconds after which to ask again',
+                schema: { type: 'integer', minimum: 1 },
+              },
+            },
+          },
+          '400': problem,
+          '401': problem,
+          '404': problem,
+          '429': problem,
+          '503': problem,
+        },
+      },
+    },
     '/v1/bundle': {
       get: {
         operationId: 'getBundle',
@@ -145,7 +172,16 @@ export const OPENAPI = {
     schemas: {
       IssuedCertificate: {
         type: 'object',
-        required: ['spiffeId', 'serial', 'notBefore', 'notAfter', 'certificateChain', 'trustBundle', 'bundleSequence'],
+        required: [
+          'spiffeId',
+          'serial',
+          'notBefore',
+          'notAfter',
+          'certificateChain',
+          'trustBundle',
+          'bundleSequence',
+          'renewAt',
+        ],
         properties: {
           spiffeId: { type: 'string' },
           serial: { type: 'string', description: 'Lower-case hex' },
@@ -154,6 +190,26 @@ export const OPENAPI = {
           certificateChain: { type: 'string', description: 'PEM, the leaf first, without the roots' },
           trustBundle: { type: 'string', description: 'PEM, every root' },
           bundleSequence: { type: 'integer' },
+          renewAt: {
+            type: 'string',
+            format: 'date-time',
+            description: 'When to ask for its successor, unless /v1/renewal says another time by then',
+          },
+        },
+      },
+      Renewal: {
+        type: 'object',
+        required: ['suggestedWindow', 'renewAt'],
+        properties: {
+          suggestedWindow: {
+            type: 'object',
+            required: ['start', 'end'],
+            properties: {
+              start: { type: 'string', format: 'date-time' },
+              end: { type: 'string', format: 'date-time' },
+            },
+          },
+          renewAt: { type: 'string', format: 'date-time', description: 'This certificate’s own moment in the window' },
         },
       },
       Status: {

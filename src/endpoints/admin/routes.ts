@@ -1,7 +1,9 @@
 import { X509Certificate } from 'node:crypto'
+import type { Credentials } from '../../attestation/attest.ts'
 import { MINUTE } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
+import type { AskRenewal } from '../../service/ask-renewal.ts'
 import type { Asked, IssueSvid } from '../../service/issue-svid.ts'
 import type { ListWorkloads, WorkloadQuery } from '../../service/list-workloads.ts'
 import type { ScheduleStatus } from '../../service/schedule.ts'
@@ -16,6 +18,7 @@ const REFRESH_HINT_SECONDS = 5 * (MINUTE / 1000)
 
 export type PublicUseCases = {
   readonly issueSvid: IssueSvid
+  readonly askRenewal: AskRenewal
   readonly bundle: () => TrustBundle
   readonly status: () => Promise<Status>
   /** Where CRLs are signed. */
@@ -23,19 +26,15 @@ export type PublicUseCases = {
 }
 
 /** The HTTPS API, for those who prefer JSON to gRPC. */
-export function publicRoutes({ issueSvid, bundle, status, crls }: PublicUseCases): readonly Route[] {
+export function publicRoutes({ issueSvid, askRenewal, bundle, status, crls }: PublicUseCases): readonly Route[] {
   return [
     {
       method: 'POST',
       path: '/v1/certificates',
       handle: async (call) => {
-        const { authorization, clientCertificate, context, signal } = call
-        const { svid, chainPem, rootsPem, bundleSequence } = await issueSvid(
-          {
-            context,
-            credentials: { authorization, clientCertificate, impersonatedIdentity: undefined },
-            asked: () => asked(call),
-          },
+        const { context, signal } = call
+        const { svid, chainPem, rootsPem, bundleSequence, renewAt } = await issueSvid(
+          { context, credentials: credentialsOf(call), asked: () => asked(call) },
           signal,
         )
         const { tbs, entitlement } = svid.prepared
@@ -47,7 +46,23 @@ export function publicRoutes({ issueSvid, bundle, status, crls }: PublicUseCases
           certificateChain: chainPem.join(''),
           trustBundle: rootsPem,
           bundleSequence,
+          renewAt: renewAt.toISOString(),
         })
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/renewal',
+      handle: async (call) => {
+        const { context, signal } = call
+        const { start, end, at, askAgainMs } = await askRenewal({ context, credentials: credentialsOf(call) }, signal)
+        return {
+          ...json({
+            suggestedWindow: { start: start.toISOString(), end: end.toISOString() },
+            renewAt: at.toISOString(),
+          }),
+          retryAfterMs: askAgainMs,
+        }
       },
     },
     {
@@ -137,6 +152,12 @@ function workloadQuery(query: URLSearchParams): WorkloadQuery {
     throw new CaError('invalid_argument', 'lagging is true or false')
   return { namespace, on, lagging: lagging === 'true', limit: most }
 }
+
+const credentialsOf = ({ authorization, clientCertificate }: HttpCall): Credentials => ({
+  authorization,
+  clientCertificate,
+  impersonatedIdentity: undefined,
+})
 
 function asked(call: HttpCall): Asked {
   const { csr, ttlSeconds } = fields(call.body(), ['csr', 'ttlSeconds'])

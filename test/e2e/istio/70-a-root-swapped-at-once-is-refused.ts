@@ -12,7 +12,7 @@ export default async function (world: World): Promise<void> {
   const line = await until('the log says that the files were not taken', 15, () =>
     world.alcazar.log().find(({ level, message }) => level === 'error' && /plugged-in CA not taken/.test(message)),
   )
-  assert.match(line.detail ?? '', /root-cert\.pem shares no certificate with the bundle published so far/)
+  assert.match(line.detail ?? '', /root-cert\.pem shares no root with the bundle published so far/)
 
   const next = await world.agent('cart').renewed()
   assert.ok(next.isUnder(world.a))

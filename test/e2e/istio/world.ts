@@ -1,6 +1,7 @@
 import { randomBytes, X509Certificate } from 'node:crypto'
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { AuthoritiesView } from '../../../src/service/authorities-view.ts'
 import { aRoot, type TestCa, writeCacerts } from '../../_support/plugged-ca.ts'
 import { Alcazar } from '../_support/alcazar.ts'
 import { type HeldCertificate, verifyWithOpenssl } from '../_support/held-certificate.ts'
@@ -8,6 +9,7 @@ import { MountedSecret } from '../_support/mounted-secret.ts'
 import { type AgentOptions, PilotAgent } from '../_support/pilot-agent.ts'
 import type { Stage } from '../_support/stage.ts'
 import type { Cluster } from '../_support/testbed.ts'
+import { until } from '../_support/until.ts'
 import { Workload } from '../_support/workload.ts'
 import { Sidecar, type SidecarOptions } from './sidecar.ts'
 import type { Traffic } from './traffic.ts'
@@ -84,6 +86,15 @@ export class World {
       const held = await this.agent(name).certificate(what, wish)
       await verifyWithOpenssl(held.copyTo(this.stage.folder('held', name)))
     }
+  }
+
+  /** Waits until the roots are in these states, in the alphabet's order: what is in the way is so until its certificates have ended. */
+  async rootsAre(...states: readonly string[]): Promise<void> {
+    await until(`the roots are ${states.join(' and ')}`, 90, async () => {
+      const { authorities } = (await this.alcazar.cli('authority', 'status')) as AuthoritiesView
+      const found = authorities.filter(({ role }) => role === 'root').map(({ state }) => state)
+      return found.toSorted().join() === states.join()
+    })
   }
 
   /** A new pod, with a service account of its own. */
