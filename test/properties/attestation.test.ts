@@ -70,6 +70,9 @@ const name = (right: string) =>
     '..',
   )
 
+/** An object may have a `toString` that is none. */
+const asText = (part: unknown) => (typeof part === 'string' ? part : JSON.stringify(part))
+
 const claims = fc.record({
   iss: claim(signer.issuer, `${signer.issuer}/`, [signer.issuer]),
   aud: claim(['istio-ca'], 'istio-ca', ['other'], ['other', 'istio-ca'], [['istio-ca']], ['istio-ca', 1], 'ISTIO-CA'),
@@ -85,7 +88,9 @@ const claims = fc.record({
       'system:serviceaccount:bank:cart',
       'system:node:shop:cart',
     ),
-    fc.tuple(name('shop'), name('cart')).map(([namespace, account]) => `system:serviceaccount:${namespace}:${account}`),
+    fc
+      .tuple(name('shop'), name('cart'))
+      .map(([namespace, account]) => `system:serviceaccount:${asText(namespace)}:${asText(account)}`),
   ),
   'kubernetes.io': claim(GOOD['kubernetes.io'], [GOOD['kubernetes.io']]).chain((whole) =>
     fc.oneof(
@@ -225,10 +230,7 @@ test('whoever asks on behalf of anything at all gets an account of ours, or one 
     fc.webUrl(),
     fc
       .tuple(name('cluster.local'), name('ns'), name('shop'), name('sa'), name('cart'))
-      .map(
-        ([domain, ...path]) =>
-          `spiffe://${[domain, ...path].map((part) => (typeof part === 'string' ? part : JSON.stringify(part))).join('/')}`,
-      ),
+      .map((parts) => `spiffe://${parts.map(asText).join('/')}`),
   )
   await fc.assert(
     fc.asyncProperty(requested, async (identity) => {
