@@ -16,6 +16,7 @@ import { promisify } from 'node:util'
 import { type Cancel, type Clock, nextTurn } from '../core/clock.ts'
 import { DAY, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
+import { harmlessJson } from '../core/terminal-text.ts'
 import type { DamagedLine, IntentRecord, Ledger, LedgerRecord } from '../ledger/ledger.ts'
 import { isMissing } from './durable-file.ts'
 
@@ -171,9 +172,7 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   }
 }
 
-/** JSON leaves U+2028 and U+2029 as they are, and many a reader of lines ends a line there. */
-const lineOf = (record: LedgerRecord): string =>
-  `${JSON.stringify(record).replaceAll(/[\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`)}\n`
+const lineOf = (record: LedgerRecord): string => `${harmlessJson(JSON.stringify(record))}\n`
 
 const NEVER = new AbortController().signal
 

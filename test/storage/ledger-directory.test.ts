@@ -163,8 +163,8 @@ describe('writing', () => {
   })
 })
 
-test.each(['\u2028', '\u2029'])(
-  'a separator of lines (%j) in what others chose is written as an escape, and read as it was',
+test.each(['\u2028', '\u2029', '\u009b', '\u202e'])(
+  'what ends a line or steers a terminal (%j) in what others chose is written as an escape, and read as it was',
   async (separator) => {
     await using world = aLedger()
     const refused = { ...aRefused('1'), detail: `the key ${separator} is unknown` }
