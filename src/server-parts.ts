@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import type { Cluster } from './attestation/cluster.ts'
 import type { TokenPolicy } from './attestation/service-account-token.ts'
 import type { FetchTokenIssuer } from './attestation/token-keys.ts'
@@ -6,6 +6,7 @@ import type { Config } from './config/schema.ts'
 import type { Clock } from './core/clock.ts'
 import { CaError } from './core/errors.ts'
 import type { RandomBytes } from './core/random.ts'
+import { MAX_JWKS_BYTES } from './jwt/jwks.ts'
 import { Pkcs11Keys } from './keys/pkcs11-keys.ts'
 import { PlainKeys } from './keys/plain-keys.ts'
 import { SealedKeys } from './keys/sealed-keys.ts'
@@ -13,6 +14,7 @@ import type { KeyVaults } from './keys/vaults.ts'
 import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import type { Events } from './service/events.ts'
+import { readBounded } from './storage/bounded-file.ts'
 import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
 
 /** Keys in the clear are dev mode's alone. Where both are set, new keys are made in the token, and sealed ones still opened. */
@@ -63,12 +65,15 @@ export async function kubernetesTokens(
   const cluster = new KubernetesCluster({ api, clock, random, events })
   const discover = discoverTokenIssuer(api)
   const fetch: FetchTokenIssuer = async (signal) => {
-    if (jwksFile !== undefined && issuer !== undefined) return { issuer, jwks: await readFile(jwksFile, 'utf8') }
+    if (jwksFile !== undefined && issuer !== undefined) return { issuer, jwks: await textIn(jwksFile) }
     const found = await discover(signal)
     return { issuer: issuer ?? found.issuer, jwks: found.jwks }
   }
   return { cluster: cluster.cluster, fetch, run: (signal) => cluster.run(signal) }
 }
+
+const textIn = async (jwksFile: string): Promise<string> =>
+  (await readBounded(jwksFile, { what: jwksFile, atMost: MAX_JWKS_BYTES })).toString('utf8')
 
 export function tokenPolicy({ attestation }: Config): TokenPolicy {
   const { audiences, authentication, unboundTokens, lineage, maxStaleness } = attestation

@@ -1,8 +1,9 @@
 import { constants } from 'node:fs'
-import { access, lstat, mkdir, readFile, stat } from 'node:fs/promises'
+import { access, lstat, mkdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { CaError } from '../core/errors.ts'
 import type { PrivateKey } from '../keys/private-key.ts'
+import { readBounded } from '../storage/bounded-file.ts'
 import { writeDurably } from '../storage/durable-file.ts'
 import { readCertificate, urisOf } from '../x509/certificate.ts'
 import { readPem } from '../x509/pem.ts'
@@ -11,6 +12,8 @@ import { fileFault } from './file-fault.ts'
 const KEY = 'key.pem'
 const CHAIN = 'cert-chain.pem'
 const ROOTS = 'root-cert.pem'
+
+const MAX_FILE_BYTES = 1024 * 1024
 
 export const IDENTITY_FILES: readonly string[] = [KEY, CHAIN, ROOTS]
 
@@ -76,8 +79,9 @@ export async function writeIdentity(
 
 async function textIn(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8')
+    return (await readBounded(path, { what: path, atMost: MAX_FILE_BYTES })).toString('utf8')
   } catch (cause) {
+    if (cause instanceof CaError) throw cause
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw fileFault(`${path} can’t be read`, cause)
   }
@@ -85,7 +89,7 @@ async function textIn(path: string): Promise<string | undefined> {
 
 function identityIn(chain: string): string | undefined {
   try {
-    const [leaf] = readPem(chain, 1024 * 1024, 'text')
+    const [leaf] = readPem(chain, MAX_FILE_BYTES, 'text')
     return leaf && urisOf(readCertificate(leaf.der).tbs)[0]
   } catch {
     return undefined // not ours to understand, so not ours to replace

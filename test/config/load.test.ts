@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -342,6 +343,12 @@ const BAD_FILES: readonly (readonly [what: string, content: string, says: RegExp
 
 test.each(BAD_FILES)('refuses a file with %s', (_what, content, says) => {
   expect(faultsOf(() => load({}, {}, file(content))).join('\n')).toMatch(says)
+})
+
+test('a pipe is no file of settings, and nobody is waited for', () => {
+  const path = `${file('')}.pipe`
+  execFileSync('mkfifo', [path])
+  expect(faultsOf(() => load({ dev: true }, {}, path))).toEqual([`${path} can’t be read as YAML: it is no plain file`])
 })
 
 test('a file that isn’t there is told by name', () => {

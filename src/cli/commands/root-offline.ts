@@ -1,8 +1,8 @@
-import { readFile, stat } from 'node:fs/promises'
 import { shortId } from '../../core/bytes.ts'
 import { CaError } from '../../core/errors.ts'
 import { MAX_CHAIN_BYTES, type PreparedSigned } from '../../endpoints/admin/offline-routes.ts'
 import type { SignRequest } from '../../service/offline-roots.ts'
+import { readBoundedInput } from '../../storage/bounded-file.ts'
 import { writeDurably } from '../../storage/durable-file.ts'
 import { call } from '../client.ts'
 import { type CliEnv, print, type Verb } from '../env.ts'
@@ -79,10 +79,7 @@ async function asked(env: CliEnv, options: Options, path: string, body: object):
 
 async function chainIn(file: string): Promise<string> {
   try {
-    const { size } = await stat(file)
-    if (size > MAX_CHAIN_BYTES)
-      throw new CaError('invalid_argument', `--cert ${file} has ${size} bytes; at most ${MAX_CHAIN_BYTES}`)
-    return await readFile(file, 'utf8')
+    return (await readBoundedInput(file, { what: `--cert ${file}`, atMost: MAX_CHAIN_BYTES })).toString('utf8')
   } catch (error) {
     if (error instanceof CaError) throw error
     throw fileFault(`--cert ${file}`, error)
