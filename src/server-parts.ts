@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import type { Cluster } from './attestation/cluster.ts'
 import type { TokenPolicy } from './attestation/service-account-token.ts'
 import type { FetchTokenIssuer } from './attestation/token-keys.ts'
@@ -15,6 +14,7 @@ import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import type { Events } from './service/events.ts'
 import { readBounded } from './storage/bounded-file.ts'
+import { makeDirectory } from './storage/make-directory.ts'
 import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
 
 /** Keys in the clear are dev mode's alone. Where both are set, new keys are made in the token, and sealed ones still opened. */
@@ -27,7 +27,7 @@ export function keyVaults({ dev, keys }: Config, opened: AsyncDisposableStack): 
 /** @throws CaError `invalid_argument`: it can’t be made */
 export async function openState(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    await makeDirectory(path, 0o700)
   } catch (cause) {
     throw new CaError(
       'invalid_argument',

@@ -1,10 +1,11 @@
 import { constants } from 'node:fs'
-import { access, lstat, mkdir, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { access, lstat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { CaError } from '../core/errors.ts'
 import type { PrivateKey } from '../keys/private-key.ts'
 import { readBounded } from '../storage/bounded-file.ts'
 import { writeDurably } from '../storage/durable-file.ts'
+import { makeDirectory } from '../storage/make-directory.ts'
 import { readCertificate, urisOf } from '../x509/certificate.ts'
 import { readPem } from '../x509/pem.ts'
 import { fileFault } from './file-fault.ts'
@@ -23,7 +24,7 @@ export const IDENTITY_FILES: readonly string[] = [KEY, CHAIN, ROOTS]
  */
 export async function prepareDirectory(out: string): Promise<void> {
   try {
-    await makeWithParents(out)
+    await makeDirectory(out, 0o755)
     await access(out, constants.W_OK | constants.X_OK)
   } catch (cause) {
     throw fileFault(`--out ${out}`, cause)
@@ -31,19 +32,6 @@ export async function prepareDirectory(out: string): Promise<void> {
   for (const path of IDENTITY_FILES.map((name) => join(out, name)))
     if ((await lstat(path).catch(() => undefined))?.isDirectory())
       throw new CaError('invalid_argument', `${path} is a directory; choose another --out`)
-}
-
-/** One level at a time: Node’s own recursion does not end under /proc. */
-async function makeWithParents(path: string): Promise<void> {
-  try {
-    await mkdir(path, { mode: 0o755 })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' && dirname(path) !== path) {
-      await makeWithParents(dirname(path))
-      await mkdir(path, { mode: 0o755 })
-    } else if (code !== 'EEXIST' || !(await stat(path).catch(() => undefined))?.isDirectory()) throw error
-  }
 }
 
 /**

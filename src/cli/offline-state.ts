@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { CaError } from '../core/errors.ts'
@@ -6,6 +5,7 @@ import { SealedKeys } from '../keys/sealed-keys.ts'
 import { AuthorityDirectory } from '../storage/authority-directory.ts'
 import { lockDirectory } from '../storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory } from '../storage/ledger-directory.ts'
+import { makeDirectory } from '../storage/make-directory.ts'
 import { encryptionFrom } from '../storage/secret-file.ts'
 import type { CliEnv } from './env.ts'
 import { fileFault } from './file-fault.ts'
@@ -58,7 +58,7 @@ export type StoppedState = AsyncDisposable & {
 export async function openStoppedState(env: CliEnv, options: Options): Promise<StoppedState> {
   const state = options.stateDirectory as string
   try {
-    await mkdir(state, { recursive: true, mode: 0o700 })
+    await makeDirectory(state, 0o700)
   } catch (cause) {
     throw fileFault(`--state-directory ${state}`, cause)
   }

@@ -78,7 +78,7 @@ describe('export', () => {
     }
     const ran = await run('--root', id, '--out', again, '--yes-export', short)
     expect(ran.exit).toBe(7)
-    expect(existsSync(again)).toBe(false)
+    expect(existsSync(join(again, 'ca-key.pem'))).toBe(false)
   })
 
   test('asks for the short id on a terminal, and takes no other', async () => {
@@ -139,6 +139,28 @@ describe('export', () => {
       err: expect.stringContaining('is not empty, and no key is ever written over another'),
     })
     expect(readFileSync(join(out, 'ca-key.pem'), 'utf8')).toBe('somebody’s only key')
+  })
+
+  test('overwrites no key that was made while it asked', async () => {
+    const { state, out, args, whole, short } = await stopped()
+    const ran = await alcazar(['export', ...args, ...whole], {
+      types: () => {
+        mkdirSync(out)
+        writeFileSync(join(out, 'ca-key.pem'), 'somebody’s only key')
+        return short
+      },
+    })
+    expect(ran).toMatchObject({ exit: 6, err: expect.stringContaining('no key is ever written over another') })
+    expect(readFileSync(join(out, 'ca-key.pem'), 'utf8')).toBe('somebody’s only key')
+    expect(await ledgerOf(state)).not.toContain('key exported')
+  })
+
+  test('is not said to have been done where nothing can be written', async () => {
+    const { state, id, run, short } = await stopped()
+    const ran = await run('--root', id, '--out', '/proc/alcazar/out', '--yes-export', short)
+    expect(ran).toMatchObject({ exit: 7, err: expect.stringContaining('the CA can’t be written to /proc/alcazar/out') })
+    expect(await ledgerOf(state)).not.toContain('key exported')
+    expect(setIn(state).authorities[0]).toMatchObject({ id })
   })
 
   test.each([
