@@ -35,7 +35,8 @@ import { inventoryEvidence } from './service/inventory-evidence.ts'
 import { keepInventory } from './service/inventory-upkeep.ts'
 import { IssuancesUnderWay } from './service/issuances-under-way.ts'
 import { issuingSvids } from './service/issue-svid.ts'
-import { Keeper, type RootSource } from './service/keeper.ts'
+import { Keeper } from './service/keeper.ts'
+import type { RootSource } from './service/keeper-parts.ts'
 import { listingWorkloads } from './service/list-workloads.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
@@ -46,6 +47,7 @@ import { type Status, statusOf } from './service/status.ts'
 import { AuthorityDirectory } from './storage/authority-directory.ts'
 import { lockDirectory } from './storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory, readLedger } from './storage/ledger-directory.ts'
+import { MomentFile } from './storage/moment-file.ts'
 import { PluggedCaDirectory } from './storage/plugged-ca-directory.ts'
 import { ScheduleFile } from './storage/schedule-file.ts'
 import { telemetry } from './telemetry/events.ts'
@@ -116,6 +118,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
     rotation: { rootDueBeforeMs: config.root.rotateBefore },
     evidence: () => underWay.among(evidence()),
+    lastMoment: new MomentFile(join(state, 'clock')),
     ledger,
     events,
     clock,
@@ -125,7 +128,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const warnings = new EndWarnings({ set: () => keeper.set, events, clock })
   warnings.check()
   const schedule = await Schedule.open({
-    jobs: scheduledJobs({ keeper, warnings, clock }),
+    jobs: scheduledJobs({ keeper, warnings }),
     timetable: config.schedule,
     store: new ScheduleFile(join(state, 'schedule.json')),
     events,
@@ -147,6 +150,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   await refreshKeys()
 
   const inFlight = new InFlight({ issuing: config.limits.requests, light: config.limits.requests }, events)
+  const edge = { inFlight, events, clock, random }
   let closing = false
   let dead: string | undefined
   const readiness = readinessCheck({
@@ -223,9 +227,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
           status,
           crls: () => keeper.revocations.crls(),
         }),
-        inFlight,
-        clock,
-        random,
+        ...edge,
         connectionOf: (request) => connectionOf(request.socket),
       }),
     refusedBy: (address, alert) => refusing.note(address, alert),
@@ -286,9 +288,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
         ...offlineRoutes(keeper.offline),
         ...revocationRoutes(keeper, findRevocable),
       ],
-      inFlight,
-      clock,
-      random,
+      ...edge,
       connectionOf: () => undefined,
     }),
   )
@@ -327,12 +327,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     dead = `a background loop ended: ${causesOf(error)}`
     log.error({ detail: dead }, 'not alive any more')
   })
-  opened.defer(() =>
-    loops.then(
-      () => undefined,
-      () => undefined,
-    ),
-  )
+  opened.defer(async () => void (await Promise.allSettled([loops])))
   const running = opened.move()
 
   const close = async () => {

@@ -97,6 +97,13 @@ export type SignedCrl = {
   readonly crl: Crl
 }
 
+/** A key for which a CA certificate was asked for and not given yet: whoever asks again asks for the same. */
+export type OpenRequest = {
+  /** As an authority's id, from the key. */
+  readonly id: string
+  readonly key: KeyHome
+}
+
 /** All authorities of one trust domain, as the journal holds them. Frozen: a change is another set. */
 export type AuthoritySet = {
   readonly trustDomain: TrustDomain
@@ -114,6 +121,7 @@ export type AuthoritySet = {
   /** The deny list. */
   readonly revocations: readonly Revocation[]
   readonly crls: readonly SignedCrl[]
+  readonly request: OpenRequest | undefined
 }
 
 export const ORIGINS = ['dev', 'own', 'plugged-in'] as const
@@ -132,6 +140,7 @@ export function emptySet(trustDomain: TrustDomain, origin: Origin): AuthoritySet
     exportDisabled: false,
     revocations: [],
     crls: [],
+    request: undefined,
   }
 }
 
@@ -209,7 +218,8 @@ export function isKeyOf({ authorities }: Pick<AuthoritySet, 'authorities'>, key:
 
 /**
  * Without the old issuing authorities whose certificates have ended: nothing they signed is alive (invariant 3), nothing can be renewed by it.
- * And without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses.
+ * Without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses. And without workloads that were
+ * cut off and have nothing left.
  */
 export function withoutEnded(set: AuthoritySet, now: Date): AuthoritySet {
   const alive = ({ certificate }: { readonly certificate: Certificate }) => now <= certificate.tbs.notAfter
@@ -218,7 +228,17 @@ export function withoutEnded(set: AuthoritySet, now: Date): AuthoritySet {
     .map((authority) =>
       authority.cross.every(alive) ? authority : { ...authority, cross: authority.cross.filter(alive) },
     )
+  const forgotten = set.forgotten.filter(({ until }) => now < until)
   const unchanged =
-    authorities.length === set.authorities.length && authorities.every((one, at) => one === set.authorities[at])
-  return unchanged ? set : { ...set, authorities }
+    authorities.length === set.authorities.length &&
+    authorities.every((one, at) => one === set.authorities[at]) &&
+    forgotten.length === set.forgotten.length
+  return unchanged ? set : { ...set, authorities, forgotten }
+}
+
+/** The issuing authorities of that name that may vouch for a client certificate, by their keys. */
+export function vouching(set: AuthoritySet, subject: Uint8Array, now: Date): readonly PublicKey[] {
+  return set.authorities
+    .filter((authority) => mayVouch(authority, now) && equalBytes(authority.certificate.tbs.subject, subject))
+    .map(({ publicKey }) => publicKey)
 }

@@ -12,6 +12,7 @@ import {
   type Forgotten,
   KEY_HOMES,
   type OnlineCa,
+  type OpenRequest,
   ORIGINS,
   publicKeyOf,
   type Revocation,
@@ -93,6 +94,7 @@ export function printJournal(revision: number, set: AuthoritySet): string {
       because,
     })),
     crls: set.crls.map(({ id, crl }) => ({ id, der: base64(crl.der) })),
+    ...(set.request && { request: { id: set.request.id, key: set.request.key } }),
   }
   return `${JSON.stringify({ digest: sha256Hex(JSON.stringify(body)), body }, null, 2)}\n`
 }
@@ -122,6 +124,7 @@ export function readJournal(text: string): { revision: number; set: AuthoritySet
       exportDisabled: flag(body.exportDisabled),
       revocations: body.revocations === undefined ? [] : list(body.revocations).map(readRevocation),
       crls: body.crls === undefined ? [] : list(body.crls).map(readSignedCrl),
+      request: body.request === undefined ? undefined : readRequest(body.request),
     }
     return { revision: number(body.revision), set: body.format === 1 ? withKnownRoots(set) : set }
   } catch (error) {
@@ -221,6 +224,11 @@ function readRevocation(json: Json): Revocation {
 function readSignedCrl(json: Json): SignedCrl {
   const { id, der } = asObject(json) ?? {}
   return { id: string(id), crl: readCrl(Buffer.from(string(der), 'base64')) }
+}
+
+function readRequest(json: Json): OpenRequest {
+  const { id, key } = asObject(json) ?? {}
+  return { id: string(id), key: oneOf(KEY_HOMES, key) }
 }
 
 const readBase64 = (value: Json | undefined): Certificate => readCertificate(Buffer.from(string(value), 'base64'))

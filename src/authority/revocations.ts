@@ -47,12 +47,19 @@ export function withRevocation(revocations: readonly Revocation[], revocation: R
 export const isSerial = (serial: string): boolean =>
   serial.length <= 40 && /^(?:0[1-9a-f]|[1-7][0-9a-f]|00[89a-f][0-9a-f])(?:[0-9a-f]{2})*$/.test(serial)
 
+/** Whether a revoked certificate has ended, also for a verifier whose clock is as far behind as we allow for. */
+export const hasEnded = ({ until }: Revocation, now: Date): boolean => now > plus(until, BACKDATE_MS)
+
 /**
- * Without those whose certificates have ended, also for a verifier whose clock is as far behind as we allow for. RFC 5280 §3.3 would have each
- * on one more scheduled CRL after that; there is no schedule here, and who asks for a CRL judges the certificate's end as well.
+ * Without those whose certificates have ended.
+ * @param isOwed whether one has to be on one more CRL first, signed after the certificate's end (RFC 5280 §3.3)
  */
-export function withoutEndedRevocations(revocations: readonly Revocation[], now: Date): readonly Revocation[] {
-  const left = revocations.filter(({ until }) => now <= plus(until, BACKDATE_MS))
+export function withoutEndedRevocations(
+  revocations: readonly Revocation[],
+  now: Date,
+  isOwed: (revocation: Revocation) => boolean,
+): readonly Revocation[] {
+  const left = revocations.filter((one) => !hasEnded(one, now) || isOwed(one))
   return left.length === revocations.length ? revocations : left
 }
 

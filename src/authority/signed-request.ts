@@ -45,7 +45,7 @@ export function signedRequest(
   if (taken)
     throw new CaError(
       'conflict',
-      'the first certificate is for the key of an authority that is in use; make a request of its own with alcazar root sign-request',
+      'the first certificate is for the key of an authority that is in use; make a request of its own with alcazar root prepare --csr-out',
     )
   return { certificate, intermediates: above, root }
 }

@@ -80,9 +80,11 @@ function problem(content: string, status: number): CaError {
   let detail = `the server answered ${status}`
   let code: CaErrorCode = 'internal'
   try {
-    const said = JSON.parse(content) as { detail?: unknown; code?: unknown }
+    const said = JSON.parse(content) as { detail?: unknown; code?: unknown; requestId?: unknown }
     if (typeof said.detail === 'string') detail = said.detail
     if (typeof said.code === 'string' && Object.hasOwn(OUTCOMES, said.code)) code = said.code as CaErrorCode
+    // By it the server's log is searched.
+    if (code === 'internal' && typeof said.requestId === 'string') detail += ` (request ${said.requestId})`
   } catch {
     // No problem document: the status is all there is to say.
   }
@@ -94,7 +96,7 @@ export function unreachable(target: Target, cause: NodeJS.ErrnoException): CaErr
   if (target.kind === 'socket' && (cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED'))
     return new CaError(
       'dependency_unavailable',
-      `no server answers at ${where}; start one with npm start, or name another with ${target.elsewhere}`,
+      `no server answers at ${where}; start one (alcazar serve; npm start for dev mode), or name another with ${target.elsewhere}`,
       { cause },
     )
   if (cause.code === 'EACCES') return new CaError('permission_denied', `${where} is another user’s`, { cause })

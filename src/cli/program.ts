@@ -12,7 +12,6 @@ import { keysReseal } from './commands/keys.ts'
 import { ledgerList, ledgerShow } from './commands/ledger.ts'
 import { revocations, revoke } from './commands/revoke.ts'
 import { rootVerbs } from './commands/root.ts'
-import { rootPrepareSigned, rootSignRequest } from './commands/root-offline.ts'
 import { schedule } from './commands/schedule.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
@@ -34,8 +33,6 @@ export const VERBS: readonly Verb[] = [
   ledgerList,
   ledgerShow,
   ...rootVerbs('root'),
-  rootSignRequest,
-  rootPrepareSigned,
   ...rootVerbs('authority'),
   workloadsForget,
   importVerb,
@@ -70,10 +67,9 @@ export async function runCli(env: CliEnv, args: readonly string[]): Promise<numb
     // Not asCaError: its words point to a server's log.
     const known = error instanceof CaError ? error : new CaError('internal', 'internal error', { cause: error })
     env.err.write(`alcazar: ${harmlessLines(known.message, '  ')}\n`)
-    if (known.code === 'internal')
-      env.err.write(
-        `  ${harmlessLines(`${causesOf(known.cause ?? known)}\n${(known.cause as Error | undefined)?.stack ?? ''}`, '  ')}\n`,
-      )
+    // What a server answered has no cause here: that is in its own log.
+    if (known.code === 'internal' && known.cause !== undefined)
+      env.err.write(`  ${harmlessLines(`${causesOf(known.cause)}\n${(known.cause as Error).stack ?? ''}`, '  ')}\n`)
     return OUTCOMES[known.code].exit
   }
 }

@@ -5,6 +5,7 @@ import type { z } from 'zod'
 import { MINUTE } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { type Config, SCHEMA, SETTINGS, type Setting } from './schema.ts'
+import { DEV_STATE_DIRECTORY, STATE_DIRECTORY } from './state-directories.ts'
 
 /** Where a value came from, as `config print` says it. */
 export type Origin = string
@@ -100,7 +101,7 @@ function complete(values: Map<string, unknown>, origins: Map<string, Origin>, en
       `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
       'environment KUBERNETES_SERVICE_HOST',
     )
-  fallback('stateDirectory', dev ? './.alcazar' : '/var/lib/alcazar')
+  fallback('stateDirectory', dev ? DEV_STATE_DIRECTORY : STATE_DIRECTORY)
   fallback('listen', dev ? '127.0.0.1:15012' : '0.0.0.0:15012')
   fallback('healthListen', dev ? '127.0.0.1:15014' : '0.0.0.0:15014')
 }

@@ -7,6 +7,7 @@ import type { Timetable } from '../service/schedule.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
 import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
+import { DEV_STATE_DIRECTORY, STATE_DIRECTORY } from './state-directories.ts'
 import { type Address, parseListen, parseServiceAccount } from './texts.ts'
 
 /** Parses a text, and turns a refusal into a fault of the key it stands at. */
@@ -44,7 +45,7 @@ export const SCHEMA = z.strictObject({
   stateDirectory: text().meta({
     description: 'Where journal, keys and ledger are. One server at a time uses it.',
     default: undefined,
-    otherwise: './.alcazar in dev mode, else /var/lib/alcazar',
+    otherwise: `${DEV_STATE_DIRECTORY} in dev mode, else ${STATE_DIRECTORY}`,
   }),
   listen: parsed(parseListen).meta({
     description: 'host:port of the TLS port: istio’s CSR API by gRPC, and the HTTPS API. Citadel had 8060.',

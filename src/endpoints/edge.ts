@@ -12,8 +12,8 @@ import type { EndpointName, Events, RequestContext } from '../service/events.ts'
 export type MethodRule = {
   /** attested: the use case demands a token or a client SVID · public: says only what anyone may know · local: the unix socket's file mode decides */
   readonly auth: 'attested' | 'public' | 'local'
-  /** Which limit of concurrent requests it counts against. */
-  readonly load: 'issuing' | 'light'
+  /** Which limit of concurrent requests it counts against. The admin's is its own: no flood from outside keeps anybody from declaring a root compromised. */
+  readonly load: 'issuing' | 'light' | 'local'
 }
 
 export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRule>([
@@ -30,23 +30,23 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['GET /v1/openapi.json', { auth: 'public', load: 'light' }],
   ['GET /crl', { auth: 'public', load: 'light' }],
   ['GET /crl/:id', { auth: 'public', load: 'light' }],
-  ['GET /v1/server', { auth: 'local', load: 'light' }],
-  ['GET /v1/workloads', { auth: 'local', load: 'light' }],
-  ['GET /v1/schedule', { auth: 'local', load: 'light' }],
-  ['POST /v1/roots/sign-request', { auth: 'local', load: 'light' }],
-  ['POST /v1/roots/prepare-signed', { auth: 'local', load: 'light' }],
-  ['POST /v1/dev/tokens', { auth: 'local', load: 'light' }],
-  ['GET /v1/authorities', { auth: 'local', load: 'light' }],
-  ['GET /v1/rotation', { auth: 'local', load: 'light' }],
-  ['POST /v1/rotation', { auth: 'local', load: 'light' }],
-  ['POST /v1/authorities/prepare', { auth: 'local', load: 'light' }],
-  ['POST /v1/authorities/activate', { auth: 'local', load: 'light' }],
-  ['POST /v1/authorities/rollback', { auth: 'local', load: 'light' }],
-  ['POST /v1/authorities/revoke', { auth: 'local', load: 'light' }],
-  ['POST /v1/authorities/taint', { auth: 'local', load: 'light' }],
-  ['POST /v1/workloads/forget', { auth: 'local', load: 'light' }],
-  ['GET /v1/revocations', { auth: 'local', load: 'light' }],
-  ['POST /v1/revocations', { auth: 'local', load: 'light' }],
+  ['GET /v1/server', { auth: 'local', load: 'local' }],
+  ['GET /v1/workloads', { auth: 'local', load: 'local' }],
+  ['GET /v1/schedule', { auth: 'local', load: 'local' }],
+  ['POST /v1/roots/sign-request', { auth: 'local', load: 'local' }],
+  ['POST /v1/roots/prepare-signed', { auth: 'local', load: 'local' }],
+  ['POST /v1/dev/tokens', { auth: 'local', load: 'local' }],
+  ['GET /v1/authorities', { auth: 'local', load: 'local' }],
+  ['GET /v1/rotation', { auth: 'local', load: 'local' }],
+  ['POST /v1/rotation', { auth: 'local', load: 'local' }],
+  ['POST /v1/authorities/prepare', { auth: 'local', load: 'local' }],
+  ['POST /v1/authorities/activate', { auth: 'local', load: 'local' }],
+  ['POST /v1/authorities/rollback', { auth: 'local', load: 'local' }],
+  ['POST /v1/authorities/revoke', { auth: 'local', load: 'local' }],
+  ['POST /v1/authorities/taint', { auth: 'local', load: 'local' }],
+  ['POST /v1/workloads/forget', { auth: 'local', load: 'local' }],
+  ['GET /v1/revocations', { auth: 'local', load: 'local' }],
+  ['POST /v1/revocations', { auth: 'local', load: 'local' }],
 ])
 
 /** How long one request may take, from its first byte to its answer. */
@@ -93,19 +93,22 @@ export const PATIENCE: Patience = {
 /** When an overloaded server asks to be tried again. */
 export const RETRY_AFTER_MS = 1000
 
+/** As many as the admin's socket takes connections. */
+const MAX_LOCAL = 64
+
 type Place = { readonly release: () => void; readonly leave: () => void }
 
 /** Requests in flight, bounded per load. Over the bound a request is turned away before anything was done for it. */
 export class InFlight {
   readonly #limits: Readonly<Record<MethodRule['load'], number>>
   readonly #events: Events
-  readonly #now: Record<MethodRule['load'], number> = { issuing: 0, light: 0 }
+  readonly #now: Record<MethodRule['load'], number> = { issuing: 0, light: 0, local: 0 }
   /** With those that gave back their place and still wait for their answer. */
   #open = 0
   #draining: (() => void) | undefined
 
-  constructor(limits: Readonly<Record<MethodRule['load'], number>>, events: Events) {
-    this.#limits = limits
+  constructor(limits: { readonly issuing: number; readonly light: number }, events: Events) {
+    this.#limits = { ...limits, local: MAX_LOCAL }
     this.#events = events
   }
 
@@ -141,7 +144,7 @@ export class InFlight {
   }
 
   get total(): number {
-    return this.#now.issuing + this.#now.light
+    return this.#now.issuing + this.#now.light + this.#now.local
   }
 
   /** Resolves when nothing is in flight any more. */

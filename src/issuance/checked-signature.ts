@@ -6,7 +6,8 @@ import { verifySignature } from '../keys/public-key.ts'
 import {
   type Certificate,
   readTbs,
-  splitCertificate,
+  type Signed,
+  splitSigned,
   type Tbs,
   type TbsFields,
   writeCertificate,
@@ -38,33 +39,30 @@ export function signChecked(tbs: Tbs, signer: Signer): Promise<Certificate> {
   return signDistrusted(tbs, signer, CERTIFICATE)
 }
 
-/** How one kind of signed thing is put together of its three parts, and taken apart. */
+/** How one kind of signed thing is put together of its three parts. */
 export type Form = {
   readonly what: string
   readonly write: (tbs: Uint8Array, signatureAlgorithm: Uint8Array, signature: Uint8Array) => Uint8Array
-  readonly split: (der: Uint8Array) => Parts & { readonly tbs: Uint8Array }
 }
 
-type Parts = { readonly signatureAlgorithm: Uint8Array; readonly signature: Uint8Array }
-
-const CERTIFICATE: Form = { what: 'a certificate', write: writeCertificate, split: splitCertificate }
+const CERTIFICATE: Form = { what: 'certificate', write: writeCertificate }
 
 /** `signChecked`, for whatever is signed. @throws CaError `internal` */
 export async function signDistrusted<T extends { readonly bytes: Uint8Array; readonly signatureAlgorithm: Uint8Array }>(
   tbs: T,
   signer: Signer,
-  { what, write, split }: Form,
-): Promise<Parts & { readonly der: Uint8Array; readonly tbs: T }> {
+  { what, write }: Form,
+): Promise<Omit<Signed, 'tbs'> & { readonly der: Uint8Array; readonly tbs: T }> {
   const { signatureAlgorithm } = signer.publicKey.algorithm
   const signature = await signer.sign(tbs.bytes)
   const der = write(tbs.bytes, signatureAlgorithm, signature)
-  const again = split(der)
+  const again = splitSigned(der, what)
   if (
     !equalBytes(again.tbs, tbs.bytes) ||
     !equalBytes(again.signatureAlgorithm, tbs.signatureAlgorithm) ||
     !equalBytes(again.signature, signature)
   )
-    throw new CaError('internal', `${what} came out other than it was prepared`)
+    throw new CaError('internal', `a ${what} came out other than it was prepared`)
   return { der, tbs, signatureAlgorithm, signature }
 }
 

@@ -6,7 +6,6 @@ import {
   type Crl,
   type CrlEntry,
   readTbsCrl,
-  splitCrl,
   type TbsCrl,
   type TbsCrlFields,
   writeCrl,
@@ -90,7 +89,7 @@ function sameEntries(found: readonly CrlEntry[], wanted: readonly CrlEntry[]): b
 
 /** Signs exactly these bytes and distrusts the result, as `signVerified` does with certificates. */
 async function signVerifiedCrl(tbs: TbsCrl, signer: Signer): Promise<Crl> {
-  const crl = await signDistrusted(tbs, signer, { what: 'a CRL', write: writeCrl, split: splitCrl })
+  const crl = await signDistrusted(tbs, signer, { what: 'CRL', write: writeCrl })
   if (!isSignedBy(crl, signer.publicKey)) throw new CaError('internal', 'a signature of ours does not verify')
   return crl
 }

@@ -17,6 +17,8 @@ export class ApiError extends Error {
 const TIMEOUT_MS = 10 * SECOND
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 const MAX_LINE_BYTES = 8 * 1024 * 1024
+/** Of what a refusal says, in characters. */
+const MAX_MESSAGE = 500
 /** Credentials are asked for again this often. */
 const CREDENTIALS_FOR_MS = 30 * SECOND
 
@@ -79,7 +81,7 @@ export class KubernetesApi {
         rest = []
         size = 0
         from = end + 1
-        if (line !== '') yield JSON.parse(line)
+        if (line !== '') yield parsed(line)
       }
       rest.push(chunk.subarray(from))
       size += chunk.length - from
@@ -97,7 +99,7 @@ export class KubernetesApi {
     const answer = await this.#send(method, path, query, body, signal, TIMEOUT_MS)
     const chunks = this.#chunks(answer, TIMEOUT_MS)
     if (!answer.statusCode || answer.statusCode < 200 || answer.statusCode > 299) throw await apiError(answer, chunks)
-    return JSON.parse(await text(chunks, MAX_ANSWER_BYTES))
+    return parsed(await text(chunks, MAX_ANSWER_BYTES))
   }
 
   /** What of an answer comes, until nothing came for `silenceMs`. Whoever reads no further ends it. */
@@ -179,13 +181,24 @@ function sameTls(a: ApiCredentials['tls'], b: ApiCredentials['tls']): boolean {
 
 async function apiError(answer: IncomingMessage, chunks: AsyncIterable<Buffer>): Promise<ApiError> {
   const body = await text(chunks, 64 * 1024).catch(() => '')
-  let message = body.slice(0, 200)
+  // Only what a Status object says: whoever else answers, a proxy, may give back what it was sent, a token with it.
+  let said = 'what is no Status object'
   try {
-    message = String((JSON.parse(body) as { message?: unknown }).message ?? message)
+    const { message } = JSON.parse(body) as { message?: unknown }
+    if (typeof message === 'string') said = message.slice(0, MAX_MESSAGE)
   } catch {
-    // Not a Status object: the text itself will do.
+    // `said` says so.
   }
-  return new ApiError(answer.statusCode ?? 0, `the API server answered ${answer.statusCode}: ${message}`)
+  return new ApiError(answer.statusCode ?? 0, `the API server answered ${answer.statusCode}: ${said}`)
+}
+
+/** The parser’s own error quotes what it read, which may hold a token. */
+function parsed(answer: string): unknown {
+  try {
+    return JSON.parse(answer)
+  } catch {
+    throw new Error('the API server answered something else than JSON')
+  }
 }
 
 async function text(chunks: AsyncIterable<Buffer>, max: number): Promise<string> {

@@ -16,6 +16,8 @@ export type Change = {
   readonly activate: (next: AuthoritySet, successor: Successor) => Promise<void>
   /** What signs issuing authorities under a root of the journal. @throws CaError `wrong_state`: its key can't be opened here */
   readonly parentOf: (root: Authority) => Promise<OpenParent>
+  /** Without all that has ended; the very set if nothing has, or while the clock is in doubt. */
+  readonly withoutEnded: (set: AuthoritySet) => AuthoritySet
   readonly makeIssuing: (root: Authority, parent: OpenParent) => Promise<Successor>
   readonly record: (what: AuthorityRecord['what'], authority: Pick<Authority, 'id'>, detail: string) => Promise<void>
 }

@@ -43,6 +43,8 @@ export interface Events {
       readonly ms: number
     },
   ): void
+  /** A fault of ours kept a request other than for an SVID from its answer. */
+  requestFailed(context: RequestContext, error: CaError): void
   /** Turned away unread because too much was in flight. */
   requestShed(endpoint: EndpointName): void
   connectionClosed(why: 'abuse' | 'too many' | 'handshake', peer: string): void
@@ -62,7 +64,7 @@ export interface Events {
   crlUnsigned(authority: string, error: unknown): void
   /** A new root signs although some workloads have not heard of it: the old one is about to end. */
   deadlineReached(root: Authority): void
-  /** The clock went ahead by so much more than time passed: roots are left as they are for an hour. */
+  /** The clock went ahead, or back if negative, by so much more than time passed: for an hour roots are left as they are, and nothing is forgotten. */
   clockJumped(ms: number): void
   rotationFailed(error: unknown): void
   /** Less is left of it than a threshold says, for the first time since the start. Urgent: the last threshold, or its end. */

@@ -25,7 +25,11 @@ type Found = { readonly revision: number; readonly set: AuthoritySet }
  * That the key of a root, or of its online CA, may leave and can.
  * @throws CaError `permission_denied`: disabled for good · `wrong_state`: it is in a token, elsewhere, or can't be opened
  */
-export async function openForExport(set: AuthoritySet, root: Authority, store: AuthorityStore): Promise<ExportedCa> {
+export async function openForExport(
+  set: AuthoritySet,
+  root: Authority,
+  store: Pick<AuthorityStore, 'rootKey'>,
+): Promise<ExportedCa> {
   if (set.exportDisabled)
     throw new CaError(
       'permission_denied',

@@ -1,8 +1,10 @@
+import { bundleOf } from '../authority/active-authority.ts'
 import {
   type Authority,
   type AuthoritySet,
   activeRoot,
   authorityOf,
+  bundledRoots,
   emptySet,
   type Origin,
 } from '../authority/authority.ts'
@@ -10,7 +12,8 @@ import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { makeRoot } from '../issuance/ca-certificates.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
-import type { KeeperParts } from './keeper.ts'
+import type { KeeperParts } from './keeper-parts.ts'
+import { recordAuthority } from './record-authority.ts'
 import { CrlSigner } from './signed-crls.ts'
 
 /** What is said to a server of another kind than the one that made the state, dev mode aside. */
@@ -61,8 +64,21 @@ export function rootToSignBy(set: AuthoritySet, now: Date): Authority {
   return root
 }
 
+/** Begins a trust domain: its journal, its root, and what is told of that. */
+export async function beginState(
+  parts: KeeperParts,
+): Promise<{ readonly revision: number; readonly set: AuthoritySet }> {
+  const set = await firstSet(parts)
+  const revision = await parts.store.begin(set)
+  for (const root of bundledRoots(set)) {
+    await recordAuthority(parts, 'root made', root, `ends ${root.certificate.tbs.notAfter.toISOString()}`)
+    parts.events.bundlePublished(bundleOf(set), [root])
+  }
+  return { revision, set }
+}
+
 /** What the journal begins with: a root of its own with its CRL, or with a plugged-in CA nothing. */
-export async function firstSet(parts: KeeperParts): Promise<AuthoritySet> {
+async function firstSet(parts: KeeperParts): Promise<AuthoritySet> {
   const { store, trustDomain, source, clock } = parts
   const empty = emptySet(trustDomain, source.kind)
   if (source.kind === 'plugged-in') return empty

@@ -1,5 +1,5 @@
 import type { IssuingKeys } from '../attestation/client-certificate.ts'
-import { type ActiveAuthority, activeAuthority, bundleOf } from '../authority/active-authority.ts'
+import { type ActiveAuthority, activeAuthority } from '../authority/active-authority.ts'
 import {
   type Authority,
   type AuthoritySet,
@@ -7,10 +7,9 @@ import {
   authorityOf,
   bundledRoots,
   isKeyOf,
-  mayVouch,
+  vouching,
   withoutEnded,
 } from '../authority/authority.ts'
-import type { Evidence } from '../authority/gate.ts'
 import { JournalInDoubt } from '../authority/journal.ts'
 import { type Action, nextAction, type RotationPolicy } from '../authority/next-action.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
@@ -19,46 +18,26 @@ import { withActive } from '../authority/transitions.ts'
 import { equalBytes, hex } from '../core/bytes.ts'
 import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
-import { CaError } from '../core/errors.ts'
+import { CaError, causesOf } from '../core/errors.ts'
 import { Latest } from '../core/latest.ts'
-import { type Making, makeIssuing } from '../issuance/ca-certificates.ts'
+import { makeIssuing } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
-import type { KeyAlgorithm } from '../keys/algorithms.ts'
 import { PrivateKey } from '../keys/private-key.ts'
 import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
-import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
-import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Tbs } from '../x509/certificate.ts'
 import type { Seen } from './authorities-view.ts'
 import type { Change, Successor } from './change.ts'
 import { ClockJumps } from './clock-jumps.ts'
-import type { Events } from './events.ts'
-import { checkBelongs, firstSet, rootToSignBy } from './first-state.ts'
+import { beginState, checkBelongs, rootToSignBy } from './first-state.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 import { OfflineRoots } from './offline-roots.ts'
 import { leafSigner, type OpenParent, Parents } from './parents.ts'
 import { PluggedIn } from './plug-in.ts'
-import type { AuthorityStore } from './ports.ts'
+import { recordAuthority } from './record-authority.ts'
 import { Revocations } from './revocations.ts'
 import { Roots } from './roots.ts'
 import { Serving } from './serving.ts'
 import { CrlSigner } from './signed-crls.ts'
-
-/** Where the root of trust comes from: made and kept here (in dev mode in the clear, else sealed), or plugged in by an admin. */
-export type RootSource =
-  | { readonly kind: 'dev' | 'own'; readonly root: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number } }
-  | { readonly kind: 'plugged-in'; readonly ca: PluggedCa }
-
-export type KeeperParts = Making & {
-  readonly store: AuthorityStore
-  readonly trustDomain: TrustDomain
-  readonly source: RootSource
-  readonly issuing: { readonly algorithm: KeyAlgorithm; readonly lifetimeMs: number }
-  readonly rotation: Omit<RotationPolicy, 'issuingLifetimeMs'>
-  /** What is known of the live workloads. */
-  readonly evidence: () => Evidence
-  readonly ledger: Ledger
-  readonly events: Events
-}
 
 /** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */
 const LOOK_EVERY_MS = MINUTE
@@ -85,19 +64,21 @@ export class Keeper implements IssuingKeys {
   readonly #parents: Parents
   readonly #jumps: ClockJumps
   #set: AuthoritySet
+  /** What a write under way or in doubt makes of it. */
+  #asked: AuthoritySet | undefined
   #revision: number
   #holding: Successor | undefined
   #stopped: unknown
   #queue: Promise<unknown> = Promise.resolve()
 
-  private constructor(parts: KeeperParts, revision: number, set: AuthoritySet) {
+  private constructor(parts: KeeperParts, revision: number, set: AuthoritySet, jumps: ClockJumps) {
     this.#parts = parts
     this.plugged = parts.source.kind === 'plugged-in' ? new PluggedIn(parts.source.ca, parts) : undefined
     this.#revision = revision
     this.#set = set
     this.#parents = new Parents(parts.store)
     this.serving = new Serving(parts.clock)
-    this.#jumps = new ClockJumps(parts.clock, parts.events)
+    this.#jumps = jumps
     this.roots = new Roots(this, parts)
     this.offline = new OfflineRoots(this, parts)
     this.#crls = new CrlSigner(parts, async (root) => (await this.#parentOf(root)).signer)
@@ -111,22 +92,37 @@ export class Keeper implements IssuingKeys {
    */
   static async open(parts: KeeperParts): Promise<Keeper> {
     const found = await parts.store.read()
-    const keeper = found ? new Keeper(parts, found.revision, found.set) : await Keeper.#begin(parts)
+    const jumps = await ClockJumps.open(parts.lastMoment, found?.set, parts)
+    const { revision, set } = found ?? (await beginState(parts))
+    const keeper = new Keeper(parts, revision, set, jumps)
     checkBelongs(keeper.set, parts.source.kind, parts.trustDomain)
+    let failed: unknown
     if (parts.source.kind === 'plugged-in') await keeper.takePluggedCa(parts.source.ca)
     else {
       // A start that could not sign says so at once.
       await keeper.#parentOf(rootToSignBy(keeper.set, parts.clock.now()))
-      await keeper.tick()
+      failed = await keeper.renewIfDue().catch((error: unknown) => error)
     }
+    failed ??= keeper.#stopped
     // A plugged-in CA may have to wait, and then nothing signs until it may.
-    if (!keeper.active.get() && (!keeper.plugged || keeper.#stopped !== undefined))
-      throw new CaError('not_ready', 'no issuing authority could be made', { cause: keeper.#stopped })
+    if (!keeper.active.get() && (!keeper.plugged || failed !== undefined))
+      throw new CaError('not_ready', `no issuing authority could be made: ${causesOf(failed)}`, { cause: failed })
+    if (failed) parts.events.rotationFailed(failed)
     return keeper
   }
 
   get set(): AuthoritySet {
     return this.#set
+  }
+
+  /** Trust counts where each of these gives it: a write that takes some away does so from when it is asked, and gives none back by its failure. */
+  get trusted(): readonly AuthoritySet[] {
+    return this.#asked ? [this.#set, this.#asked] : [this.#set]
+  }
+
+  /** Whether the clock jumped less than an hour ago: until then nothing is taken for ended for ever. */
+  get doubtsClock(): boolean {
+    return this.#jumps.unsettled()
   }
 
   /** This moment, for those who show it. */
@@ -147,17 +143,14 @@ export class Keeper implements IssuingKeys {
   }
 
   mayVouch(subject: Uint8Array, now: Date): readonly PublicKey[] {
-    return this.#set.authorities
-      .filter((authority) => mayVouch(authority, now) && equalBytes(authority.certificate.tbs.subject, subject))
-      .map((authority) => authority.publicKey)
+    const [known = [], ...asked] = this.trusted.map((set) => vouching(set, subject, now))
+    return known.filter((key) => asked.every((keys) => keys.some(({ spki }) => equalBytes(spki, key.spki))))
   }
 
-  takenBack(tbs: Tbs, issuer: PublicKey, workload: string): TakenBack | undefined {
-    const { serial, notBefore } = tbs
-    return this.revocations.denials.takenBack(hex(keyIdOf(issuer.spki)), { serial, notBefore, workload })
+  takenBack({ serial, notBefore }: Tbs, issuer: PublicKey, workload: string): TakenBack | undefined {
+    return this.revocations.takenBack(hex(keyIdOf(issuer.spki)), { serial, notBefore, workload })
   }
 
-  /** Whether some authority of ours, of whatever state, has that key, or a CA between it and its root. */
   isOurs(key: PublicKey): boolean {
     return isKeyOf(this.#set, key) || this.plugged?.isKeyOf(key) === true
   }
@@ -167,6 +160,7 @@ export class Keeper implements IssuingKeys {
     const { clock } = this.#parts
     let looked = clock.elapsed()
     const look = async () => {
+      await this.#jumps.note()
       const { rotation, authorities } = this.#set
       const moving =
         rotation !== undefined ||
@@ -233,24 +227,13 @@ export class Keeper implements IssuingKeys {
     return turn
   }
 
-  static async #begin(parts: KeeperParts): Promise<Keeper> {
-    const set = await firstSet(parts)
-    const keeper = new Keeper(parts, await parts.store.begin(set), set)
-    for (const root of bundledRoots(set)) {
-      await keeper.#record('root made', root, `ends ${root.certificate.tbs.notAfter.toISOString()}`)
-      parts.events.bundlePublished(bundleOf(set), [root])
-    }
-    return keeper
-  }
-
   /** Does the next thing that is due; whether there was one. */
   async #act(change: Change): Promise<boolean> {
     const { clock, evidence, events } = this.#parts
-    const unsettled = this.#jumps.unsettled()
     const holding = this.#holding?.authority.id
     const action: Action = nextAction(change.set, holding, evidence(), clock.now(), this.#policy)
     if (action.kind === 'wait') return false
-    if (action.kind !== 'renew-issuing') return !unsettled && this.roots.act(change, action)
+    if (action.kind !== 'renew-issuing') return !this.doubtsClock && this.roots.act(change, action)
     const root = activeRoot(change.set)
     if (!root) throw new CaError('not_ready', 'there is no root to sign an issuing authority')
     const successor = await change.makeIssuing(root, await change.parentOf(root))
@@ -279,7 +262,8 @@ export class Keeper implements IssuingKeys {
       activate: (next, successor) => this.#activate(next, successor),
       parentOf: (root) => this.#parentOf(root),
       makeIssuing: (root, parent) => this.#makeIssuing(root, parent),
-      record: (what, authority, detail) => this.#record(what, authority, detail),
+      withoutEnded: (set) => this.#withoutEnded(set),
+      record: (what, authority, detail) => recordAuthority(this.#parts, what, authority, detail),
     }
   }
 
@@ -312,7 +296,7 @@ export class Keeper implements IssuingKeys {
       this.#parts,
     )
     this.#crls.hold(signer)
-    await this.#commit(withoutEnded(next, this.#parts.clock.now()))
+    await this.#commit(this.#withoutEnded(next))
     this.#holding = { authority, signer }
     this.serving.hold(this.#holding)
     this.#publish()
@@ -325,26 +309,22 @@ export class Keeper implements IssuingKeys {
     this.serving.settle(this.#set, active)
   }
 
-  /** Durable first, memory last (invariant 4). */
-  async #commit(next: AuthoritySet): Promise<void> {
-    const whole = await this.#crls.complete(next)
-    this.#revision = await this.#parts.store.write(this.#revision, whole)
-    this.#set = whole
+  #withoutEnded(set: AuthoritySet): AuthoritySet {
+    if (this.doubtsClock) return set
+    return this.revocations.withoutEnded(withoutEnded(set, this.#parts.clock.now()))
   }
 
-  /** The journal is the truth; a ledger that can't be written keeps the server from being ready, and changes nothing that was done. */
-  async #record(what: AuthorityRecord['what'], authority: Pick<Authority, 'id'>, detail: string): Promise<void> {
-    const { ledger, clock, events } = this.#parts
+  /** Durable first, memory last (invariant 4); but what is to lose its trust has none from here on. */
+  async #commit(next: AuthoritySet): Promise<void> {
+    const whole = await this.#crls.complete(next)
+    this.#asked = whole
     try {
-      await ledger.record({
-        kind: 'authority',
-        at: clock.now().toISOString(),
-        what,
-        authority: authority.id,
-        detail,
-      })
+      this.#revision = await this.#parts.store.write(this.#revision, whole)
     } catch (error) {
-      events.authorityUnrecorded(error)
+      if (!(error instanceof JournalInDoubt)) this.#asked = undefined
+      throw error
     }
+    this.#set = whole
+    this.#asked = undefined
   }
 }

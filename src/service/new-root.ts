@@ -3,7 +3,7 @@ import { CaError } from '../core/errors.ts'
 import { makeCross, makeRoot } from '../issuance/ca-certificates.ts'
 import type { Signer } from '../keys/private-key.ts'
 import type { Change } from './change.ts'
-import type { KeeperParts } from './keeper.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 
 /** Makes roots. A key that was made for one that no journal came to name is used for the next: a full disk is not filled with keys. */
 export class NewRoots {

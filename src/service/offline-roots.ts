@@ -4,13 +4,16 @@ import { signedRequest } from '../authority/signed-request.ts'
 import { withActive, withPrepared } from '../authority/transitions.ts'
 import { equalBytes, hex, shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
+import type { KeyAlgorithm } from '../keys/algorithms.ts'
+import type { Signer } from '../keys/private-key.ts'
 import { keyIdOf, verifySignature } from '../keys/public-key.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import { writeCaCsrInfo, writeCsrPem } from '../x509/csr.ts'
 import { authorityName } from '../x509/name.ts'
 import { requestedCaExtensions } from '../x509/profiles.ts'
 import type { Change } from './change.ts'
-import type { Keeper, KeeperParts } from './keeper.ts'
+import type { Keeper } from './keeper.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 import type { Wish } from './root-steps.ts'
 
 export type SignRequest = {
@@ -23,6 +26,8 @@ export type SignRequest = {
 export class OfflineRoots {
   readonly #keeper: Keeper
   readonly #parts: KeeperParts
+  /** A key that was made, and that the journal could not be told of. */
+  #spare: Signer | undefined
 
   constructor(keeper: Keeper, parts: KeeperParts) {
     this.#keeper = keeper
@@ -30,15 +35,15 @@ export class OfflineRoots {
   }
 
   /**
-   * Makes a key where root keys are kept, and asks for a CA certificate over it. The journal knows of it only once it is signed: a request that
-   * nobody signs leaves a key that signed nothing else.
+   * Asks for a CA certificate over a key that is made where root keys are kept. The journal names it until it is signed, and who asks again asks for the
+   * same key: there is one at most that nobody signed, but for those of a crash, or of requests for keys of another kind.
    * @throws CaError `wrong_state`: not with a plugged-in CA, or no place for keys is set
    */
   signRequest(): Promise<SignRequest> {
-    return this.#keeper.change(async ({ set }) => {
-      const { store, source, trustDomain } = this.#parts
-      if (source.kind === 'plugged-in' || set.origin === 'plugged-in') throw notOurs()
-      const key = await store.newRootKey(source.root.algorithm)
+    return this.#keeper.change(async (change) => {
+      const { source, trustDomain } = this.#parts
+      if (source.kind === 'plugged-in' || change.set.origin === 'plugged-in') throw notOurs()
+      const key = await this.#requestKey(change, source.root.algorithm)
       const { spki, algorithm } = key.publicKey
       const keyId = keyIdOf(spki)
       const id = hex(keyId)
@@ -60,11 +65,11 @@ export class OfflineRoots {
    */
   prepare(chain: readonly Certificate[], wish: Wish): Promise<Authority> {
     return this.#keeper.change(async (change) => {
-      const { set } = change
-      if (set.origin === 'plugged-in') throw notOurs()
+      if (change.set.origin === 'plugged-in') throw notOurs()
       const { clock, store, trustDomain } = this.#parts
-      const { root, certificate, intermediates } = signedRequest(chain, set, trustDomain, clock.now())
+      const { root, certificate, intermediates } = signedRequest(chain, change.set, trustDomain, clock.now())
       await this.#checkKey(certificate)
+      const set = answered(change.set, certificate)
       const online: OnlineCa = { certificate, intermediates, key: store.newKeyHome }
       const known = bundledRoots(set).find((one) => equalBytes(one.publicKey.spki, root.tbs.publicKey))
       if (known) return this.#replaceOnline(change, known, root, online, wish)
@@ -89,6 +94,24 @@ export class OfflineRoots {
     })
   }
 
+  async #requestKey({ set, commit }: Change, algorithm: KeyAlgorithm): Promise<Signer> {
+    const { store } = this.#parts
+    const { request } = set
+    if (request?.key === store.newKeyHome) {
+      // One that was lost, or is not to be had for these settings, is made anew.
+      const known = await store.rootKey(request.id, request.key).catch((error: unknown) => {
+        if (error instanceof CaError && error.code === 'wrong_state') return undefined
+        throw error
+      })
+      if (known?.publicKey.algorithm === algorithm) return known
+    }
+    this.#spare ??= await store.newRootKey(algorithm)
+    const key = this.#spare
+    await commit({ ...set, request: { id: hex(keyIdOf(key.publicKey.spki)), key: store.newKeyHome } })
+    this.#spare = undefined
+    return key
+  }
+
   async #replaceOnline(
     change: Change,
     known: Authority,
@@ -107,9 +130,10 @@ export class OfflineRoots {
         `root ${shortId(known.id)} is ${known.state}${known.key === 'elsewhere' ? '' : ' and its own key is here'}: it needs no online CA`,
       )
     const renewed = { ...known, online }
+    const set = answered(change.set, online.certificate)
     const next: AuthoritySet = {
-      ...change.set,
-      authorities: change.set.authorities.map((one) => (one === known ? renewed : one)),
+      ...set,
+      authorities: set.authorities.map((one) => (one === known ? renewed : one)),
     }
     if (known.state === 'active') {
       const successor = await change.makeIssuing(renewed, await change.parentOf(renewed))
@@ -134,11 +158,16 @@ export class OfflineRoots {
       if (!(error instanceof CaError) || error.code !== 'wrong_state') throw error
       throw new CaError(
         'invalid_argument',
-        `the first certificate is for the key ${shortId(id)}, and this server can’t use one like that: ${error.message}; the first is the one signed for the request of alcazar root sign-request`,
+        `the first certificate is for the key ${shortId(id)}, and this server can’t use one like that: ${error.message}; the first is the one signed for the request of alcazar root prepare --csr-out`,
         { cause: error },
       )
     }
   }
+}
+
+/** Without the request that this certificate answers. */
+function answered(set: AuthoritySet, certificate: Certificate): AuthoritySet {
+  return set.request?.id === idOf(certificate) ? { ...set, request: undefined } : set
 }
 
 const idOf = ({ tbs }: Certificate): string => hex(keyIdOf(tbs.publicKey))

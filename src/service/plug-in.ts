@@ -10,7 +10,7 @@ import { CaError } from '../core/errors.ts'
 import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { Change } from './change.ts'
-import type { KeeperParts } from './keeper.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 import type { OpenParent } from './parents.ts'
 import { proveRoot } from './root-steps.ts'
 

@@ -54,3 +54,10 @@ export interface ScheduleStore {
   /** Replaces all; durable when it resolves. @throws CaError `dependency_unavailable` */
   write(records: readonly JobRecord[]): Promise<void>
 }
+
+/** Remembers one moment. */
+export interface MomentStore {
+  /** Nothing if there is none, or none that can be read. */
+  read(): Promise<Date | undefined>
+  write(moment: Date): Promise<void>
+}

@@ -12,7 +12,8 @@ import {
 import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import type { Change } from './change.ts'
-import type { Keeper, KeeperParts } from './keeper.ts'
+import type { Keeper } from './keeper.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 import type { Wish } from './root-steps.ts'
 import type { CrlSigner } from './signed-crls.ts'
 
@@ -49,13 +50,13 @@ export type RevocationsView = {
 
 /** The deny list: what admins put on it, what the clock does with it, and what attestation and the gate ask of it. */
 export class Revocations {
-  readonly #keeper: Pick<Keeper, 'set' | 'change'>
+  readonly #keeper: Pick<Keeper, 'set' | 'trusted' | 'change'>
   readonly #crls: CrlSigner
   readonly #parts: Pick<KeeperParts, 'clock' | 'events' | 'evidence'>
-  #denials: { readonly set: AuthoritySet; readonly denials: Denials } | undefined
+  readonly #denials = new WeakMap<AuthoritySet, Denials>()
 
   constructor(
-    keeper: Pick<Keeper, 'set' | 'change'>,
+    keeper: Pick<Keeper, 'set' | 'trusted' | 'change'>,
     crls: CrlSigner,
     parts: Pick<KeeperParts, 'clock' | 'events' | 'evidence'>,
   ) {
@@ -66,18 +67,27 @@ export class Revocations {
 
   /** What the journal denies now. */
   get denials(): Denials {
-    const { set } = this.#keeper
-    if (this.#denials?.set !== set) this.#denials = { set, denials: denials(set) }
-    return this.#denials.denials
+    return this.#denialsOf(this.#keeper.set)
+  }
+
+  /** Why a client certificate authenticates nobody: by the journal, or by what a write under way or in doubt makes of it. */
+  takenBack(issuer: string, certificate: Parameters<Denials['takenBack']>[1]): Reason | undefined {
+    for (const set of this.#keeper.trusted) {
+      const reason = this.#denialsOf(set).takenBack(issuer, certificate)
+      if (reason) return reason
+    }
+    return undefined
   }
 
   /** Why a caller that was attested since then would not be now; nothing if it would. */
   takenBackSince({ account, pod, svid }: Caller, since: Date): Reason | undefined {
     if (svid === undefined) return undefined
-    const { revocations, forgotten } = this.#keeper.set
-    if (revocations.some(({ serial }) => serial === svid)) return 'revoked'
     const name = pod && `${account.namespace}/${pod.name}`
-    return forgotten.some(({ workload, at }) => workload === name && at >= since) ? 'forgotten' : undefined
+    const sets = this.#keeper.trusted
+    if (sets.some(({ revocations }) => revocations.some(({ serial }) => serial === svid))) return 'revoked'
+    return sets.some(({ forgotten }) => forgotten.some(({ workload, at }) => workload === name && at >= since))
+      ? 'forgotten'
+      : undefined
   }
 
   /**
@@ -93,7 +103,7 @@ export class Revocations {
       if (notAfter < at)
         throw new CaError('wrong_state', `${serial} ended at ${notAfter.toISOString()}; there is nothing to revoke`)
       const { length } = set.revocations
-      const room = length < MAX_REVOCATIONS ? set.revocations : withoutEndedRevocations(set.revocations, at)
+      const room = length < MAX_REVOCATIONS ? set.revocations : change.withoutEnded(set).revocations
       const revocation = { serial, issuer, at, until: notAfter, because }
       const revocations = withRevocation(room, revocation)
       if (revocations === room) return
@@ -101,6 +111,12 @@ export class Revocations {
       events.certificateRevoked(revocation, id)
       await change.record('certificate revoked', { id: issuer }, `${serial} of ${id}, by the ${by}: ${because}`)
     })
+  }
+
+  /** The set without revocations that have ended and are need be on no CRL any more. */
+  withoutEnded(set: AuthoritySet): AuthoritySet {
+    const revocations = withoutEndedRevocations(set.revocations, this.#parts.clock.now(), this.#crls.owed(set))
+    return revocations === set.revocations ? set : { ...set, revocations }
   }
 
   /** Everything on the list, the newest last. */
@@ -136,6 +152,12 @@ export class Revocations {
       const detail = `${one.serial}, an issuing authority: ${one.because}`
       await change.record('certificate revoked', { id: one.issuer }, detail)
     }
+  }
+
+  #denialsOf(set: AuthoritySet): Denials {
+    const known = this.#denials.get(set) ?? denials(set)
+    this.#denials.set(set, known)
+    return known
   }
 
   #dueAuthorities(set: AuthoritySet): readonly Revocation[] {

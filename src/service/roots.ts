@@ -15,10 +15,19 @@ import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import type { Change } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
-import type { Keeper, KeeperParts } from './keeper.ts'
+import type { Keeper } from './keeper.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 import { NewRoots, notOurs } from './new-root.ts'
 import { checkCurrent, checked, describe, proveRoot, theOne, type Wish } from './root-steps.ts'
 import { type Tainted, taintRoot } from './taint-root.ts'
+
+/** A root that left the bundle, with the workloads that this broke. */
+export type LeftRoot = {
+  readonly root: Authority
+  readonly at: Date
+  readonly bundleSequence: number
+  readonly cutOff: readonly string[]
+}
 
 /**
  * The verbs for roots, for admins and for the clock: each is one change with one journal write, checked against the transition table, the
@@ -28,11 +37,17 @@ export class Roots {
   readonly #keeper: Keeper
   readonly #parts: KeeperParts
   readonly #newRoots: NewRoots
+  #left: LeftRoot | undefined
 
   constructor(keeper: Keeper, parts: KeeperParts) {
     this.#keeper = keeper
     this.#parts = parts
     this.#newRoots = new NewRoots(parts)
+  }
+
+  /** What left the bundle last in this process's life. */
+  get left(): LeftRoot | undefined {
+    return this.#left
   }
 
   /** A new root in the bundle, which does not sign yet. @throws CaError `wrong_state`: one is on its way already */
@@ -75,7 +90,7 @@ export class Roots {
       checkGate(
         found,
         `activate root ${shortId(root.id)}`,
-        'alcazar workloads --lagging',
+        'alcazar root status --limit 2000',
         force,
         this.#parts.clock.now(),
       )
@@ -135,7 +150,7 @@ export class Roots {
       checkGate(
         found,
         `take root ${shortId(root.id)} out of the bundle`,
-        `alcazar workloads --on ${root.id.slice(0, 8)}`,
+        'alcazar root status --limit 2000',
         force,
         this.#parts.clock.now(),
       )
@@ -169,7 +184,7 @@ export class Roots {
       const at = this.#parts.clock.now()
       const { because } = checked(wish)
       const before = set.forgotten.find((one) => one.workload === workload)
-      const still = set.forgotten.filter((one) => one !== before && one.until > at)
+      const still = change.withoutEnded(set).forgotten.filter((one) => one !== before)
       // A clock that was set back brings nothing back that was forgotten.
       const now = before ? { at: later(before.at, at), until: later(before.until, until) } : { at, until }
       const forgotten = [...still, { workload, ...now }]
@@ -270,7 +285,9 @@ export class Roots {
     await change.commit(next)
     const { events } = this.#parts
     events.bundlePublished(bundleOf(next), bundledRoots(next))
-    events.authorityRevoked(root, because, broken?.blockers.map(({ workload }) => workload) ?? [])
+    const cutOff = broken?.blockers.map(({ workload }) => workload) ?? []
+    this.#left = { root, at: this.#parts.clock.now(), bundleSequence: next.bundleSequence, cutOff }
+    events.authorityRevoked(root, because, cutOff)
     await change.record(
       'root revoked',
       root,

@@ -6,6 +6,7 @@ import { shortId } from '../core/bytes.ts'
 import { earlier, later } from '../core/clock.ts'
 import { dueAt, NAMED, type Seen } from './authorities-view.ts'
 import { type GateView, gateView, ifForced, incomingOf, isLeaving, snapshot } from './authority-steps.ts'
+import type { LeftRoot } from './roots.ts'
 /**
  * none: no root is on its way · prepare: a new one is about to be made · distribute: it goes out, some have not been sent it · activate: all have,
  * so it signs next · renew: it signs, some still stand on the one before · retire: nobody does, but not all are known to trust only it · done: the
@@ -54,12 +55,22 @@ export type RotationView = {
     /** Whether it happens by itself. */
     readonly byItself: boolean
   }
+  /** The root that left the bundle last since the server started, and whom that cut off: how many, and a hundred of them. */
+  readonly left?: {
+    readonly id: string
+    readonly at: string
+    readonly bundleSequence: number
+    readonly cutOff: number
+    readonly named: readonly string[]
+  }
   /** When the root that signs is due to be replaced. */
   readonly dueAt?: string
   readonly ifForced: ReturnType<typeof ifForced>
 }
 
-export function rotationView(seen: Seen): RotationView {
+const CUT_OFF_NAMED = 100
+
+export function rotationView(seen: Seen, left?: LeftRoot): RotationView {
   const { set, now } = seen
   const evidence = snapshot(seen.evidence)
   const { rotation } = set
@@ -97,6 +108,15 @@ export function rotationView(seen: Seen): RotationView {
     namespaces,
     ...(shown && { gate: shown }),
     next: nextOf({ ...seen, evidence }, { incoming, first, found }),
+    ...(left && {
+      left: {
+        id: left.root.id,
+        at: left.at.toISOString(),
+        bundleSequence: left.bundleSequence,
+        cutOff: left.cutOff.length,
+        named: left.cutOff.slice(0, CUT_OFF_NAMED),
+      },
+    }),
     ...(due && { dueAt: due.toISOString() }),
     ifForced: ifForced(set, evidence, shown, NAMED),
   }

@@ -1,19 +1,15 @@
-import { withoutEnded } from '../authority/authority.ts'
-import { withoutEndedRevocations } from '../authority/revocations.ts'
 import { shortId } from '../core/bytes.ts'
-import type { Clock } from '../core/clock.ts'
 import type { EndWarnings } from './authority-ends.ts'
 import type { Keeper } from './keeper.ts'
 import type { Job } from './schedule.ts'
 
 export type ScheduledJobParts = {
-  readonly keeper: Pick<Keeper, 'active' | 'renewIfDue' | 'change' | 'roots'>
+  readonly keeper: Pick<Keeper, 'active' | 'renewIfDue' | 'change' | 'roots' | 'doubtsClock'>
   readonly warnings: Pick<EndWarnings, 'check'>
-  readonly clock: Clock
 }
 
 /** What a server does by the clock. */
-export function scheduledJobs({ keeper, warnings, clock }: ScheduledJobParts): readonly Job[] {
+export function scheduledJobs({ keeper, warnings }: ScheduledJobParts): readonly Job[] {
   return [
     {
       name: 'checkAuthorities',
@@ -43,7 +39,8 @@ export function scheduledJobs({ keeper, warnings, clock }: ScheduledJobParts): r
       name: 'prune',
       what: 'takes issuing authorities that have ended out of the journal',
       run: async () => {
-        const count = await prune(keeper, clock)
+        if (keeper.doubtsClock) return 'nothing, for an hour: the clock jumped'
+        const count = await prune(keeper)
         return count === 0 ? 'nothing had ended' : `${count} had ended`
       },
     },
@@ -54,14 +51,10 @@ export function scheduledJobs({ keeper, warnings, clock }: ScheduledJobParts): r
  * Takes issuing authorities that have ended, and sign no longer, out of the journal, and cross-certificates, forgotten workloads and revocations with them;
  * gives how many authorities. @throws CaError: it can't be written
  */
-export function prune(keeper: Pick<Keeper, 'change'>, clock: Clock): Promise<number> {
-  return keeper.change(async ({ set, commit }) => {
-    const now = clock.now()
-    const next = withoutEnded(set, now)
-    const forgotten = next.forgotten.filter(({ until }) => now < until)
-    const revocations = withoutEndedRevocations(next.revocations, now)
-    if (next !== set || forgotten.length < next.forgotten.length || revocations !== next.revocations)
-      await commit({ ...next, forgotten, revocations })
+export function prune(keeper: Pick<Keeper, 'change'>): Promise<number> {
+  return keeper.change(async ({ set, withoutEnded, commit }) => {
+    const next = withoutEnded(set)
+    if (next !== set) await commit(next)
     return set.authorities.length - next.authorities.length
   })
 }

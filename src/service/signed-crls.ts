@@ -1,5 +1,11 @@
-import { type Authority, type AuthoritySet, bundledRoots, type SignedCrl } from '../authority/authority.ts'
-import { crlSet, missingCrls, type WantedCrl } from '../authority/revocations.ts'
+import {
+  type Authority,
+  type AuthoritySet,
+  bundledRoots,
+  type Revocation,
+  type SignedCrl,
+} from '../authority/authority.ts'
+import { crlSet, hasEnded, missingCrls, type WantedCrl } from '../authority/revocations.ts'
 import { equalBytes, hex } from '../core/bytes.ts'
 import { type Clock, plus } from '../core/clock.ts'
 import { DAY, MINUTE } from '../core/duration.ts'
@@ -52,6 +58,11 @@ export class CrlSigner {
   isDue(set: AuthoritySet): boolean {
     const waits = this.#failedAt !== undefined && this.#clock.elapsed() - this.#failedAt < AGAIN_AFTER_MS
     return !waits && this.#due(set).length > 0
+  }
+
+  /** Which ended certificates have to be on one more CRL, signed here after their end (RFC 5280 §3.3). */
+  owed(set: AuthoritySet): (revocation: Revocation) => boolean {
+    return owed(set, this.#wanted(set))
   }
 
   /** Ids of the authorities without whose CRLs the set is not whole. */
@@ -111,7 +122,11 @@ export class CrlSigner {
           signed.crl.tbs.nextUpdate < one.issuer.tbs.notAfter &&
           now >= plus(signed.crl.tbs.nextUpdate, -ROOT_CRL_MS / 2),
       )
-    return wanted.filter((one) => one.signedHere && (missing.includes(one) || isOld(one)))
+    const isOwed = owed(set, wanted)
+    const owing = new Set(
+      set.revocations.filter((one) => hasEnded(one, now) && isOwed(one)).map(({ issuer }) => issuer),
+    )
+    return wanted.filter((one) => one.signedHere && (missing.includes(one) || isOld(one) || owing.has(one.id)))
   }
 
   #wanted(set: AuthoritySet): readonly WantedCrl[] {
@@ -125,6 +140,12 @@ export class CrlSigner {
       this.#clock.now(),
     )
   }
+}
+
+function owed(set: AuthoritySet, wanted: readonly WantedCrl[]): (revocation: Revocation) => boolean {
+  const signing = new Set(wanted.filter(({ signedHere }) => signedHere).map(({ id }) => id))
+  return ({ issuer, until }) =>
+    signing.has(issuer) && set.crls.some(({ id, crl }) => id === issuer && crl.tbs.thisUpdate <= until)
 }
 
 /** A root whose key can be opened here. */

@@ -6,7 +6,7 @@ import { shortId } from '../core/bytes.ts'
 import { later, plus } from '../core/clock.ts'
 import type { Change, Successor } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
-import type { KeeperParts } from './keeper.ts'
+import type { KeeperParts } from './keeper-parts.ts'
 import type { NewRoots } from './new-root.ts'
 import { checkCurrent, checked, proveRoot, type Wish } from './root-steps.ts'
 

@@ -84,12 +84,13 @@ export class AuthorityDirectory implements AuthorityStore {
     const found = (await this.read())?.revision ?? 0
     if (found !== expected) throw new CaError('conflict', `the journal has revision ${found}, not ${expected}`)
     const progress: { committed?: boolean } = {}
+    const path = join(this.#directory, JOURNAL)
     try {
-      await writeDurably(join(this.#directory, JOURNAL), printJournal(expected + 1, set), 0o600, progress)
+      await writeDurably(path, printJournal(expected + 1, set), 0o600, progress)
     } catch (error) {
       if (progress.committed)
         throw new JournalInDoubt('a journal write failed after it may have taken place', { cause: error })
-      throw unavailable('the journal can’t be written', error)
+      throw unavailable(`the journal ${path} can’t be written, and nothing was changed`, error)
     }
     return expected + 1
   }

@@ -69,7 +69,13 @@ export function exists(path: string): Promise<boolean> {
   )
 }
 
-/** The disk refuses for now. */
+/** The disk refuses for now. @param what names the file */
 export function unavailable(what: string, error: unknown): CaError {
-  return new CaError('dependency_unavailable', `${what}: ${(error as Error).message}`, { cause: error })
+  const { code, message } = error as NodeJS.ErrnoException
+  const why =
+    code !== undefined && NO_ROOM.has(code) ? `no room is left for it (${code}); make some and do it again` : message
+  return new CaError('dependency_unavailable', `${what}: ${why}`, { cause: error })
 }
+
+/** The disk is full; so is what this user may have of it; so is what one file may have. */
+const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])

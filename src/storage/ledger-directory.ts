@@ -18,7 +18,7 @@ import { DAY, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { harmlessJson } from '../core/terminal-text.ts'
 import type { DamagedLine, IntentRecord, Ledger, LedgerRecord } from '../ledger/ledger.ts'
-import { isMissing } from './durable-file.ts'
+import { isMissing, unavailable } from './durable-file.ts'
 
 type Waiting = { readonly line: string; readonly done: () => void; readonly failed: (error: unknown) => void }
 
@@ -140,7 +140,7 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
       this.#syncing ??= this.#sync()
     })
     return new CaError('dependency_unavailable', 'the ledger can’t be written, so nothing is issued; try again later', {
-      cause,
+      cause: unavailable(`the ledger in ${this.#directory}`, cause),
     })
   }
 

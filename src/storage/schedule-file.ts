@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { CaError } from '../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../core/json.ts'
 import type { JobRecord, RunRecord, ScheduleStore } from '../service/ports.ts'
-import { isMissing, writeDurably } from './durable-file.ts'
+import { isMissing, unavailable, writeDurably } from './durable-file.ts'
 
 const VERSION = 1
 
@@ -94,8 +94,4 @@ function momentOf(value: Json | undefined, what: string): Date {
   const moment = new Date(textOf(value, what))
   if (Number.isNaN(moment.getTime())) throw fault(`${what} is no moment`)
   return moment
-}
-
-function unavailable(what: string, error: unknown): CaError {
-  return new CaError('dependency_unavailable', `${what}: ${(error as Error).message}`, { cause: error })
 }

@@ -49,6 +49,9 @@ export function telemetry(log: Log, metrics: Metrics): Events {
       if (error.code === 'internal') log.error({ ...fields, stack: stackOf(error) }, 'refused')
       else log.warn(fields, 'refused')
     },
+    requestFailed({ requestId, endpoint, peer }, error) {
+      log.error({ requestId, endpoint, peer, detail: detailOf(error), stack: stackOf(error) }, 'request failed')
+    },
     requestShed(endpoint) {
       metrics.shed.inc({ endpoint })
     },
@@ -118,8 +121,8 @@ export function telemetry(log: Log, metrics: Metrics): Events {
     },
     clockJumped(ms) {
       log.error(
-        { by: durationInWords(ms) },
-        'the clock jumped ahead: no root is replaced for an hour; set it right, or restart this server if it is',
+        { by: `${durationInWords(ms)} ${ms < 0 ? 'back' : 'ahead'}` },
+        'the clock was set, or nothing ran for so long: the clock replaces no root and forgets nothing for an hour; set it right if it is wrong',
       )
     },
     rotationFailed(error) {

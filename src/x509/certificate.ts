@@ -72,21 +72,26 @@ export function readCertificate(der: Uint8Array): Certificate {
   if (der.length > MAX_CERTIFICATE_BYTES)
     throw new CaError('invalid_argument', `a certificate of ${der.length} bytes; at most ${MAX_CERTIFICATE_BYTES}`)
   checkDer(der)
-  const { tbs, signatureAlgorithm, signature } = splitCertificate(der)
+  const { tbs, signatureAlgorithm, signature } = splitSigned(der, 'certificate')
   return { der, tbs: readTbs(tbs), signatureAlgorithm, signature }
 }
 
-/**
- * The three parts of a certificate.
- * @throws CaError `invalid_argument`
- */
-export function splitCertificate(der: Uint8Array): {
+/** The parts of whatever is signed: a certificate, a CRL. */
+export type Signed = {
+  /** What is signed. */
   readonly tbs: Uint8Array
   readonly signatureAlgorithm: Uint8Array
   readonly signature: Uint8Array
-} {
+}
+
+/**
+ * SIGNED of X.509: the three parts of a certificate or a CRL.
+ * @param whole what it is, for messages
+ * @throws CaError `invalid_argument`
+ */
+export function splitSigned(der: Uint8Array, whole: string): Signed {
   const [tbs, algorithm, signature, ...more] = childrenOf(readDer(der, TAG.sequence))
-  if (more.length > 0) throw tooMany('fields')
+  if (more.length > 0) throw tooMany('fields', whole)
   return {
     tbs: expectTag(tbs, TAG.sequence).bytes,
     signatureAlgorithm: expectTag(algorithm, TAG.sequence).bytes,
@@ -165,6 +170,7 @@ export function extensionsIn(list: Der | undefined, whole: string): ReadonlyMap<
   for (const extension of childrenOf(expectTag(list, TAG.sequence))) {
     const [type, second, third, ...more] = childrenOf(expectTag(extension, TAG.sequence))
     if (more.length > 0) throw tooMany('fields in an extension', whole)
+    // X.690 §11.5 leaves a FALSE out, as the default. Some PKIs write it; OpenSSL, Go, Java and Envoy take it, and it can't be misread.
     const critical = third !== undefined && booleanOf(second)
     const id = oidOf(type)
     // RFC 5280 §4.2: no more than one instance of an extension.

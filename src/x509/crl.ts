@@ -1,6 +1,6 @@
 import { hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
-import { type Extension, extensionsIn } from './certificate.ts'
+import { type Extension, extensionsIn, splitSigned } from './certificate.ts'
 import {
   bitString,
   checkDer,
@@ -18,7 +18,7 @@ import {
   tlv,
   unsignedInteger,
 } from './der.ts'
-import { bitStringBytesOf, integerBytesOf, smallIntegerOf, timeOf } from './der-values.ts'
+import { integerBytesOf, smallIntegerOf, timeOf } from './der-values.ts'
 import { CRL_OID, OID } from './oids.ts'
 import { authorityKeyIdentifier } from './profiles.ts'
 
@@ -82,21 +82,8 @@ const MAX_NUMBER_BYTES = 20
 export function readCrl(der: Uint8Array): Crl {
   if (der.length > MAX_CRL_BYTES) throw refuse(`of ${der.length} bytes; at most ${MAX_CRL_BYTES}`)
   checkDer(der)
-  const { tbs, signatureAlgorithm, signature } = splitCrl(der)
+  const { tbs, signatureAlgorithm, signature } = splitSigned(der, 'CRL')
   return { der, tbs: readTbsCrl(tbs), signatureAlgorithm, signature }
-}
-
-/** The three parts of a CRL. @throws CaError `invalid_argument` */
-export function splitCrl(
-  der: Uint8Array,
-): Pick<Crl, 'signatureAlgorithm' | 'signature'> & { readonly tbs: Uint8Array } {
-  const [tbs, algorithm, signature, ...more] = childrenOf(readDer(der, TAG.sequence))
-  if (more.length > 0) throw refuse('with more fields than RFC 5280 has')
-  return {
-    tbs: expectTag(tbs, TAG.sequence).bytes,
-    signatureAlgorithm: expectTag(algorithm, TAG.sequence).bytes,
-    signature: bitStringBytesOf(signature),
-  }
 }
 
 /**

@@ -11,11 +11,13 @@ import type { IssuancePolicy } from '../../src/policy/issuance-policy.ts'
 import { askingRenewals } from '../../src/service/ask-renewal.ts'
 import { IssuancesUnderWay } from '../../src/service/issuances-under-way.ts'
 import { issuingSvids } from '../../src/service/issue-svid.ts'
-import { Keeper, type RootSource } from '../../src/service/keeper.ts'
+import { Keeper } from '../../src/service/keeper.ts'
+import type { RootSource } from '../../src/service/keeper-parts.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { FakeClock } from './fake-clock.ts'
 import { inventoryOf } from './live-svids.ts'
 import { MemoryLedger } from './memory-ledger.ts'
+import { MemoryMoment } from './memory-moment.ts'
 import { MemoryStore } from './memory-store.ts'
 import { recordedEvents } from './recorded-events.ts'
 import { seededRandom } from './seeded-random.ts'
@@ -113,6 +115,7 @@ export async function aCa(options: CaOptions = {}) {
     issuing: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: options.issuingLifetimeMs ?? 30 * DAY },
     rotation: { rootDueBeforeMs: 180 * DAY },
     evidence: options.evidence ?? (() => NO_EVIDENCE),
+    lastMoment: new MemoryMoment(clock.now()),
     ledger,
     events,
     clock,

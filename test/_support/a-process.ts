@@ -12,8 +12,10 @@ export class AlcazarProcess implements AsyncDisposable {
   /** Its exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals | null>
 
-  constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, [main, ...args], {
+  /** @param under what the command line begins with, such as another program that starts it */
+  constructor(args: readonly string[], under: readonly string[] = []) {
+    const [program = '', ...all] = [...under, process.execPath, main, ...args]
+    this.child = spawn(program, all, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: process.env.PATH },
     })

@@ -10,7 +10,8 @@ import { DAY, HOUR } from '../../src/core/duration.ts'
 import { issueSvid, prepareSvid } from '../../src/issuance/svid.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PrivateKey } from '../../src/keys/private-key.ts'
-import { Keeper, type RootSource } from '../../src/service/keeper.ts'
+import { Keeper } from '../../src/service/keeper.ts'
+import type { RootSource } from '../../src/service/keeper-parts.ts'
 import type { TrustBundle } from '../../src/spiffe/trust-bundle.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { type Certificate, isValidAt, readCertificate } from '../../src/x509/certificate.ts'
@@ -18,6 +19,7 @@ import { readPem } from '../../src/x509/pem.ts'
 import { aCaller, anEntitlement } from './an-issuer.ts'
 import { FakeClock } from './fake-clock.ts'
 import { MemoryLedger } from './memory-ledger.ts'
+import { MemoryMoment } from './memory-moment.ts'
 import { MemoryStore } from './memory-store.ts'
 import { recordedEvents } from './recorded-events.ts'
 import { seededRandom } from './seeded-random.ts'
@@ -75,6 +77,8 @@ export class World {
       issuing: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: this.issuingLifetimeMs },
       rotation: { rootDueBeforeMs: this.rootDueBeforeMs },
       evidence: () => this.evidence,
+      // As if another had run until now.
+      lastMoment: new MemoryMoment(this.clock.now()),
       ledger: this.ledger,
       events: this.events,
       clock: this.clock,

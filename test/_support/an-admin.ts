@@ -8,7 +8,8 @@ import { authorityRoutes } from '../../src/endpoints/admin/authority-routes.ts'
 import { httpApplication } from '../../src/endpoints/admin/http.ts'
 import { listenOnUnixSocket } from '../../src/endpoints/admin/unix-socket.ts'
 import { InFlight } from '../../src/endpoints/edge.ts'
-import type { Keeper, RootSource } from '../../src/service/keeper.ts'
+import type { Keeper } from '../../src/service/keeper.ts'
+import type { RootSource } from '../../src/service/keeper-parts.ts'
 import type { RefusingClient } from '../../src/service/refusing-clients.ts'
 import { alcazar, type Ran } from './a-terminal.ts'
 import { World } from './a-world.ts'
@@ -57,6 +58,7 @@ export class Admin {
       httpApplication({
         routes: authorityRoutes(this.keeper, () => this.refusing),
         inFlight: new InFlight({ issuing: 8, light: 8 }, recordedEvents()),
+        events: recordedEvents(),
         clock: world.clock,
         random: seededRandom(9),
         connectionOf: () => undefined,

@@ -97,6 +97,7 @@ export function tellEverything(events: Events, given: SomeArguments): void {
     const here = { ...context, endpoint }
     events.svidRequested(here)
     events.requestShed(endpoint)
+    events.requestFailed(here, new CaError('internal', 'internal error', { cause: new TypeError('no such thing') }))
     for (const method of CLOSED.method)
       for (const key of CLOSED.key) events.svidIssued(here, { ...issued, method, key })
     const account = { namespace: 'shop', name: 'cart' }

@@ -135,6 +135,12 @@ describe('dropping what has ended', () => {
     expect(withoutEnded(set, plus(end, 1000)).authorities[0]?.cross).toEqual([lasting])
   })
 
+  test('forgets a workload that was cut off when the last of what it had has ended', () => {
+    const set = { ...aSet([rootOf(a)]), forgotten: [{ workload: 'shop/cart-0', at: NOW, until: plus(NOW, DAY) }] }
+    expect(withoutEnded(set, plus(NOW, DAY - 1))).toBe(set)
+    expect(withoutEnded(set, plus(NOW, DAY)).forgotten).toEqual([])
+  })
+
   test('is the very same set where nothing has ended', () => {
     const set = aSet([rootOf(a, { cross: [{ by: 'an older root', certificate: b.certificate }] }), issuingOf(underA)])
     expect(withoutEnded(set, NOW)).toBe(set)

@@ -97,12 +97,18 @@ describe('pruning', () => {
   const revocations = [aRevocation(), aRevocation({ serial: '4b', until: plus(NOW, 2 * DAY) })]
 
   test('drops what has ended for everybody, clocks two minutes behind included', () => {
-    expect(withoutEndedRevocations(revocations, plus(NOW, DAY + 2 * MINUTE))).toBe(revocations)
-    expect(withoutEndedRevocations(revocations, plus(NOW, DAY + 2 * MINUTE + 1))).toEqual([revocations[1]])
+    expect(withoutEndedRevocations(revocations, plus(NOW, DAY + 2 * MINUTE), () => false)).toBe(revocations)
+    expect(withoutEndedRevocations(revocations, plus(NOW, DAY + 2 * MINUTE + 1), () => false)).toEqual([revocations[1]])
+  })
+
+  test('keeps what has ended for as long as it is owed a CRL', () => {
+    const isOwed = ({ serial }: Revocation) => serial === '4b'
+    expect(withoutEndedRevocations(revocations, plus(NOW, 3 * DAY), isOwed)).toEqual([revocations[1]])
+    expect(withoutEndedRevocations(revocations, plus(NOW, 3 * DAY), () => true)).toBe(revocations)
   })
 
   test('changes nothing where nothing has ended', () => {
-    expect(withoutEndedRevocations(revocations, NOW)).toBe(revocations)
+    expect(withoutEndedRevocations(revocations, NOW, () => false)).toBe(revocations)
   })
 })
 

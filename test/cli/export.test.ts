@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { readJournal } from '../../src/authority/journal.ts'
+import type { Authority } from '../../src/authority/authority.ts'
+import { printJournal, readJournal } from '../../src/authority/journal.ts'
 import { lockDirectory } from '../../src/storage/directory-lock.ts'
 import { alcazar, type Ran } from '../_support/a-terminal.ts'
 import { aCacertsDirectory, aRootDirectory, aWrappingKey, picture } from '../_support/ca-directories.ts'
@@ -24,6 +25,14 @@ async function stopped(from = aRootDirectory) {
 }
 
 const setIn = (state: string) => readJournal(readFileSync(join(state, 'authority/journal.json'), 'utf8')).set
+/** Makes of the roots in a journal what they might have been. */
+function change(state: string, to: Partial<Authority>): void {
+  const path = join(state, 'authority/journal.json')
+  const { revision, set } = readJournal(readFileSync(path, 'utf8'))
+  const authorities = set.authorities.map((one) => ({ ...one, ...to }))
+  writeFileSync(path, printJournal(revision, { ...set, authorities }))
+}
+
 const ledgerOf = async (state: string) => (await alcazar(['ledger', 'list', '--state-directory', state])).out
 
 describe('export', () => {
@@ -44,6 +53,7 @@ describe('export', () => {
 
   test('says so in the ledger, and in the journal for status', async () => {
     const { state, out, run, whole, short } = await stopped()
+    change(state, { wasInTheClear: false })
     await run(...whole, '--yes-export', short)
     expect(await ledgerOf(state)).toMatch(new RegExp(`key exported {2}${short} {2}to ${out}`))
     expect(setIn(state).authorities).toMatchObject([{ wasInTheClear: true }])
@@ -172,6 +182,30 @@ describe('export', () => {
   ])('refuses %j', async (args, exit, message) => {
     const { run } = await stopped()
     expect(await run(...args)).toMatchObject({ exit, err: expect.stringContaining(message) })
+  })
+
+  test('asks for no passphrase where no key leaves: it is in a token, or elsewhere', async () => {
+    const { state, out, whole, short } = await stopped()
+    for (const [key, why] of [
+      ['pkcs11', 'is in a PKCS#11 token, which never gives it away; nothing was exported'],
+      ['elsewhere', 'is not kept here, so there is nothing to export'],
+    ] as const) {
+      change(state, { key })
+      expect(await alcazar(['export', '--state-directory', state, ...whole])).toEqual({
+        exit: 6,
+        out: '',
+        err: `alcazar: the key of root ${short} ${why}\n`,
+      })
+    }
+    expect(existsSync(out)).toBe(false)
+  })
+
+  test('asks for the passphrase of a sealed key', async () => {
+    const { state, whole, short } = await stopped()
+    expect(await alcazar(['export', '--state-directory', state, ...whole, '--yes-export', short])).toMatchObject({
+      exit: 2,
+      err: 'alcazar: --passphrase-file or --wrapping-key-file is required: it seals the root’s key\n',
+    })
   })
 
   test('refuses the wrong passphrase, a server that runs, and a directory without a root', async () => {

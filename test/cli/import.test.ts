@@ -311,6 +311,21 @@ describe('import refuses, and changes nothing:', () => {
     expect(readdirSync(join(state, 'authority'))).toEqual([])
   })
 
+  test('a ledger that can’t be written: no success is told, and what is done is said to be', async () => {
+    const { path } = await aRootDirectory()
+    const args = ['--from', 'directory', path, '--wrapping-key-file', aWrappingKey()]
+    const other = scratch()
+    await into(other, ...args)
+    const state = scratch()
+    for (const file of readdirSync(join(other, 'ledger'))) mkdirSync(join(state, 'ledger', file), { recursive: true })
+    expect(await into(state, ...args)).toEqual({
+      exit: 7,
+      out: '',
+      err: expect.stringMatching(/^alcazar: root .{9} is taken over, but the ledger .*: no record of it is there\n$/),
+    })
+    expect(journalIn(state).set.authorities).toMatchObject([{ state: 'active', key: 'sealed' }])
+  })
+
   test('a disk that is full: the same command again finishes it', async () => {
     const { path } = await aRootDirectory()
     const wrappingKey = aWrappingKey()
@@ -320,10 +335,10 @@ describe('import refuses, and changes nothing:', () => {
       async () => scratch(),
       async (state) => {
         const ran = await into(state, ...args)
-        if (ran.exit !== 0) throw new Error(`${ran.exit} ${ran.err}`)
+        if (ran.exit !== 0) throw new Error(`${ran.exit} ${ran.err}${ran.out}`)
       },
       async ({ root, error, at }) => {
-        if (error) expect(String(error), at).toMatch(/Error: [267] alcazar: /)
+        if (error) expect(String(error), at).toMatch(/^Error: [267] alcazar: .*\n$/)
         const again = await into(root, ...args)
         if (again.exit !== 0) expect(again.err, at).toMatch(/was taken over already/)
         expect(journalIn(root).set.authorities, at).toMatchObject([{ state: 'active' }])

@@ -240,7 +240,7 @@ test('refuses an empty token file', async () => {
 test('without a server it says how to start one', async () => {
   const { exit, err } = await alcazar(['issue', '--state-directory', work, '--out', join(work, 'none'), ...cart])
   expect(exit).toBe(7)
-  expect(err).toMatch(/no server answers at .*admin\.sock; start one with npm start/)
+  expect(err).toMatch(/no server answers at .*admin\.sock; start one \(alcazar serve; npm start for dev mode\)/)
 })
 
 test('ledger list shows what was issued and refused, and show tells all of one', async () => {

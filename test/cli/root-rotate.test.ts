@@ -3,9 +3,12 @@ import { activeRoot } from '../../src/authority/authority.ts'
 import { bar } from '../../src/cli/roots/progress.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
+import type { PrivateKey } from '../../src/keys/private-key.ts'
 import type { RotationView } from '../../src/service/rotation-view.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { expectGolden } from '../_support/golden.ts'
+import { odd } from '../_support/odd-certificates.ts'
+import { aPluggedCa } from '../_support/plugged-sets.ts'
 
 const SHOP = ['shop/cart-0', 'shop/cart-1', 'shop/till-0', 'shop/till-1']
 const ALL = [...SHOP, 'billing/ledger-0', 'billing/ledger-1']
@@ -245,6 +248,32 @@ describe('--if-due', () => {
     const { out } = await admin.run(['root', 'rotate', '--if-due', '-o', 'json'])
     expect(JSON.parse(out)).toMatchObject({ done: true, replaced: false, phase: 'none' })
     expect(admin.keeper.set.rotation).toBeUndefined()
+  })
+
+  test('never replaces a root whose key is elsewhere: its keeper does', async () => {
+    const admin = await Admin.start()
+    const { id } = await admin.keeper.offline.signRequest()
+    const key = admin.world.store.keys.get(id) as PrivateKey
+    const company = await odd('company root', 'itself', { notAfter: new Date('2040-01-01T00:00:00Z') })
+    const online = await odd('online', company, { key, notAfter: new Date('2031-01-01T00:00:00Z') })
+    const wish = { by: 'admin', because: 'a test' } as const
+    const { id: root } = await admin.keeper.offline.prepare([online.certificate, company.certificate], wish)
+    await admin.keeper.roots.activate(undefined, wish)
+    await admin.keeper.roots.revoke(undefined, wish)
+    expect(await admin.run(['root', 'rotate', '--if-due'])).toMatchObject({
+      exit: 0,
+      out: `Not due: nothing: the key of root ${shortId(root)} is elsewhere, so its keeper replaces it. Nothing was done.\n`,
+    })
+    expect(activeRoot(admin.keeper.set)?.id).toBe(root)
+    expect(admin.keeper.set.rotation).toBeUndefined()
+  })
+
+  test('does nothing with a plugged-in CA', async () => {
+    const admin = await Admin.start({ kind: 'plugged-in', ca: (await aPluggedCa()).a })
+    expect(await admin.run(['root', 'rotate', '--if-due'])).toMatchObject({
+      exit: 0,
+      out: 'Not due: nothing: the roots are those of the plugged-in CA’s files. Nothing was done.\n',
+    })
   })
 
   test('joins one that is on its way, due or not', async () => {

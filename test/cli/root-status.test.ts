@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { activeRoot } from '../../src/authority/authority.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { Admin } from '../_support/an-admin.ts'
@@ -40,6 +41,14 @@ test('the tables of status are what the golden file holds', async () => {
   await admin.later(3650 * DAY - 12 * DAY)
   await show('it ends soon')
   expectGolden('root-status.txt', texts.join('\n'))
+})
+
+test('a root that was made elsewhere is as old as its certificate', async () => {
+  const admin = await Admin.start({ kind: 'plugged-in', ca: (await aPluggedCa()).a })
+  const { notBefore } = activeRoot(admin.keeper.set)?.certificate.tbs ?? { notBefore: new Date() }
+  await admin.world.clock.advance(notBefore.getTime() + 400 * DAY - admin.world.clock.now().getTime())
+  const { out } = await admin.run(['root', 'status'])
+  expect(out).toMatch(/^ROOT +STATE +AGE +ENDS IN .*\n.{9} {2}active {2}400 days {2}/)
 })
 
 test('as JSON it is what the server says', async () => {
@@ -132,7 +141,7 @@ test('without a server it says how to start one', async () => {
       exit: 7,
       out: '',
       err: expect.stringMatching(
-        /^alcazar: no server answers at .*admin\.sock; start one with npm start, or name another/,
+        /^alcazar: no server answers at .*admin\.sock; start one \(alcazar serve; npm start for dev mode\), or name another/,
       ),
     })
 })

@@ -44,6 +44,36 @@ test('refusals name the first ten in the way, the command for the others, and wh
   expectGolden('root-refusals.txt', texts.join('\n'))
 })
 
+test('the command that a refusal names lists exactly those in the way', async () => {
+  const { admin } = await prepared()
+  const listed = async () => {
+    const { err } = await admin.run(['root', verb])
+    const [, more = ''] = /… 3 more: alcazar (.*)\n/.exec(err) ?? []
+    const { out } = await admin.run(more.split(' '))
+    return [...out.matchAll(/^ {13}(shop\/cart-\S+) /gm)].map(([, name]) => name)
+  }
+  let verb = 'activate'
+  expect(await listed()).toEqual(MANY)
+  await admin.issue([...MANY, 'billing/ledger-0'])
+  await admin.run(['root', 'activate'])
+  await admin.issue(['billing/ledger-0'])
+  verb = 'revoke'
+  expect(await listed()).toEqual(MANY)
+})
+
+test('status lists as many who are in the way as are asked for, and says where to see the others', async () => {
+  const { admin } = await prepared()
+  const lines = async (limit: string) => (await admin.run(['root', 'status', '--limit', limit])).out.match(/cart-/g)
+  expect([(await lines('1'))?.length, (await lines('12'))?.length, (await lines('13'))?.length]).toEqual([1, 12, 13])
+  expect((await admin.run(['root', 'status'])).out).toContain('… 3 more: alcazar root status --limit 2000\n')
+  expect((await admin.run(['authority', 'status', '--limit', '13'])).out).not.toContain('more:')
+  for (const limit of ['0', '2001', 'all'])
+    expect(await admin.run(['root', 'status', '--limit', limit])).toMatchObject({
+      exit: 2,
+      err: `alcazar: --limit is a whole number from 1 to 2000, not "${limit}"\n`,
+    })
+})
+
 describe('--force', () => {
   test('names who breaks, asks for the id of the root, and goes through when it is typed', async () => {
     const { admin, id } = await prepared()
@@ -75,6 +105,29 @@ describe('--force', () => {
     const { admin } = await prepared()
     expect(await admin.run(['root', 'activate', '--yes-break', '13'])).toMatchObject({ exit: 0 })
     expect(states(admin)).toEqual(['old', 'active'])
+  })
+
+  test.each(['0', '12', '14', '1000'])('does nothing where 13 would break and --yes-break is %s', async (number) => {
+    const { admin } = await prepared()
+    const { exit, err } = await admin.run(['root', 'activate', '--yes-break', number])
+    expect(exit).toBe(6)
+    expect(err.split('\n').at(-2)).toBe(
+      `alcazar: 13 live workloads would break, not ${Number(number).toLocaleString('en-US')}; nothing was done`,
+    )
+    expect(states(admin)).toEqual(['active', 'prepared'])
+  })
+
+  test.each([0, 12, 14])('goes through the server with the exact number alone, not with %d', async (breaks) => {
+    const { admin } = await prepared()
+    await expect(
+      admin.keeper.roots.activate(undefined, { by: 'admin', because: 'a test' }, { breaks }),
+    ).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(
+        new RegExp(`^13 workloads would break if you activate root .{9} now, not ${breaks}; nothing was done$`),
+      ),
+    })
+    expect(states(admin)).toEqual(['active', 'prepared'])
   })
 
   test('is refused by the server when the number changed while somebody typed', async () => {
@@ -201,6 +254,38 @@ describe('taint', () => {
     )
   })
 
+  test('names who was cut off as the server saw it, not as it was at the last look', async () => {
+    const { admin, id } = await stolen()
+    // All between two looks.
+    admin.meanwhile = [
+      async () => {
+        await admin.issue(MANY.slice(1))
+        await admin.later(30 * MINUTE)
+        await admin.tick()
+        await admin.later(10 * MINUTE)
+      },
+    ]
+    const taint = ['root', 'taint', id.slice(0, 8), '--because', 'laptop stolen', '--within', '30m']
+    const { out } = await admin.run(taint)
+    expect(out).toContain('out of bundle  2030-01-01 00:30:00 UTC, 30 min later, with bundle 3\n')
+    expect(out).toContain(`cut off        2: ${MANY[0]}, billing/ledger-0\n`)
+  })
+
+  test('names who was in the way at the last look where the server was restarted since', async () => {
+    const { admin, id } = await stolen()
+    admin.meanwhile = [
+      () => admin.issue(MANY),
+      async () => {
+        await admin.later(30 * MINUTE)
+        await admin.tick()
+        await admin.stop()
+        await admin.serve()
+      },
+    ]
+    const { out } = await admin.run(['root', 'taint', id, '--because', 'laptop stolen', '--within', '30m'])
+    expect(out).toContain('cut off        1: billing/ledger-0\n')
+  })
+
   test('names who was cut off when its time was over', async () => {
     const { admin, id } = await stolen()
     admin.meanwhile = [
@@ -234,7 +319,7 @@ describe('taint', () => {
       declaredAt: '2030-01-01T00:00:00.000Z',
       successor: activeRoot(admin.keeper.set)?.id,
       affected: 14,
-      outAt: '2030-01-01T00:30:02.000Z',
+      outAt: '2030-01-01T00:30:01.000Z',
       bundleSequence: 3,
       cutOff: 1,
       named: ['billing/ledger-0'],

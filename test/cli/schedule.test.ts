@@ -99,6 +99,8 @@ test('without a server says how to start one', async () => {
   expect(await alcazar(['schedule', '--state-directory', scratch()])).toMatchObject({
     exit: 7,
     out: '',
-    err: expect.stringMatching(/^alcazar: .*start one with npm start, or name another with --state-directory\n$/),
+    err: expect.stringMatching(
+      /^alcazar: .*start one \(alcazar serve; npm start for dev mode\), or name another with --state-directory\n$/,
+    ),
   })
 })

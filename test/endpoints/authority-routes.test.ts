@@ -53,8 +53,8 @@ describe('what is asked badly is refused with what would have been taken', () =>
       { because, workload: 'x'.repeat(341) },
       'workload is a text of at most 340 characters',
     ],
-    ['GET', '/v1/authorities?named=101', undefined, 'named is how many workloads to list, at most 100'],
-    ['GET', '/v1/authorities?named=-1', undefined, 'named is how many workloads to list, at most 100'],
+    ['GET', '/v1/authorities?named=2001', undefined, 'named is how many workloads to list, at most 2000'],
+    ['GET', '/v1/authorities?named=-1', undefined, 'named is how many workloads to list, at most 2000'],
     ['GET', '/v1/authorities?all=1', undefined, 'unknown query "all"; there is named'],
   ] as const)('%s %s %j', async (method, path, body, detail) => {
     const { admin, call } = await started()
@@ -116,7 +116,7 @@ test('none of them is served but on the socket, and each has its rule', async ()
   const { admin } = await started()
   const names = authorityRoutes(admin.keeper, () => []).map(({ method, path }) => `${method} ${path}`)
   expect(names).toHaveLength(9)
-  for (const name of names) expect(METHODS.get(name)).toEqual({ auth: 'local', load: 'light' })
+  for (const name of names) expect(METHODS.get(name)).toEqual({ auth: 'local', load: 'local' })
 })
 
 test('a real server has them on its socket, not on its TLS port', async () => {

@@ -36,6 +36,7 @@ beforeAll(async () => {
     httpApplication({
       routes: crlRoutes(() => ({ crls, missing })),
       inFlight: new InFlight({ issuing: 1, light: 10 }, recordedEvents()),
+      events: recordedEvents(),
       clock: new FakeClock(),
       random: seededRandom(1),
       connectionOf: () => undefined,

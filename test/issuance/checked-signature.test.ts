@@ -6,7 +6,7 @@ import { CaError } from '../../src/core/errors.ts'
 import { checkedTbs, serialNumber, signChecked, signVerified } from '../../src/issuance/checked-signature.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PrivateKey, type Signer } from '../../src/keys/private-key.ts'
-import { splitCertificate, type TbsFields } from '../../src/x509/certificate.ts'
+import { splitSigned, type TbsFields } from '../../src/x509/certificate.ts'
 import { EMPTY_NAME } from '../../src/x509/name.ts'
 import { svidExtensions } from '../../src/x509/profiles.ts'
 import { anIssuer } from '../_support/an-issuer.ts'
@@ -69,7 +69,7 @@ describe('when it is signed', () => {
     const { fields: leaf, signer } = await fields()
     const tbs = checkedTbs(leaf, 'svid')
     const { der } = await signChecked(tbs, signer)
-    expect(hex(splitCertificate(der).tbs)).toBe(hex(tbs.bytes))
+    expect(hex(splitSigned(der, 'certificate').tbs)).toBe(hex(tbs.bytes))
   })
 
   test('names the algorithm of the key that signs, twice the same', async () => {

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
+import { causesOf } from '../../src/core/errors.ts'
 import { type ApiCredentials, ApiError, KubernetesApi } from '../../src/kubernetes/api.ts'
 import { NEVER } from '../_support/attested.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
@@ -26,6 +27,12 @@ const collected = async (lines: AsyncIterable<unknown>): Promise<unknown[]> => {
   for await (const line of lines) all.push(line)
   return all
 }
+
+/** What an answer may hold, and no error ever. */
+const TOKEN = 'eyJhbGciOiJFUzI1NiJ9'
+const noJson = 'the API server answered something else than JSON'
+/** All that is said of a failure, its causes included. */
+const saidOf = (failing: Promise<unknown>) => failing.then(() => 'nothing', causesOf)
 
 describe('one question', () => {
   test('is asked in JSON, by name, with the credentials there are', async () => {
@@ -68,11 +75,22 @@ describe('one question', () => {
     })
   })
 
-  test('is answered by a refusal that is no JSON, cut short', async () => {
-    await using at = await serving((response) => void response.writeHead(502).end(`<html>${'x'.repeat(5000)}`))
+  test.each([
+    ['no JSON', `<html>the token was ${TOKEN}`],
+    ['no Status object', JSON.stringify({ spec: { token: TOKEN } })],
+    ['null', 'null'],
+  ])('is answered by a refusal that is %s, of which nothing is quoted: it may be what was asked', async (_, body) => {
+    await using at = await serving((response) => void response.writeHead(502).end(body))
     const refused = at.api.get('/', {}, NEVER)
     await expect(refused).rejects.toMatchObject({ status: 502 })
-    await expect(refused).rejects.toSatisfy((error: Error) => error.message.length < 300)
+    expect(await saidOf(refused)).toBe('the API server answered 502: what is no Status object')
+  })
+
+  test('is answered by a refusal’s message cut short', async () => {
+    await using at = await serving(json({ kind: 'Status', message: 'é'.repeat(5000) }, 403))
+    await expect(at.api.get('/', {}, NEVER)).rejects.toMatchObject({
+      message: `the API server answered 403: ${'é'.repeat(500)}`,
+    })
   })
 
   test('is not answered by a redirect, wherever that points', async () => {
@@ -85,8 +103,8 @@ describe('one question', () => {
   })
 
   test('is not answered by what is no JSON', async () => {
-    await using at = await serving((response) => void response.writeHead(200).end('ok'))
-    await expect(at.api.get('/', {}, NEVER)).rejects.toThrow('JSON')
+    await using at = await serving((response) => void response.writeHead(200).end(TOKEN))
+    expect(await saidOf(at.api.get('/', {}, NEVER))).toBe(noJson)
   })
 
   test('fails when the server hangs up', async () => {
@@ -279,8 +297,8 @@ describe('lines', () => {
   })
 
   test('that are no JSON end it', async () => {
-    await using at = await serving(writing('{"n":1}\nnot JSON\n{"n":2}\n'))
-    await expect(collected(at.api.lines('/', {}, 1000, NEVER))).rejects.toThrow('JSON')
+    await using at = await serving(writing(`{"n":1}\n${TOKEN}\n{"n":2}\n`))
+    expect(await saidOf(collected(at.api.lines('/', {}, 1000, NEVER)))).toBe(noJson)
   })
 
   test('of more than 8 MiB end it before they are whole', async () => {

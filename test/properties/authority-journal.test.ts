@@ -106,6 +106,7 @@ test('whatever set is written is read back, field by field and byte by byte', ()
         trustDomain,
         exportDisabled: fc.boolean(),
         othersUntil: maybe(date()),
+        request: maybe(fc.record({ id: id(), key: fc.constantFrom(...KEY_HOMES) })),
         authorities: fc.array(authority(), { maxLength: 5 }),
         rotation: maybe(rotation()),
         forgotten: fc.array(forgotten(), { maxLength: 3 }),
@@ -120,6 +121,7 @@ test('whatever set is written is read back, field by field and byte by byte', ()
         expect(again.set.trustDomain.name).toBe(set.trustDomain.name)
         expect([again.set.origin, again.set.bundleSequence]).toEqual([set.origin, set.bundleSequence])
         expect([again.set.exportDisabled, again.set.othersUntil]).toEqual([set.exportDisabled, set.othersUntil])
+        expect(again.set.request).toEqual(set.request)
         expect([again.set.rotation, again.set.forgotten]).toEqual([set.rotation, set.forgotten])
         expect(again.set.revocations).toEqual(set.revocations)
         expect(again.set.crls).toEqual(set.crls)

@@ -107,10 +107,10 @@ describe('a company’s own PKI', () => {
     const state = scratch()
     await using server = await ownServer(state, aWrappingKey())
     const csr = join(scratch(), 'online.csr')
-    const asked = await alcazar(['root', 'sign-request', '--csr-out', csr, '--state-directory', state])
+    const asked = await alcazar(['root', 'prepare', '--csr-out', csr, '--state-directory', state])
     expect([asked.exit, asked.err]).toEqual([0, ''])
     const cert = signedByACompany(csr)
-    const done = await alcazar(['root', 'prepare-signed', '--cert', cert, '--state-directory', state])
+    const done = await alcazar(['root', 'prepare', '--cert', cert, '--state-directory', state])
     expect([done.exit, done.err]).toEqual([0, ''])
     expect(done.out).toMatch(/^Root [0-9a-f ]{9} is prepared, in the bundle since bundle 2; its online CA is/)
     const status = await server.running.status()
@@ -125,12 +125,10 @@ describe('a company’s own PKI', () => {
   })
 
   test.each([
-    [
-      ['sign-request', '--csr-out', '/nowhere/at/all.csr'],
-      2,
-      '--csr-out /nowhere/at/all.csr: no such file or directory',
-    ],
-    [['prepare-signed', '--cert', '/nowhere.pem'], 2, '--cert /nowhere.pem: no such file or directory'],
+    [['prepare', '--csr-out', '/nowhere/at/all.csr'], 2, '--csr-out /nowhere/at/all.csr: no such file or directory'],
+    [['prepare', '--csr-out', 'a.csr', '--cert', 'a.pem'], 2, 'cannot be used with option'],
+    [['prepare', '--csr-out', 'a.csr', '--because', 'x'], 2, 'cannot be used with option'],
+    [['prepare', '--cert', '/nowhere.pem'], 2, '--cert /nowhere.pem: no such file or directory'],
   ])('%j is refused', async (args, exit, message) => {
     const state = scratch()
     await using _server = await ownServer(state, aWrappingKey())

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Authority, activeIssuing, activeRoot } from '../../src/authority/authority.ts'
 import { DAY } from '../../src/core/duration.ts'
+import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { PrivateKey } from '../../src/keys/private-key.ts'
 import { isSignedBy } from '../../src/keys/public-key.ts'
 import { rotationView } from '../../src/service/rotation-view.ts'
@@ -63,6 +64,87 @@ describe('a request', () => {
       message: expect.stringContaining('take it over with alcazar import first'),
     })
     expect(world.store.keys.size).toBe(0)
+  })
+})
+
+describe('a request that nobody answered', () => {
+  const asked = async () => {
+    const world = new World()
+    const keeper = await world.start()
+    const { id } = await keeper.offline.signRequest()
+    // The root's own, and this one.
+    expect(world.store.keys.size).toBe(2)
+    return { world, keeper, id }
+  }
+
+  test('is for the same key again, also after a restart: not one more is left behind', async () => {
+    const { world, keeper, id } = await asked()
+    expect((await keeper.offline.signRequest()).id).toBe(id)
+    const again = await world.start()
+    const { csrPem } = await again.offline.signRequest()
+    expect(Buffer.from(readCsrPem(csrPem).publicKey)).toEqual(
+      Buffer.from(world.store.keys.get(id)?.publicKey.spki ?? []),
+    )
+    expect(world.store.keys.size).toBe(2)
+    expect(world.journal.set.request).toEqual({ id, key: 'file' })
+    await world.check()
+  })
+
+  test('is over when it is answered: the next is for another key', async () => {
+    const { world, keeper, id, chain } = await company()
+    await keeper.offline.prepare(chain, WISH)
+    expect(world.journal.set.request).toBeUndefined()
+    expect((await keeper.offline.signRequest()).id).not.toBe(id)
+  })
+
+  test('is over, too, when the answer replaces an online CA', async () => {
+    const { world, keeper, chain, companyRoot, between } = await company()
+    await keeper.offline.prepare(chain, WISH)
+    const { id } = await keeper.offline.signRequest()
+    const key = world.store.keys.get(id) as PrivateKey
+    const next = await odd('online again', between, { key, notAfter: new Date('2031-01-01T00:00:00Z') })
+    await keeper.offline.prepare(chainOf(next, between, companyRoot), WISH)
+    expect(world.journal.set.request).toBeUndefined()
+  })
+
+  test('stays when another is answered', async () => {
+    const { world, keeper, chain } = await company()
+    const set = { ...keeper.set, request: { id: '0'.repeat(40), key: 'file' as const } }
+    await keeper.change(({ commit }) => commit(set))
+    await keeper.offline.prepare(chain, WISH)
+    expect(world.journal.set.request).toEqual(set.request)
+  })
+
+  test('is for another key where its own is lost, or of another kind than is set now', async () => {
+    const { world, keeper, id } = await asked()
+    world.store.keys.delete(id)
+    const { id: second } = await keeper.offline.signRequest()
+    expect(second).not.toBe(id)
+    const other = await world.start({
+      source: { kind: 'dev', root: { algorithm: keyAlgorithm('ecdsa-p384'), lifetimeMs: 3650 * DAY } },
+    })
+    expect((await other.offline.signRequest()).id).not.toBe(second)
+  })
+
+  test('is for the key that was made where the journal could not be told of it', async () => {
+    const world = new World()
+    const keeper = await world.start()
+    for (let n = 0; n < 3; n++) {
+      world.store.faults.set(world.store.writes + 1, 'refused')
+      await expect(keeper.offline.signRequest()).rejects.toMatchObject({ code: 'dependency_unavailable' })
+    }
+    const { id } = await keeper.offline.signRequest()
+    expect([...world.store.keys.keys()].slice(1)).toEqual([id])
+  })
+
+  test('fails where nobody knows whether its key is there, and makes no other', async () => {
+    const { world, keeper } = await asked()
+    world.store.keyFaults.set(world.store.keyUses + 1, 'refused')
+    await expect(keeper.offline.signRequest()).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+      message: 'the root’s key can’t be reached; try again later',
+    })
+    expect(world.store.keys.size).toBe(2)
   })
 })
 

@@ -84,7 +84,7 @@ describe('CRLs', () => {
     await world.clock.advance(26 * DAY)
     await keeper.tick()
     await world.clock.advance(5 * DAY)
-    await prune(keeper, world.clock)
+    await prune(keeper)
     expect(keeper.set.crls.some(({ id }) => id === svid.issuer)).toBe(false)
   })
 
@@ -238,21 +238,57 @@ describe('revoking a certificate', () => {
       message: `2000 certificates are revoked already, as many as the journal holds; the first of them ends at ${ends(0).toISOString()} and makes room; replace what signed so many that are not trusted, with alcazar root taint`,
     })
     await world.clock.advance(2 * HOUR)
+    // The clock's look, every minute.
+    await keeper.tick()
     await revoke(keeper, svid)
     expect(keeper.set.revocations.map(({ serial }) => serial)).toEqual([svid.leaf.tbs.serial])
   })
 
-  test('leaves the list with the prune job once it has ended, and its CRL too', async () => {
+  test('leaves the list with the prune job once it has ended and was on one more CRL, and that CRL too', async () => {
     const { world, keeper } = await running()
     const short = await world.issue(HOUR)
     await revoke(keeper, short)
+    const { tbs } = short.leaf
     await world.clock.advance(HOUR + MINUTE)
-    await prune(keeper, world.clock)
+    await keeper.tick()
+    await prune(keeper)
     expect(keeper.set.revocations, 'clocks may be behind').toHaveLength(1)
+    expect(crlOf(keeper.set, short.issuer)?.thisUpdate.getTime()).toBeLessThan(tbs.notAfter.getTime())
     await world.clock.advance(2 * MINUTE)
-    await prune(keeper, world.clock)
+    await prune(keeper)
+    expect(entriesOf(keeper.set, short.issuer), 'RFC 5280 §3.3').toEqual([tbs.serial])
+    await keeper.tick()
+    expect(entriesOf(keeper.set, short.issuer)).toEqual([tbs.serial])
+    expect(crlOf(keeper.set, short.issuer)?.thisUpdate.getTime()).toBeGreaterThan(tbs.notAfter.getTime())
+    const { writes } = world.store
+    await keeper.tick()
+    expect(world.store.writes, 'one more is enough').toBe(writes)
+    await prune(keeper)
     expect(keeper.set.revocations).toEqual([])
     expect(entriesOf(keeper.set, short.issuer)).toEqual([])
+  })
+
+  test('leaves the list without another CRL where nobody can sign one any more', async () => {
+    const { world } = await running()
+    const short = await world.issue(HOUR)
+    const keeper = await world.start()
+    await revoke(keeper, short)
+    await world.clock.advance(HOUR + 3 * MINUTE)
+    await prune(keeper)
+    expect(keeper.set.revocations.filter(({ issuer }) => issuer === short.issuer)).toEqual([])
+  })
+
+  test('stays on the list while the clock is in doubt', async () => {
+    const { world, keeper } = await running()
+    const short = await world.issue(HOUR)
+    await revoke(keeper, short)
+    world.clock.jump(20 * DAY)
+    await keeper.tick()
+    await prune(keeper)
+    await revoke(keeper, await world.issue(HOUR))
+    world.clock.jump(-20 * DAY)
+    expect(keeper.set.revocations.map(({ serial }) => serial)).toContain(short.leaf.tbs.serial)
+    expect(keeper.takenBack(short.leaf.tbs, world.active.signer.publicKey, 'shop/cart-0')).toBe('revoked')
   })
 })
 

@@ -4,7 +4,9 @@ import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
+import { prune } from '../../src/service/scheduled-jobs.ts'
 import { World } from '../_support/a-world.ts'
+import { MemoryMoment } from '../_support/memory-moment.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
 
 const ADMIN = { by: 'admin', because: 'yearly' } as const
@@ -351,6 +353,68 @@ describe('a rotation in the way of which something stands', () => {
     expect(states(keeper)).toEqual(['revoked', 'active'])
     expect(activeRoot(keeper.set)?.id).not.toBe(first.id)
     await world.check()
+  })
+})
+
+describe('a start with a clock that is wrong', () => {
+  /** Two issuing authorities, the first an old one; then the process ends. */
+  async function stopped() {
+    const { world } = await started()
+    await world.clock.advance(DAY)
+    await world.start()
+    return { world, lastMoment: new MemoryMoment(world.clock.now()) }
+  }
+  const issuing = (keeper: Keeper) => keeper.set.authorities.filter(({ role }) => role === 'issuing').length
+
+  test('nine years and ten months ahead neither replaces the root nor forgets what has ended, for an hour', async () => {
+    const { world, lastMoment } = await stopped()
+    world.clock.jump(3590 * DAY)
+    const keeper = await world.start({ lastMoment })
+    await keeper.tick()
+    await prune(keeper)
+    expect([states(keeper), issuing(keeper), keeper.set.rotation]).toEqual([['active'], 3, undefined])
+    expect(world.events.told.filter(({ event }) => event === 'clockJumped')).toMatchObject([{ args: [3590 * DAY] }])
+    await world.clock.advance(HOUR)
+    await keeper.tick()
+    await prune(keeper)
+    // The one that this start made under the root of before has not ended.
+    expect([states(keeper), issuing(keeper)]).toEqual([['revoked', 'active'], 2])
+  })
+
+  test('is in doubt again after another restart, and is none when it is set right', async () => {
+    const { world, lastMoment } = await stopped()
+    world.clock.jump(3590 * DAY)
+    for (let restart = 0; restart < 3; restart++) {
+      const keeper = await world.start({ lastMoment })
+      const stop = new AbortController()
+      const running = keeper.run(stop.signal)
+      await world.clock.advance(30 * MINUTE)
+      stop.abort()
+      await running
+      expect(states(keeper)).toEqual(['active'])
+    }
+    world.clock.jump(-3590 * DAY)
+    const keeper = await world.start({ lastMoment })
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active'])
+    expect(world.events.told.filter(({ event }) => event === 'clockJumped')).toEqual([])
+    await world.check()
+  })
+
+  test('a year behind what is in the journal takes no step for an hour', async () => {
+    const { world, lastMoment } = await stopped()
+    await world.clock.advance(400 * DAY)
+    lastMoment.moment = undefined
+    await world.start()
+    world.clock.jump(-365 * DAY)
+    const keeper = await world.start({ lastMoment })
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active'])
+    expect(world.events.told.filter(({ event }) => event === 'clockJumped')).toHaveLength(1)
+    await world.clock.advance(HOUR)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'active'])
   })
 })
 

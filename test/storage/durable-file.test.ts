@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { syncDirectory, writeDurably, writeNew } from '../../src/storage/durable-file.ts'
+import { syncDirectory, unavailable, writeDurably, writeNew } from '../../src/storage/durable-file.ts'
 import { eachStep, FaultyDisk, LEFTOVERS } from '../_support/faulty-disk.ts'
 import { scratch } from '../_support/scratch.ts'
 
@@ -140,6 +140,28 @@ describe('writeNew', () => {
     const path = join(scratch(), 'missing', 'key')
     await expect(writeNew(path, NEW, 0o600)).rejects.toMatchObject({ code: 'ENOENT' })
     expect(existsSync(path)).toBe(false)
+  })
+})
+
+describe('what is said of a disk that refuses', () => {
+  const failing = (code: string) => Object.assign(new Error(`${code}: oh no, write`), { code })
+
+  test.each(['ENOSPC', 'EDQUOT', 'EFBIG'])('is what to do where there is no room (%s)', (code) => {
+    const cause = failing(code)
+    expect(unavailable('the file x can’t be written', cause)).toMatchObject({
+      code: 'dependency_unavailable',
+      message: `the file x can’t be written: no room is left for it (${code}); make some and do it again`,
+      cause,
+    })
+  })
+
+  test('is the system’s own word otherwise', () => {
+    expect(unavailable('the file x can’t be written', failing('EIO')).message).toBe(
+      'the file x can’t be written: EIO: oh no, write',
+    )
+    expect(unavailable('the file x can’t be written', new Error('oh no')).message).toBe(
+      'the file x can’t be written: oh no',
+    )
   })
 })
 

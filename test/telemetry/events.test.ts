@@ -117,6 +117,20 @@ describe('a refusal', () => {
     ])
   })
 
+  test('of another request by a fault of ours is one, too, in one line', async () => {
+    const error = asCaError(new TypeError('undefined is not a function'))
+    const { lines } = await told((events) => events.requestFailed(given.context, error))
+    expect(lines).toMatchObject([
+      {
+        level: 'error',
+        message: 'request failed',
+        requestId: given.context.requestId,
+        detail: 'internal error; the server log has the details: undefined is not a function',
+        stack: expect.stringContaining('events.test.ts'),
+      },
+    ])
+  })
+
   test.each<[CaErrorCode, string[]]>([
     ['bad_csr', ['citadel_server_csr_parsing_err_count 1', 'citadel_server_csr_sign_err_count{error=CSR_ERROR} 1']],
     ['invalid_argument', ['citadel_server_csr_sign_err_count{error=TTL_ERROR} 1']],

@@ -5,7 +5,7 @@ import {
   MAX_CERTIFICATE_BYTES,
   readCertificate,
   readTbs,
-  splitCertificate,
+  splitSigned,
   urisOf,
   writeCertificate,
   writeTbs,
@@ -74,7 +74,7 @@ describe('a certificate made by hand', () => {
   test('gives its parts with what frames them', () => {
     const der = anUnsignedCertificate('root')
     expect(readCertificate(der).tbs.bytes).toEqual(aTbs('root'))
-    expect(splitCertificate(der)).toMatchObject({ tbs: aTbs('root'), signature: Buffer.of(1) })
+    expect(splitSigned(der, 'certificate')).toMatchObject({ tbs: aTbs('root'), signature: Buffer.of(1) })
   })
 
   test('of version 1, without extensions, says nothing that extensions would', () => {
@@ -329,7 +329,7 @@ describe('written', () => {
 
   test('frames exactly what was signed', () => {
     const der = writeCertificate(writeTbs(fields), fields.signatureAlgorithm, Uint8Array.of(1, 2))
-    expect(splitCertificate(der)).toEqual({
+    expect(splitSigned(der, 'certificate')).toEqual({
       tbs: Buffer.from(writeTbs(fields)),
       signatureAlgorithm: fields.signatureAlgorithm,
       signature: Buffer.from([1, 2]),

@@ -1,4 +1,4 @@
-import { type Authority, type AuthoritySet, activeRoot } from '../../authority/authority.ts'
+import { type Authority, type AuthoritySet, activeRoot, signingUnder } from '../../authority/authority.ts'
 import { authorityByPrefix } from '../../authority/transitions.ts'
 import { shortId } from '../../core/bytes.ts'
 import { CaError } from '../../core/errors.ts'
@@ -35,7 +35,6 @@ export const exportVerb: Verb = {
       throw new CaError('invalid_argument', '--disable-for-good exports nothing; leave out --root and --out')
     if (!disable && (typeof options.root !== 'string' || typeof options.out !== 'string'))
       throw new CaError('invalid_argument', 'say what and where to: --root ID --out DIR')
-    if (!disable) requireSealing(options)
     await using state = await openStoppedState(env, options)
     const found = await state.store.read()
     if (!found)
@@ -52,6 +51,8 @@ export const exportVerb: Verb = {
 async function exporting(env: CliEnv, options: Options, state: StoppedState, found: Found): Promise<void> {
   const out = options.out as string
   const root = authorityByPrefix(found.set, options.root as string, 'root')
+  // Only that needs a secret; a key that never leaves is refused without one.
+  if (signingUnder(root).key === 'sealed') requireSealing(options)
   const ca = await openForExport(found.set, root, state.store)
   await checkEmpty(out)
   await confirm(env, {

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { bundledRoots, signingUnder } from '../../authority/authority.ts'
+import { type Authority, bundledRoots, signingUnder } from '../../authority/authority.ts'
 import { type FoundFiles, inCacertsLayout, readPluggedCa } from '../../authority/plugged-ca-files.ts'
 import { equalBytes, hex, shortId } from '../../core/bytes.ts'
 import { plus } from '../../core/clock.ts'
@@ -8,6 +8,7 @@ import { CaError } from '../../core/errors.ts'
 import { keyIdOf } from '../../keys/public-key.ts'
 import { connectKubeconfig } from '../../kubernetes/connect.ts'
 import { readSecret } from '../../kubernetes/secrets.ts'
+import type { Ledger } from '../../ledger/ledger.ts'
 import { type ImportPlan, importCa, planImport } from '../../service/import-ca.ts'
 import { TrustDomain } from '../../spiffe/trust-domain.ts'
 import { caFilesIn } from '../../storage/plugged-ca-directory.ts'
@@ -71,15 +72,22 @@ export const importVerb: Verb = {
     await using state = await openStoppedState(env, options)
     const plan = planImport(await state.store.read(), ca, trustDomain, target)
     await importCa(state.store, ca.signer, plan)
+    await record(state.ledger, plan.root, source.where, now)
     report(env, options, plan, source)
-    await state.ledger.record({
-      kind: 'authority',
-      at: now.toISOString(),
-      what: 'CA taken over',
-      authority: plan.root.id,
-      detail: `from ${source.where}, where its key was in the clear`,
-    })
   },
+}
+
+/** Only now: a ledger without a journal would be a state that was damaged. @throws CaError as the ledger, saying that it is done all the same */
+async function record(ledger: Ledger, { id }: Authority, where: string, now: Date): Promise<void> {
+  const detail = `from ${where}, where its key was in the clear`
+  try {
+    await ledger.record({ kind: 'authority', at: now.toISOString(), what: 'CA taken over', authority: id, detail })
+  } catch (error) {
+    if (!(error instanceof CaError)) throw error
+    throw new CaError(error.code, `root ${shortId(id)} is taken over, but ${error.message}: no record of it is there`, {
+      cause: error,
+    })
+  }
 }
 
 async function sourceOf(env: CliEnv, options: Options): Promise<Source> {

@@ -5,6 +5,7 @@ import { parseAddress } from '../../config/texts.ts'
 import { colonHex, equalBytes } from '../../core/bytes.ts'
 import { durationInWords, MINUTE, parseDuration, relativeInWords, SECOND } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
+import type { ServerDescription } from '../../endpoints/admin/routes.ts'
 import { readClaims } from '../../jwt/jws.ts'
 import { KEY_ALGORITHM_NAMES, keyAlgorithm } from '../../keys/algorithms.ts'
 import { PrivateKey } from '../../keys/private-key.ts'
@@ -13,11 +14,11 @@ import { readCertificate } from '../../x509/certificate.ts'
 import { writeCsrInfo, writeCsrPem } from '../../x509/csr.ts'
 import { commonNameOf } from '../../x509/name.ts'
 import { readPem } from '../../x509/pem.ts'
-import { call, type SocketTarget, type Target } from '../client.ts'
+import { call, type Target } from '../client.ts'
 import { type CliEnv, print, type Verb } from '../env.ts'
 import { fileFault } from '../file-fault.ts'
 import { IDENTITY_FILES, prepareDirectory, refuseForeignFiles, writeIdentity } from '../identity-files.ts'
-import { describeServer, devToken, localServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { devToken, LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { momentInWords } from '../moments.ts'
 import { outputOption } from '../output-option.ts'
 
@@ -62,7 +63,7 @@ export const issue: Verb = {
   },
   async run(env, _args, options) {
     const out = options.out as string
-    const local = localServer(env, options, '--state-directory, or with --server and --root-cert')
+    const local = new LocalServer(env, options, '--state-directory, or with --server and --root-cert')
     const ttlSeconds = options.ttl === undefined ? undefined : Math.ceil(parseDuration(options.ttl as string) / SECOND)
     const server = await serverOf(options, local)
     const bearer = await tokenOf(options, local)
@@ -117,7 +118,7 @@ function pathOf(bearer: string): string | undefined {
   }
 }
 
-async function serverOf(options: Readonly<Record<string, unknown>>, local: SocketTarget): Promise<Target> {
+async function serverOf(options: Readonly<Record<string, unknown>>, local: LocalServer): Promise<Target> {
   if (options.server !== undefined) {
     if (options.rootCert === undefined)
       throw new CaError('invalid_argument', '--server needs --root-cert: the roots by which that server is trusted')
@@ -127,7 +128,7 @@ async function serverOf(options: Readonly<Record<string, unknown>>, local: Socke
       ...(await rootsOf(options.rootCert as string)),
     }
   }
-  const { caAddress, trustBundle } = await describeServer(local)
+  const { caAddress, trustBundle } = (await local.call('GET', '/v1/server')) as ServerDescription
   return { kind: 'https', ...parseAddress(caAddress), rootsPem: trustBundle }
 }
 
@@ -143,7 +144,7 @@ async function rootsOf(file: string): Promise<{ rootsPem: string; rootsFile: str
   return { rootsPem, rootsFile: file }
 }
 
-async function tokenOf(options: Readonly<Record<string, unknown>>, local: SocketTarget): Promise<string> {
+async function tokenOf(options: Readonly<Record<string, unknown>>, local: LocalServer): Promise<string> {
   if (options.token !== undefined) {
     const bearer = (await readText(options.token as string, '--token')).trim()
     if (bearer === '') throw new CaError('invalid_argument', `--token ${options.token as string}: it is empty`)

@@ -2,9 +2,8 @@ import { Option } from 'commander'
 import { relativeInWords } from '../../core/duration.ts'
 import type { RevokedView } from '../../endpoints/admin/revocation-routes.ts'
 import type { RevocationsView } from '../../service/revocations.ts'
-import { call } from '../client.ts'
 import { print, type Verb } from '../env.ts'
-import { localServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
 
 export const revoke: Verb = {
@@ -22,9 +21,11 @@ export const revoke: Verb = {
       )
   },
   async run(env, _args, options) {
-    const target = localServer(env, options, '--state-directory')
     const { serial, because } = options
-    const view = (await call(target, 'POST', '/v1/revocations', { serial, because }, {})) as RevokedView
+    const view = (await new LocalServer(env, options).call('POST', '/v1/revocations', {
+      serial,
+      because,
+    })) as RevokedView
     const { revoked, now } = view
     print(env, options, view, () => [
       `${revoked.serial} is revoked: it renews nothing any more, and it is ${revoked.says}.`,
@@ -40,8 +41,7 @@ export const revocations: Verb = {
     command.option(STATE_FLAG, STATE_HELP).addOption(outputOption())
   },
   async run(env, _args, options) {
-    const target = localServer(env, options, '--state-directory')
-    const view = (await call(target, 'GET', '/v1/revocations', undefined, {})) as RevocationsView
+    const view = (await new LocalServer(env, options).call('GET', '/v1/revocations')) as RevocationsView
     print(env, options, view, () => lines(view))
     if (view.missingCrls.length > 0)
       env.err.write(

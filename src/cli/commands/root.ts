@@ -4,15 +4,17 @@ import { parseDuration, relativeInWords, SECOND } from '../../core/duration.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
 import { asText, type CliEnv, print, type Verb } from '../env.ts'
+import { limitOf } from '../limit.ts'
 import { STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
 import { RootsApi } from '../roots/api.ts'
 import { allowedToBreak } from '../roots/force.ts'
 import { incidentLines, incidentOf, reportLines } from '../roots/incident.ts'
+import { addOfflineFlags, prepareSigned, requestOnlineCa } from '../roots/offline.ts'
 import { rotateRun } from '../roots/rotate.ts'
 import { statusLines } from '../roots/status-text.ts'
 import { watch } from '../roots/watch.ts'
-import { reasonOf, workloads } from '../roots/words.ts'
+import { MOST_NAMED, reasonOf, workloads } from '../roots/words.ts'
 
 type Options = Readonly<Record<string, unknown>>
 
@@ -25,9 +27,12 @@ export function rootVerbs(group: 'root' | 'authority'): readonly Verb[] {
       summary: all
         ? 'Show every authority there is or was: roots, issuing authorities, what stands on them, what can be done next'
         : 'Show the roots, how many workloads stand on each, and what can be done next',
-      define: common,
+      define: (command) =>
+        common(command).addOption(
+          new Option('--limit <n>', 'how many to list of the workloads in the way of each step').default(10),
+        ),
       async run(env, _args, options) {
-        const view = await new RootsApi(env, options).authorities()
+        const view = await new RootsApi(env, options).authorities(limitOf(options.limit, MOST_NAMED))
         print(env, options, view, () => statusLines(view, all))
       },
     },
@@ -47,9 +52,11 @@ export function rootVerbs(group: 'root' | 'authority'): readonly Verb[] {
     },
     {
       name: 'prepare',
-      summary: 'Make a new root and put it in the bundle; it does not sign yet',
-      define: (command) => common(command).addOption(reason()),
+      summary: 'Make a new root and put it in the bundle, or take one of your own PKI; it does not sign yet',
+      define: (command) => addOfflineFlags(common(command).addOption(reason())),
       async run(env, _args, options) {
+        if (options.csrOut !== undefined) return requestOnlineCa(env, options)
+        if (options.cert !== undefined) return prepareSigned(env, options)
         const view = await new RootsApi(env, options).change('prepare', { because: reasonOf(env, options) })
         done(env, options, view, ({ authorities, bundleSequence }) => {
           const root = authorities.find(({ role, state }) => role === 'root' && state === 'prepared')

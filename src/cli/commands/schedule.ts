@@ -1,7 +1,7 @@
 import { durationInWords, MINUTE, relativeInWords } from '../../core/duration.ts'
 import type { JobStatus, ScheduleStatus } from '../../service/schedule.ts'
 import { print, type Verb } from '../env.ts'
-import { localServer, STATE_FLAG, STATE_HELP, scheduleOf } from '../local-server.ts'
+import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { momentInWords } from '../moments.ts'
 import { outputOption } from '../output-option.ts'
 
@@ -15,7 +15,7 @@ export const schedule: Verb = {
     command.option(STATE_FLAG, STATE_HELP).addOption(outputOption())
   },
   async run(env, _args, options) {
-    const status = await scheduleOf(localServer(env, options, '--state-directory'))
+    const status = (await new LocalServer(env, options).call('GET', '/v1/schedule')) as ScheduleStatus
     print(env, options, status, () => lines(status))
   },
 }

@@ -1,5 +1,5 @@
 import { print, type Verb } from '../env.ts'
-import { devToken, localServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { devToken, LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
 
 export const token: Verb = {
@@ -14,7 +14,7 @@ export const token: Verb = {
   },
   async run(env, _args, options) {
     const text = await devToken(
-      localServer(env, options, '--state-directory'),
+      new LocalServer(env, options),
       options.namespace as string,
       options.serviceAccount as string,
     )

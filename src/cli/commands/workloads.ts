@@ -4,7 +4,8 @@ import { relativeInWords } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { WorkloadList, WorkloadStatus } from '../../service/list-workloads.ts'
 import { print, type Verb } from '../env.ts'
-import { listWorkloads, localServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { limitOf } from '../limit.ts'
+import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { momentInWords } from '../moments.ts'
 import { outputOption } from '../output-option.ts'
 
@@ -25,24 +26,14 @@ export const workloads: Verb = {
       .addOption(outputOption())
   },
   async run(env, _args, options) {
-    const query = new URLSearchParams({ limit: limitOf(options.limit) })
+    const query = new URLSearchParams({ limit: String(limitOf(options.limit, MAX_LIMIT)) })
     if (options.on !== undefined) query.set('on', authorityIdOf(options.on as string))
     if (options.lagging) query.set('lagging', 'true')
     if (options.namespace !== undefined) query.set('namespace', options.namespace as string)
-    const list = await listWorkloads(localServer(env, options, '--state-directory'), query)
+    const list = (await new LocalServer(env, options).call('GET', `/v1/workloads?${query}`)) as WorkloadList
     print(env, options, list, () => lines(list, env.clock.now()))
     for (const warning of doubts(list, env.clock.now())) env.err.write(`alcazar: ${warning}\n`)
   },
-}
-
-function limitOf(given: unknown): string {
-  const limit = Number(given)
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT)
-    throw new CaError(
-      'invalid_argument',
-      `--limit is a whole number from 1 to ${MAX_LIMIT}, not ${JSON.stringify(given)}`,
-    )
-  return String(limit)
 }
 
 /** As it is printed, too: `3f9a 21c4`. */

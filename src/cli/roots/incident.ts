@@ -6,7 +6,7 @@ import { momentInWords } from '../moments.ts'
 import type { Seen } from './watch.ts'
 import { count, workloads } from './words.ts'
 
-/** How many namespaces get a line of their own. */
+/** How many namespaces get a line of their own, and how many of those cut off are named. */
 const NAMED = 20
 
 /** What happens from now on, how long it takes, and what to do for those who should not wait. */
@@ -63,27 +63,35 @@ export type Incident = {
   readonly named: readonly string[]
 }
 
-/** As it was at the last look before the root left, which is at most a second old. */
+/** As the server saw it; where that was restarted since, as it was at the last look before the root left. */
 export function incidentOf({ tainted, authorities }: TaintedView, { last, end }: Seen): Incident {
   const taint = authorities.find(({ id }) => id === tainted.id)?.taint
+  const known = end.left?.id === tainted.id ? end.left : undefined
   // Before its time it leaves only when nobody is in the way.
-  const forced = last.gate !== undefined && end.now >= tainted.leavesAt
+  const gate = end.now >= tainted.leavesAt ? last.gate : undefined
+  const { at, bundleSequence, cutOff, named } = known ?? {
+    at: end.now,
+    bundleSequence: end.bundleSequence,
+    cutOff: gate?.inTheWay ?? 0,
+    named: (gate?.first ?? []).map(({ workload }) => workload),
+  }
   return {
     root: tainted.id,
     because: taint?.because ?? '',
     declaredAt: taint?.at ?? '',
     ...(end.signing !== undefined && { successor: end.signing }),
     affected: tainted.affected,
-    outAt: end.now,
-    bundleSequence: end.bundleSequence,
-    cutOff: forced ? (last.gate?.inTheWay ?? 0) : 0,
-    named: forced ? (last.gate?.first ?? []).map(({ workload }) => workload) : [],
+    outAt: at,
+    bundleSequence,
+    cutOff,
+    named,
   }
 }
 
 export function reportLines(incident: Incident): string[] {
   const { root, because, declaredAt, successor, affected, outAt, bundleSequence, cutOff, named } = incident
-  const more = cutOff - named.length
+  const shown = named.slice(0, NAMED)
+  const more = cutOff - shown.length
   return [
     '--- for the incident report ---',
     `Root ${shortId(root)} compromised: ${because}`,
@@ -93,7 +101,7 @@ export function reportLines(incident: Incident): string[] {
     `out of bundle  ${utc(outAt)}, ${relativeInWords(new Date(outAt), new Date(declaredAt)).replace('in ', '')} later, with bundle ${bundleSequence}`,
     cutOff === 0
       ? 'cut off        nobody: all had renewed or ended'
-      : `cut off        ${count(cutOff)}: ${named.join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}`,
+      : `cut off        ${count(cutOff)}: ${shown.join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}`,
     `record         alcazar ledger show ${root.slice(0, 8)}`,
     '-------------------------------',
   ]

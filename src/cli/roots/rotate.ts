@@ -42,18 +42,18 @@ const UNWATCHED =
 
 const isOver = ({ phase }: RotationView): boolean => phase === 'none' || phase === 'done'
 
+/** What nobody here replaces is never due: a root whose key is elsewhere, or a plugged-in CA. */
 const isNotDue = ({ phase, dueAt, now }: RotationView): boolean =>
-  phase === 'none' && dueAt !== undefined && new Date(now) < new Date(dueAt)
+  phase === 'none' && (dueAt === undefined || new Date(now) < new Date(dueAt))
 
 function notDue(env: CliEnv, options: Readonly<Record<string, unknown>>, view: RotationView): void {
-  const { signing = '', dueAt = '', now } = view
+  const { signing = '', dueAt, now, next } = view
+  const why =
+    dueAt === undefined
+      ? next.what
+      : `root ${shortId(signing)} is to be replaced ${relativeInWords(new Date(dueAt), new Date(now))}`
   if (options.output === 'json') env.out.write(`${JSON.stringify({ ...view, done: true, replaced: false })}\n`)
-  else
-    env.out.write(
-      asText([
-        `Not due: root ${shortId(signing)} is to be replaced ${relativeInWords(new Date(dueAt), new Date(now))}. Nothing was done.`,
-      ]),
-    )
+  else env.out.write(asText([`Not due: ${why}. Nothing was done.`]))
 }
 
 function summary(before: RotationView, since: string, end: RotationView): string[] {

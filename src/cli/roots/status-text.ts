@@ -5,7 +5,7 @@ import { keyAlgorithm } from '../../keys/algorithms.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
 import { endInWords } from '../moments.ts'
-import { blockerLines, columns, count, HOMES, workloads } from './words.ts'
+import { blockerLines, columns, count, HOMES, MOST_NAMED, workloads } from './words.ts'
 
 /**
  * Every root with what stands under it, what is wrong with it and what can be done next.
@@ -16,10 +16,11 @@ export function statusLines(view: StatusView, all: boolean): string[] {
   const roots = view.authorities.filter(({ role }) => role === 'root')
   const shown = roots.filter(({ state }) => all || state !== 'revoked')
   const table = columns([
-    ['ROOT', 'STATE', 'ENDS IN', 'STANDS ON IT', 'KEY'],
+    ['ROOT', 'STATE', 'AGE', 'ENDS IN', 'STANDS ON IT', 'KEY'],
     ...shown.map((root) => [
       shortId(root.id),
       root.state,
+      age(root, now),
       endsIn(root, now),
       `${count(root.live)} live`,
       `${keyAlgorithm(root.algorithm).label}, ${HOMES[root.key]}`,
@@ -68,8 +69,7 @@ function under(view: AuthoritiesView, root: AuthorityView, all: boolean, now: Da
   const issuing = view.authorities.filter((one) => one.role === 'issuing' && one.root === root.id)
   // What signed before is worth a line while something alive stands on it.
   const shown = issuing.filter(({ state, live }) => all || state === 'active' || live > 0)
-  return [
-    ...shown.map((one) => `  issuing  ${issuingLine(one, now)}`),
+  const lines = [
     ...(root.cross.length > 0 && (root.state === 'prepared' || root.state === 'active')
       ? [`crossed by ${root.cross.map(({ by }) => shortId(by)).join(', ')}: who trusts only that follows`]
       : []),
@@ -77,18 +77,23 @@ function under(view: AuthoritiesView, root: AuthorityView, all: boolean, now: Da
       one.warnings.map((warning) => `warning: ${one.role === 'root' ? '' : `issuing ${shortId(one.id)}: `}${warning}`),
     ),
     ...nextLines(view, root, now),
-  ].map((line) => `${INDENT}${line}`)
+  ]
+  return [...shown.map((one) => `  issuing  ${issuingLine(one, now)}`), ...lines.map((line) => `${INDENT}${line}`)]
 }
 
 function issuingLine(one: AuthorityView, now: Date): string {
   return [
     shortId(one.id),
     one.state,
-    `${endInWords(new Date(one.notAfter), now)}${one.dueAt === undefined ? '' : `, renewed ${relativeInWords(new Date(one.dueAt), now)}`}`,
+    `${age(one, now)} old, ${endInWords(new Date(one.notAfter), now)}${one.dueAt === undefined ? '' : `, renewed ${relativeInWords(new Date(one.dueAt), now)}`}`,
     `${count(one.live)} live`,
     HOMES[one.key],
   ].join('  ')
 }
+
+/** From when its certificate began: one that was made elsewhere is older than what is known of it here. */
+const age = ({ notBefore }: AuthorityView, now: Date): string =>
+  durationInWords(Math.max(0, now.getTime() - new Date(notBefore).getTime()))
 
 const endsIn = ({ notAfter }: AuthorityView, now: Date): string => {
   const left = new Date(notAfter).getTime() - now.getTime()
@@ -108,7 +113,7 @@ function nextLines(view: AuthoritiesView, root: AuthorityView, now: Date): strin
     does,
     now,
     command: `alcazar root ${verb} ${root.id.slice(0, 8)}`,
-    more: verb === 'activate' ? 'alcazar workloads --lagging' : `alcazar workloads --on ${root.id.slice(0, 8)}`,
+    more: `alcazar root status --limit ${MOST_NAMED}`,
     byItself,
     ...(root.taint && { atTheLatest: new Date(root.taint.leavesAt) }),
   })

@@ -12,7 +12,7 @@ export const workloads = (number: number, kind = 'live '): string =>
   `${count(number)} ${kind}workload${number === 1 ? '' : 's'}`
 
 export const HOMES: Readonly<Record<AuthorityView['key'], string>> = {
-  memory: 'in memory only, never on a disk',
+  memory: 'in memory only',
   file: 'a file in the clear',
   sealed: 'a sealed file',
   pkcs11: 'a PKCS#11 token, never exported',
@@ -20,12 +20,17 @@ export const HOMES: Readonly<Record<AuthorityView['key'], string>> = {
   elsewhere: 'elsewhere, not ours',
 }
 
+/** How many who are in the way of a step are listed at most: the server’s own bound. */
+export const MOST_NAMED = 2000
+
 /** Who is in the way of a step, one line each, and how to see the others. */
 export function blockerLines(gate: GateView, now: Date, more: string): string[] {
   const { first, inTheWay } = gate
   return [
     ...blockerTable(first, now),
-    ...(inTheWay > first.length ? [`  … ${count(inTheWay - first.length)} more: ${more}`] : []),
+    ...(inTheWay > first.length
+      ? [`  … ${count(inTheWay - first.length)} more${first.length < MOST_NAMED ? `: ${more}` : ''}`]
+      : []),
   ]
 }
 

@@ -29,7 +29,8 @@ export type StatusView = AuthoritiesView & { readonly refusing: readonly Refusin
 export const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
 const MAX_WITHIN_MS = 7 * 24 * HOUR
-const MAX_NAMED = 100
+/** So many that the answer stays below the 4 MiB a client takes. */
+const MAX_NAMED = 2000
 export const MAX_REASON = 500
 /** An id of 40 digits, however it is spaced. */
 const MAX_ID = 80
@@ -44,6 +45,7 @@ export function authorityRoutes(
   const { roots } = keeper
   const seen = () => keeper.seen()
   const authorities = (): HttpAnswer => json(authoritiesView(seen()))
+  const rotation = (): HttpAnswer => json(rotationView(seen(), roots.left))
   const verb = (name: string, known: readonly string[], run: (body: Body) => Promise<unknown>): Route => ({
     method: 'POST',
     path: `/v1/authorities/${name}`,
@@ -59,7 +61,7 @@ export function authorityRoutes(
       handle: async (call) =>
         json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing() } satisfies StatusView),
     },
-    { method: 'GET', path: '/v1/rotation', handle: async () => json(rotationView(seen())) },
+    { method: 'GET', path: '/v1/rotation', handle: async () => rotation() },
     {
       method: 'POST',
       path: '/v1/rotation',
@@ -67,7 +69,7 @@ export function authorityRoutes(
         await roots.rotate(wishIn(fields(call.body(), ['because'])))
         // The clock's own look may be a minute away.
         await keeper.tick()
-        return json(rotationView(seen()))
+        return rotation()
       },
     },
     verb('prepare', [], (body) => roots.prepare(wishIn(body))),
@@ -120,7 +122,7 @@ function namedIn({ query }: HttpCall): number {
     if (key !== 'named')
       throw new CaError('invalid_argument', `unknown query ${JSON.stringify(key.slice(0, 64))}; there is named`)
   const given = query.get('named') ?? String(NAMED)
-  if (!/^\d{1,3}$/.test(given) || Number(given) > MAX_NAMED)
+  if (!/^\d{1,4}$/.test(given) || Number(given) > MAX_NAMED)
     throw new CaError('invalid_argument', `named is how many workloads to list, at most ${MAX_NAMED}`)
   return Number(given)
 }

@@ -5,7 +5,7 @@ import { asCaError, CaError } from '../../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../../core/json.ts'
 import { OUTCOMES } from '../../core/outcomes.ts'
 import type { RandomBytes } from '../../core/random.ts'
-import type { RequestContext } from '../../service/events.ts'
+import type { Events, RequestContext } from '../../service/events.ts'
 import {
   type InFlight,
   MAX_MESSAGE_BYTES,
@@ -50,6 +50,7 @@ export type Route = {
 export type HttpParts = {
   readonly routes: readonly Route[]
   readonly inFlight: InFlight
+  readonly events: Pick<Events, 'requestFailed'>
   readonly clock: Clock
   readonly random: RandomBytes
   /** The TLS connection a request came on; nothing on the unix socket. */
@@ -86,7 +87,10 @@ export function httpApplication(parts: HttpParts): RequestListener {
   })
   app.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
     if (response.headersSent) return next(error)
-    fail(response, fromExpress(error), requestContext('admin', peerOf(request, parts), parts.random))
+    const context = requestContext('admin', peerOf(request, parts), parts.random)
+    const known = fromExpress(error)
+    report(known, context, parts)
+    fail(response, known, context)
   })
   return (request, response) => {
     // express has an answer of its own, in HTML, to what it can't parse.
@@ -128,7 +132,10 @@ async function serve(route: Route, request: Request, response: Response, parts: 
     })
     response.end(bytesOf(answer.body))
   } catch (thrown) {
-    fail(response, asCaError(thrown), context)
+    const error = asCaError(thrown)
+    // The use case behind an attested method tells its refusals itself, with what it knows of the caller.
+    if (rule?.auth !== 'attested') report(error, context, parts)
+    fail(response, error, context)
   } finally {
     late()
     place?.leave()
@@ -145,6 +152,11 @@ const bytesOf = (body: HttpAnswer['body']): string | Uint8Array =>
 function isAt(path: string, requested: string): boolean {
   const [wanted, found] = [path.split('/'), requested.split('/')]
   return wanted.length === found.length && wanted.every((part, at) => part.startsWith(':') || part === found[at])
+}
+
+/** The answer to a fault of ours says nothing but that the log has it. */
+function report(error: CaError, context: RequestContext, { events }: HttpParts): void {
+  if (error.code === 'internal') events.requestFailed(context, error)
 }
 
 function fail(response: ServerResponse, error: CaError, context: RequestContext): void {
