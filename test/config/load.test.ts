@@ -310,6 +310,13 @@ const REFUSED: readonly (readonly [
     {},
     /lower-case letters, digits, dots, dashes and underscores/,
   ],
+  [
+    'a server name with a space',
+    { dev: true, serverNames: 'ca,a b' },
+    {},
+    /^serverNames\.1: not a DNS name or IP address: "a b"; write for example alcazar\.example\.org/,
+  ],
+  ['a server name that steers a terminal', { dev: true, serverNames: 'ca\u001b[2J' }, {}, /"ca\\u001b\[2J"/],
   ['an address without a port', { dev: true, listen: 'localhost' }, {}, /not host:port/],
   [
     'a node account that isn’t namespace/name',
