@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import type { Cluster } from './attestation/cluster.ts'
 import type { TokenPolicy } from './attestation/service-account-token.ts'
 import type { FetchTokenIssuer } from './attestation/token-keys.ts'
@@ -16,6 +17,7 @@ import type { Events } from './service/events.ts'
 import { readBounded } from './storage/bounded-file.ts'
 import { makeDirectory } from './storage/make-directory.ts'
 import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
+import type { Log } from './telemetry/log.ts'
 
 /** Keys in the clear are dev mode's alone. Where both are set, new keys are made in the token, and sealed ones still opened. */
 export function keyVaults({ dev, keys }: Config, opened: AsyncDisposableStack): KeyVaults {
@@ -24,10 +26,20 @@ export function keyVaults({ dev, keys }: Config, opened: AsyncDisposableStack): 
   return [...(token ? [new Pkcs11Keys(opened.use(token))] : []), ...(encryption ? [new SealedKeys(encryption)] : [])]
 }
 
-/** @throws CaError `invalid_argument`: it can’t be made */
-export async function openState(path: string): Promise<void> {
+/**
+ * Makes the state directory where it is missing. One that everybody may write is taken, with a warning: volumes are often made so (emptyDir, local-path), and a
+ * pod has nobody else in it. Its group is the admin's choice, as a pod's fsGroup is.
+ * @throws CaError `invalid_argument`: it can’t be made
+ */
+export async function openState(path: string, log: Log): Promise<void> {
   try {
     await makeDirectory(path, 0o700)
+    const { mode } = await stat(path)
+    if (mode & 0o002)
+      log.warn(
+        { detail: `${path} has mode ${(mode & 0o7777).toString(8)}; make it 700, or 2770 for a group` },
+        'everybody on this machine may write the state directory, and so decide who is trusted',
+      )
   } catch (cause) {
     throw new CaError(
       'invalid_argument',

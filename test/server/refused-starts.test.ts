@@ -252,3 +252,19 @@ describe('a start after an end', () => {
     expect((await server.admin('GET', '/v1/server')).status).toBe(200)
   })
 })
+
+test.each([
+  [0o777, 1],
+  [0o1777, 1],
+  [0o2770, 0],
+  [0o755, 0],
+])('a state directory of mode %o is taken, with %i warning that everybody may write it', async (mode, warnings) => {
+  const state = scratch()
+  chmodSync(state, mode)
+  const { exit, err } = await serve(state, '--log-level', 'warn')
+  expect(exit).toBe(0)
+  const warned = err.split('\n').filter((line) => line.includes('may write the state directory'))
+  expect(warned).toHaveLength(warnings)
+  if (warnings > 0)
+    expect(warned[0]).toContain(`${state} has mode ${mode.toString(8)}; make it 700, or 2770 for a group`)
+})
