@@ -92,8 +92,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { signal } = stop
   const state = config.stateDirectory
   for (const address of [config.listen, config.healthListen]) await checkFree(address)
-  await openState(state)
-  opened.use(lockDirectory(state))
+  await openState(state, log)
+  const lock = opened.use(lockDirectory(state))
 
   const metrics = new Metrics(clock)
   const events = telemetry(log, metrics)
@@ -112,7 +112,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   // Nothing is known while nobody watches the cluster yet, so a start takes no step that needs a gate.
   let evidence = (): Evidence => ({ incomplete: 'this server is starting', workloads: () => [] })
   const keeper = await Keeper.open({
-    store: new AuthorityDirectory(state, keyVaults(config, opened), () => hasLedger(ledgerPath)),
+    store: new AuthorityDirectory(state, keyVaults(config, opened), () => hasLedger(ledgerPath), lock.check),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander'
 import { CaError } from '../core/errors.ts'
 import { SealedKeys } from '../keys/sealed-keys.ts'
 import { AuthorityDirectory } from '../storage/authority-directory.ts'
-import { lockDirectory } from '../storage/directory-lock.ts'
+import { type DirectoryLock, lockDirectory } from '../storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory } from '../storage/ledger-directory.ts'
 import { makeDirectory } from '../storage/make-directory.ts'
 import { encryptionFrom } from '../storage/secret-file.ts'
@@ -28,13 +28,18 @@ export function addStateFlags(command: Command): Command {
 
 const ledgerOf = (state: string) => join(state, 'ledger')
 
-/** The journal and sealed keys of a state directory. */
-export function storeIn(state: string, options: Options): AuthorityDirectory {
+/** The journal and sealed keys of a state directory: without its lock to read them. */
+export function storeIn(state: string, options: Options, lock?: DirectoryLock): AuthorityDirectory {
   const encryption = encryptionFrom({
     passphraseFile: options.passphraseFile as string | undefined,
     wrappingKeyFile: options.wrappingKeyFile as string | undefined,
   })
-  return new AuthorityDirectory(state, encryption ? [new SealedKeys(encryption)] : [], () => hasLedger(ledgerOf(state)))
+  return new AuthorityDirectory(
+    state,
+    encryption ? [new SealedKeys(encryption)] : [],
+    () => hasLedger(ledgerOf(state)),
+    lock?.check,
+  )
 }
 
 /** @throws CaError `invalid_argument` */
@@ -63,8 +68,8 @@ export async function openStoppedState(env: CliEnv, options: Options): Promise<S
     throw fileFault(`--state-directory ${state}`, cause)
   }
   await using opened = new AsyncDisposableStack()
-  opened.use(lockDirectory(state))
+  const lock = opened.use(lockDirectory(state))
   const ledger = opened.use(new LedgerDirectory(ledgerOf(state), env.clock))
   const kept = opened.move()
-  return { store: storeIn(state, options), ledger, [Symbol.asyncDispose]: () => kept.disposeAsync() }
+  return { store: storeIn(state, options, lock), ledger, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }
