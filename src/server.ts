@@ -272,8 +272,9 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     standsOn: (issuer) => keeper.set.authorities.find(({ id, role }) => id === issuer && role === 'issuing')?.root,
     clock,
   })
-  const readIssued = (since: Date) => readLedger(ledgerPath, since, 'intent')
-  const findRevocable = findingRevocable({ inventory, readLedger: readIssued, authorities: () => keeper.set, clock })
+  const readIssued = (since: Date) => readLedger(ledgerPath, since, { without: 'intent' })
+  const readLatest = (since: Date) => readLedger(ledgerPath, since, { without: 'intent', latestDayFirst: true })
+  const findRevocable = findingRevocable({ inventory, readLedger: readLatest, authorities: () => keeper.set, clock })
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({

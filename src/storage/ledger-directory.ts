@@ -187,18 +187,23 @@ function syncDirectoryNow(path: string): void {
   }
 }
 
-/**
- * Every record in the order it was written, from the file of `since` (UTC day) on.
- * @param without a kind of records that are passed over, which takes a fraction of the time
- */
+export type Reading = {
+  /** A kind of records that are passed over, which takes a fraction of the time. */
+  readonly without?: LedgerRecord['kind']
+  /** The file of the latest day comes first; within it the order stays. */
+  readonly latestDayFirst?: boolean
+}
+
+/** Every record in the order it was written, from the file of `since` (UTC day) on. */
 export async function* readLedger(
   directory: string,
   since: Date | undefined,
-  without?: LedgerRecord['kind'],
+  { without, latestDayFirst = false }: Reading = {},
 ): AsyncGenerator<LedgerRecord | DamagedLine> {
   const first = since ? `${since.toISOString().slice(0, 10)}.jsonl` : ''
   const passedOver = without && Buffer.from(`${BEGINNING}${without}"`)
-  for (const name of await ledgerFiles(directory)) {
+  const names = await ledgerFiles(directory)
+  for (const name of latestDayFirst ? names.toReversed() : names) {
     if (name < first) continue
     await using handle = await open(join(directory, name), constants.O_RDONLY)
     let line = 0
