@@ -7,6 +7,7 @@ import type { Clock } from './core/clock.ts'
 import { CaError } from './core/errors.ts'
 import type { RandomBytes } from './core/random.ts'
 import { MAX_JWKS_BYTES } from './jwt/jwks.ts'
+import { Pkcs11KeyEncryption } from './keys/pkcs11-key-encryption.ts'
 import { Pkcs11Keys } from './keys/pkcs11-keys.ts'
 import { PlainKeys } from './keys/plain-keys.ts'
 import { SealedKeys } from './keys/sealed-keys.ts'
@@ -19,12 +20,23 @@ import { makeDirectory } from './storage/make-directory.ts'
 import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
 import type { Log } from './telemetry/log.ts'
 
-/** Keys in the clear are dev mode's alone. Where both are set, new keys are made in the token, and sealed ones still opened. */
-export function keyVaults({ dev, keys }: Config, opened: AsyncDisposableStack): KeyVaults {
+/**
+ * Keys in the clear are dev mode's alone. A token that has root keys makes new ones, and files that are sealed otherwise are still opened; where
+ * it has the wrapping key it is the other way round.
+ */
+export function keyVaults({ dev, keys }: Config, random: RandomBytes, opened: AsyncDisposableStack): KeyVaults {
   if (dev) return [new PlainKeys()]
-  const [token, encryption] = [tokenFrom(keys), encryptionFrom(keys)]
-  return [...(token ? [new Pkcs11Keys(opened.use(token))] : []), ...(encryption ? [new SealedKeys(encryption)] : [])]
+  const token = tokenFrom(keys)
+  const inToken = token ? [new Pkcs11Keys(opened.use(token))] : []
+  if (token && keys.pkcs11Holds === 'wrapping-key')
+    return [new SealedKeys(new Pkcs11KeyEncryption(token, random)), ...inToken]
+  const encryption = encryptionFrom(keys)
+  return [...inToken, ...(encryption ? [new SealedKeys(encryption)] : [])]
 }
+
+/** What seals the keys in files, for status. */
+export const sealedWith = (vaults: KeyVaults): string | undefined =>
+  vaults.find((vault) => vault instanceof SealedKeys)?.sealedWith
 
 /**
  * Makes the state directory where it is missing. One that everybody may write is taken, with a warning: volumes are often made so (emptyDir, local-path), and a

@@ -216,6 +216,11 @@ export function isKeyOf({ authorities }: Pick<AuthoritySet, 'authorities'>, key:
   )
 }
 
+/** Whether this very authority may vouch: another of the same name is not asked. */
+export function vouches(set: AuthoritySet, { id }: Pick<Authority, 'id'>, now: Date): boolean {
+  return set.authorities.some((one) => one.id === id && mayVouch(one, now))
+}
+
 /**
  * Without the old issuing authorities whose certificates have ended: nothing they signed is alive (invariant 3), nothing can be renewed by it.
  * Without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses. Without roots that have

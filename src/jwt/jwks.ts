@@ -1,5 +1,6 @@
 import { constants, KeyObject, type SignKeyObjectInput, type VerifyKeyObjectInput } from 'node:crypto'
-import { type CryptoKey, importJWK, type JWK } from 'jose'
+import type { CryptoKey, JWK } from 'jose'
+import { importJWK } from 'jose/key/import'
 import { CaError } from '../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../core/json.ts'
 

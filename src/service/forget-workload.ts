@@ -1,5 +1,4 @@
 import type { Evidence } from '../authority/gate.ts'
-import { later } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import type { Wish } from './root-steps.ts'
 import type { Roots } from './roots.ts'
@@ -16,7 +15,7 @@ export async function forgetWorkload(
 ): Promise<void> {
   for (const { name, svids } of evidence.workloads()) {
     if (name !== workload) continue
-    const until = svids.map(({ notAfter }) => notAfter).reduce(later, new Date(0))
+    const until = new Date(Math.max(...svids.map(({ endsAt }) => endsAt)))
     return roots.forget(workload, until, wish)
   }
   throw new CaError(

@@ -177,7 +177,7 @@ export class Revocations {
     for (const one of set.revocations) {
       if (judged.has(one.issuer)) continue
       judged.add(one.issuer)
-      const reach = reachOf(one, set, { holds: (id) => this.#crls.holds(set, id), othersLive: false })
+      const reach = reachOf(one, set, (id) => this.#crls.holds(set, id))
       if (reach.kind === 'revoke authority' && !isRevoked(reach.revocation.issuer, reach.revocation.serial))
         found.set(one.issuer, { ...reach.revocation, at: this.#parts.clock.now() })
     }
@@ -207,7 +207,7 @@ export class Revocations {
     const listed = this.#listedIn(set)
     const on = (id: string, wanted: string) => listed.has(`${id} ${wanted}`)
     if (on(issuer, serial)) return { reached: 'crl', says: `on the CRL of authority ${shortId(issuer)}` }
-    const reach = reachOf(revocation, set, { holds: (id) => this.#crls.holds(set, id), othersLive: false })
+    const reach = reachOf(revocation, set, (id) => this.#crls.holds(set, id))
     if (reach.kind === 'own CRL')
       return {
         reached: 'later',

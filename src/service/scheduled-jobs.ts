@@ -20,11 +20,10 @@ export function scheduledJobs({ keeper, warnings }: ScheduledJobParts): readonly
       name: 'renewIssuing',
       what: 'replaces the issuing authority when it is due',
       run: async () => {
-        const before = keeper.active.get()
+        const before = keeper.active.get()?.authority.id
         await keeper.renewIfDue()
-        const now = keeper.active.get()
-        if (!now || now === before) return 'it is not due yet'
-        return `${shortId(now.authority.id)} signs now`
+        const now = keeper.active.get()?.authority.id
+        return now === undefined || now === before ? 'it is not due yet' : `${shortId(now)} signs now`
       },
     },
     {

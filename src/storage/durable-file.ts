@@ -51,7 +51,7 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-export function ignoreMissing(error: NodeJS.ErrnoException): void {
+function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error
 }
 

@@ -9,6 +9,7 @@ import {
   bundledRoots,
   mayVouch,
   publicKeyOf,
+  vouches,
   withoutEnded,
 } from '../../src/authority/authority.ts'
 import { rootAbove } from '../../src/authority/root-above.ts'
@@ -67,6 +68,15 @@ test('finds what signs now by role and state', () => {
 })
 
 describe('vouching for client certificates', () => {
+  test('is its own, not its name’s: a revoked one does not while another of the same name signs', async () => {
+    const sameName = await odd('issuing under a', a, { pathLength: 0, notAfter: plus(NOW, 30 * DAY) })
+    const [before, after] = [issuingOf(underA, { state: 'revoked' }), issuingOf(sameName)]
+    const set = aSet([rootOf(a), before, after])
+    expect([vouches(set, before, NOW), vouches(set, after, NOW)]).toEqual([false, true])
+    expect(vouches(set, issuingOf(underB), NOW)).toBe(false)
+    expect(vouches(set, after, plus(NOW, 31 * DAY))).toBe(false)
+  })
+
   test.each([
     ['prepared', false],
     ['active', true],

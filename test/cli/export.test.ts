@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Authority } from '../../src/authority/authority.ts'
@@ -89,6 +89,34 @@ describe('export', () => {
     const ran = await run('--root', id, '--out', again, '--yes-export', short)
     expect(ran.exit).toBe(7)
     expect(existsSync(join(again, 'ca-key.pem'))).toBe(false)
+  })
+
+  test('on a disk that fails in the middle is not done, says so, and the same command again does it', async () => {
+    const { state, run, short, id } = await stopped()
+    const steps = await eachStep(
+      'fails once',
+      async () => {
+        const copy = join(scratch(), 'state')
+        cpSync(state, copy, { recursive: true })
+        return copy
+      },
+      async (copy) => {
+        const ran = await run('--root', id, '--out', `${copy}-out`, '--yes-export', short, '--state-directory', copy)
+        if (ran.exit !== 0) throw new Error(`${ran.exit} ${ran.err}`)
+      },
+      async ({ root, error, at }) => {
+        if (!error) return
+        expect(String(error), at).toMatch(/^Error: [27] alcazar: /)
+        if (/^rename .*journal/.test(at))
+          expect(String(error)).toContain(
+            'nobody knows whether this was done, because the disk failed in the middle of it: run the same command again, which finishes it or says that it was',
+          )
+        expect(existsSync(`${root}-out`), at).toBe(false)
+        const again = ['--root', id, '--out', `${root}-out`, '--yes-export', short, '--state-directory', root]
+        expect((await run(...again)).exit, at).toBe(0)
+      },
+    )
+    expect(steps.some((step) => /^rename .*journal/.test(step))).toBe(true)
   })
 
   test('asks for the short id on a terminal, and takes no other', async () => {
@@ -204,7 +232,7 @@ describe('export', () => {
     const { state, whole, short } = await stopped()
     expect(await alcazar(['export', '--state-directory', state, ...whole, '--yes-export', short])).toMatchObject({
       exit: 2,
-      err: 'alcazar: --passphrase-file or --wrapping-key-file is required: it seals the root’s key\n',
+      err: 'alcazar: --passphrase-file, --wrapping-key-file or --pkcs11-module is required: it seals the root’s key\n',
     })
   })
 

@@ -256,6 +256,18 @@ const REFUSED: readonly (readonly [
     /^dev mode keeps its root’s key in the clear; leave out keys\.pkcs11Module, keys\.pkcs11Token, keys\.pkcs11PinFile, or dev$/,
   ],
   [
+    'a wrapping key in no token',
+    { ...OWN, 'keys.pkcs11Holds': 'wrapping-key' },
+    {},
+    /^keys\.pkcs11Holds: wrapping-key needs a token: keys\.pkcs11Module and the next two/,
+  ],
+  ...['passphraseFile', 'wrappingKeyFile'].map((name): [string, Record<string, unknown>, NodeJS.ProcessEnv, RegExp] => [
+    `a wrapping key in a token beside keys.${name}`,
+    { ...TOKEN, 'keys.pkcs11Holds': 'wrapping-key', [`keys.${name}`]: '/s', 'attestation.apiServer': 'https://x' },
+    {},
+    /^keys\.pkcs11Holds: wrapping-key excludes keys\.passphraseFile and keys\.wrappingKeyFile: .*“alcazar keys reseal”/,
+  ]),
+  [
     'a plugged-in CA with a passphrase',
     { ...PLUGGED, 'keys.passphraseFile': '/p' },
     {},
@@ -374,6 +386,12 @@ test('takes a root in a token, alone or while a sealed one is still there', () =
   const keys = { pkcs11Module: '/m.so', pkcs11Token: 'root', pkcs11PinFile: '/pin' }
   expect(load({ ...TOKEN, 'attestation.apiServer': 'https://x' }).config).toMatchObject({ dev: false, keys })
   expect(load({ ...OWN, ...TOKEN }).config.keys).toMatchObject({ ...keys, passphraseFile: '/etc/alcazar/passphrase' })
+})
+
+test('takes a token that has the wrapping key alone', () => {
+  const token = { ...TOKEN, 'keys.pkcs11Holds': 'wrapping-key', 'attestation.apiServer': 'https://x' }
+  expect(load(token).config.keys.pkcs11Holds).toBe('wrapping-key')
+  expect(load(OWN).config.keys.pkcs11Holds).toBe('root-keys')
 })
 
 test('an empty file changes nothing', () => {

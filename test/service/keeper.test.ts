@@ -198,6 +198,34 @@ describe('the rotator', () => {
   })
 })
 
+describe('a look that fails while a root is on its way', () => {
+  test('is followed by one a minute later, as the log says', async () => {
+    const world = new World()
+    const stop = new AbortController()
+    const keeper = await world.start()
+    const running = keeper.run(stop.signal)
+    await keeper.roots.rotate({ by: 'admin', because: 'yearly' })
+    for (let ahead = 1; ahead <= 100; ahead++) world.store.faults.set(world.store.writes + ahead, 'refused')
+    const seconds = async (count: number) => {
+      for (let second = 0; second < count; second++) {
+        await world.clock.advance(1000)
+        await keeper.change(async () => undefined)
+      }
+    }
+    await seconds(59)
+    expect(eventsOf(world, 'rotationFailed')).toHaveLength(1)
+    await seconds(8)
+    expect(eventsOf(world, 'rotationFailed')).toHaveLength(2)
+    world.store.faults.clear()
+    await seconds(64)
+    expect(eventsOf(world, 'rotationFailed')).toHaveLength(2)
+    expect(keeper.set.authorities.filter(({ role, state }) => role === 'root' && state === 'active')).toHaveLength(1)
+    expect(keeper.set.rotation).toBeUndefined()
+    stop.abort()
+    await running
+  })
+})
+
 describe('one change at a time', () => {
   test('two looks at once make one authority', async () => {
     const world = new World()

@@ -122,7 +122,11 @@ describe('the view of a rotation', () => {
     await admin.world.clock.advance(notAfter.getTime() - admin.world.clock.now().getTime() - 35 * DAY)
     admin.incomplete = 'the inventory is being read'
     await keeper.tick()
-    const late = { name: 'shop/late', namespace: 'shop', svids: [{ issuer: 'gone', bundle: 1, notAfter }] }
+    const late = {
+      name: 'shop/late',
+      namespace: 'shop',
+      svids: [{ issuer: 'gone', bundle: 1, endsAt: notAfter.getTime() }],
+    }
     expect(
       rotationView({ ...keeper.seen(), evidence: { incomplete: undefined, workloads: () => [late] } }),
     ).toMatchObject({

@@ -10,7 +10,7 @@ import { KubeletVolume } from '../_support/kubelet-volume.ts'
 import { anIntermediate, aRoot, type TestCa, writeCacerts } from '../_support/plugged-ca.ts'
 import { scratch } from '../_support/scratch.ts'
 import { SteeredClock } from '../_support/steered-clock.ts'
-import { aMoment } from '../_support/until.ts'
+import { aMoment, until } from '../_support/until.ts'
 
 const FILES = ['ca-cert.pem', 'ca-key.pem', 'cert-chain.pem', 'root-cert.pem'] as const
 
@@ -164,6 +164,12 @@ describe('reading', () => {
 /** Follows a directory from what `read` found there, if it is told to read. */
 async function following(path: string, { reading = true, take }: { reading?: boolean; take?: () => void } = {}) {
   const clock = new SteeredClock()
+  const sleep = clock.sleep.bind(clock)
+  let looks = 0
+  clock.sleep = (ms, signal) => {
+    if (ms === SECOND) looks++
+    return sleep(ms, signal)
+  }
   const stop = new AbortController()
   const directory = new PluggedCaDirectory(path, clock)
   const taken: string[] = []
@@ -181,11 +187,12 @@ async function following(path: string, { reading = true, take }: { reading?: boo
     stop.abort()
     await ended
   })
-  /** The loop looks once a second: lets so many seconds pass, and each look end. */
+  /** The loop looks once a second: lets so many seconds pass, and each look end, after which it sleeps again. */
   const pass = async (seconds: number) => {
     for (let second = 0; second < seconds; second++) {
+      const before = looks
       await clock.leap(SECOND)
-      await aMoment()
+      await until('it has looked', () => looks > before)
     }
   }
   return { clock, taken, refused, pass, stop, ended }
