@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CaError } from '../core/errors.ts'
 import type { ExportedCa } from '../service/export-ca.ts'
@@ -19,19 +19,38 @@ export async function checkEmpty(directory: string): Promise<void> {
 }
 
 /**
- * Makes a directory for istio's `cacerts` layout, and writes all of it but the key, for the owner's eyes only.
- * @throws CaError as `checkEmpty` · `dependency_unavailable`: the disk refuses
+ * Makes a directory for istio's `cacerts` layout, and writes all of it but the key, for the owner's eyes only. Gives what takes it back.
+ * @throws CaError as `checkEmpty` · `dependency_unavailable`: the disk refuses; nothing is left
  */
-export async function writeCertificates(directory: string, { certificate, chain, roots }: ExportedCa): Promise<void> {
+export async function writeCertificates(
+  directory: string,
+  { certificate, chain, roots }: ExportedCa,
+): Promise<() => Promise<void>> {
   const pem = (certificates: readonly Certificate[]) => certificates.map(({ der }) => certificatePem(der)).join('')
-  await writing(directory, async () => {
-    await makeDirectory(directory, 0o700)
-    await checkEmpty(directory)
-    await writeExclusively(join(directory, 'root-cert.pem'), pem(roots), 0o644)
-    await writeExclusively(join(directory, 'cert-chain.pem'), pem(chain), 0o644)
-    await writeExclusively(join(directory, 'ca-cert.pem'), pem([certificate]), 0o644)
-    await syncDirectory(directory)
-  })
+  const written: string[] = []
+  const write = async (name: string, certificates: readonly Certificate[]) => {
+    await writeExclusively(join(directory, name), pem(certificates), 0o644)
+    written.push(name)
+  }
+  // Nothing of anybody else's: a directory that holds more stays.
+  const takeBack = async () => {
+    for (const name of written.splice(0)) await unlink(join(directory, name)).catch(() => undefined)
+    await rmdir(directory).catch(() => undefined)
+  }
+  try {
+    await writing(directory, async () => {
+      await makeDirectory(directory, 0o700)
+      await checkEmpty(directory)
+      await write('root-cert.pem', roots)
+      await write('cert-chain.pem', chain)
+      await write('ca-cert.pem', [certificate])
+      await syncDirectory(directory)
+    })
+  } catch (error) {
+    await takeBack()
+    throw error
+  }
+  return takeBack
 }
 
 /**

@@ -66,7 +66,7 @@ describe('a serving name', () => {
     '[::1]',
     '1:2:3',
     'a'.repeat(64),
-    `${'a'.repeat(62)}.`.repeat(4) + 'aa',
+    [...Array(4).fill('a'.repeat(62)), 'aa'].join('.'),
     'a..b',
     'a-.b',
     'a.',

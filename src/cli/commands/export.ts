@@ -62,8 +62,13 @@ async function exporting(env: CliEnv, options: Options, state: StoppedState, fou
     question: `The key of root ${shortId(root.id)} will lie in the clear in ${out}: whoever reads it is the CA. To export it, type the short id of the root: `,
   })
   // Whatever keeps the key from being written is found out before it is said that it was.
-  await writeCertificates(out, ca)
-  await noteExport(found, root, out, { ...state, clock: env.clock })
+  const takeBack = await writeCertificates(out, ca)
+  try {
+    await noteExport(found, root, out, { ...state, clock: env.clock })
+  } catch (error) {
+    await takeBack()
+    throw error
+  }
   await writeKey(out, ca)
   print(env, options, { root: root.id, out, state: root.state }, () => [
     `Wrote the CA of root ${shortId(root.id)} to ${out}: ca-cert.pem, ca-key.pem (in the clear, mode 400), cert-chain.pem, root-cert.pem.`,
