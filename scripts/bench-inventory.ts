@@ -130,7 +130,7 @@ try {
         .join(''),
     )
   const began = performance.now()
-  await new Inventory().rebuild(readLedger(work, new Date(now), 'intent'), DAY, systemClock, NEVER)
+  await new Inventory().rebuild(readLedger(work, new Date(now), { without: 'intent' }), DAY, systemClock, NEVER)
   const rebuildMs = performance.now() - began
   process.stdout.write(`${JSON.stringify({ bytes, gatherMs, gateOfNoneMs, gateOfAllMs, rebuildMs })}\n`)
 } finally {

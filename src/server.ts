@@ -93,8 +93,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { signal } = stop
   const state = config.stateDirectory
   for (const address of [config.listen, config.healthListen]) await checkFree(address)
-  await openState(state)
-  opened.use(lockDirectory(state))
+  await openState(state, log)
+  const lock = opened.use(lockDirectory(state))
 
   const metrics = new Metrics(clock)
   const events = telemetry(log, metrics)
@@ -114,7 +114,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   // Nothing is known while nobody watches the cluster yet, so a start takes no step that needs a gate.
   let evidence = (): Evidence => ({ incomplete: 'this server is starting', workloads: () => [] })
   const keeper = await Keeper.open({
-    store: new AuthorityDirectory(state, vaults, () => hasLedger(ledgerPath)),
+    store: new AuthorityDirectory(state, vaults, () => hasLedger(ledgerPath), lock.check),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
@@ -274,8 +274,9 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     standsOn: (issuer) => keeper.set.authorities.find(({ id, role }) => id === issuer && role === 'issuing')?.root,
     clock,
   })
-  const readIssued = (since: Date) => readLedger(ledgerPath, since, 'intent')
-  const findRevocable = findingRevocable({ inventory, readLedger: readIssued, authorities: () => keeper.set, clock })
+  const readIssued = (since: Date) => readLedger(ledgerPath, since, { without: 'intent' })
+  const readLatest = (since: Date) => readLedger(ledgerPath, since, { without: 'intent', latestDayFirst: true })
+  const findRevocable = findingRevocable({ inventory, readLedger: readLatest, authorities: () => keeper.set, clock })
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({

@@ -1,12 +1,12 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { CaError } from '../core/errors.ts'
 import { SealedKeys } from '../keys/sealed-keys.ts'
 import type { KeyEncryption } from '../keys/vault.ts'
 import { AuthorityDirectory } from '../storage/authority-directory.ts'
-import { lockDirectory } from '../storage/directory-lock.ts'
+import { type DirectoryLock, lockDirectory } from '../storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory } from '../storage/ledger-directory.ts'
+import { makeDirectory } from '../storage/make-directory.ts'
 import type { CliEnv } from './env.ts'
 import { fileFault } from './file-fault.ts'
 import { STATE_FLAG } from './local-server.ts'
@@ -22,9 +22,14 @@ export function addStateFlags(command: Command): Command {
 
 const ledgerOf = (state: string) => join(state, 'ledger')
 
-/** The journal of a state directory, and its sealed keys where what opens them is given. */
-export function storeIn(state: string, encryption?: KeyEncryption): AuthorityDirectory {
-  return new AuthorityDirectory(state, encryption ? [new SealedKeys(encryption)] : [], () => hasLedger(ledgerOf(state)))
+/** The journal of a state directory, and its sealed keys where what opens them is given: without its lock to read them. */
+export function storeIn(state: string, encryption?: KeyEncryption, lock?: DirectoryLock): AuthorityDirectory {
+  return new AuthorityDirectory(
+    state,
+    encryption ? [new SealedKeys(encryption)] : [],
+    () => hasLedger(ledgerOf(state)),
+    lock?.check,
+  )
 }
 
 /** @throws CaError `invalid_argument` */
@@ -45,14 +50,14 @@ export type StoppedState = AsyncDisposable & {
 export async function openStoppedState(env: CliEnv, options: Options): Promise<StoppedState> {
   const state = options.stateDirectory as string
   try {
-    await mkdir(state, { recursive: true, mode: 0o700 })
+    await makeDirectory(state, 0o700)
   } catch (cause) {
     throw fileFault(`--state-directory ${state}`, cause)
   }
   await using opened = new AsyncDisposableStack()
-  opened.use(lockDirectory(state))
+  const lock = opened.use(lockDirectory(state))
   const ledger = opened.use(new LedgerDirectory(ledgerOf(state), env.clock))
-  const store = storeIn(state, sealingFrom(env, options, '', opened))
+  const store = storeIn(state, sealingFrom(env, options, '', opened), lock)
   const kept = opened.move()
   return { store, ledger, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }

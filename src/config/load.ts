@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { loadAll } from 'js-yaml'
 import type { z } from 'zod'
@@ -215,8 +215,7 @@ const isLoopback = (host: string): boolean => host === '::1' || (isIPv4(host) &&
 function* fromFile(path: string, faults: string[]): Generator<[string, unknown]> {
   let document: unknown
   try {
-    const content = readFileSync(path, 'utf8')
-    if (content.length > MAX_FILE_BYTES) throw new Error(`${content.length} characters; at most ${MAX_FILE_BYTES}`)
+    const content = textOf(path)
     const documents = loadAll(content)
     if (documents.length > 1) throw new Error(`${documents.length} documents; expected one`)
     document = documents[0]
@@ -226,6 +225,19 @@ function* fromFile(path: string, faults: string[]): Generator<[string, unknown]>
   }
   if (document === undefined || document === null) return
   yield* leaves(document, [], path, faults)
+}
+
+/** Of a plain file alone: a pipe may have nobody at its other end, and a device has no end. */
+function textOf(path: string): string {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const found = fstatSync(descriptor)
+    if (!found.isFile()) throw new Error('it is no plain file')
+    if (found.size > MAX_FILE_BYTES) throw new Error(`${found.size} bytes; at most ${MAX_FILE_BYTES}`)
+    return readFileSync(descriptor, 'utf8')
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 function* leaves(value: unknown, at: readonly string[], path: string, faults: string[]): Generator<[string, unknown]> {

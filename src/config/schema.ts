@@ -8,7 +8,7 @@ import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
 import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
 import { DEV_STATE_DIRECTORY, STATE_DIRECTORY } from './state-directories.ts'
-import { type Address, parseListen, parseServiceAccount } from './texts.ts'
+import { type Address, parseListen, parseServerName, parseServiceAccount } from './texts.ts'
 
 /** Parses a text, and turns a refusal into a fault of the key it stands at. */
 function parsed<T>(parse: (text: string) => T) {
@@ -58,7 +58,7 @@ export const SCHEMA = z.strictObject({
     otherwise: '127.0.0.1:15014 in dev mode, else 0.0.0.0:15014',
   }),
   serverNames: z
-    .array(text())
+    .array(parsed(parseServerName))
     .min(1)
     .meta({
       description: 'DNS names and IP addresses by which clients reach the TLS port; its certificate carries them.',

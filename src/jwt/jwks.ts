@@ -51,7 +51,7 @@ export function jwsAlgorithm(name: Json | undefined): JwsAlgorithm | undefined {
   return ALGORITHMS.find((algorithm) => algorithm.name === name)
 }
 
-const MAX_JWKS_BYTES = 256 * 1024
+export const MAX_JWKS_BYTES = 256 * 1024
 const MAX_KEYS = 64
 /** As for certificate keys. */
 const MIN_RSA_BITS = 2048

@@ -195,6 +195,7 @@ export class Keeper implements IssuingKeys {
 
   /** @throws CaError: why what is due can't be done */
   async renewIfDue(): Promise<void> {
+    await this.change(() => this.#parts.store.confirm(this.#revision))
     // One action may make the next one due; there are no more kinds of action than this.
     for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
     await this.change((change) => this.revocations.renew(change))
@@ -319,6 +320,9 @@ export class Keeper implements IssuingKeys {
       this.#revision = await this.#parts.store.write(this.#revision, whole)
     } catch (error) {
       if (!(error instanceof JournalInDoubt)) this.#asked = undefined
+      // Nothing was written, but what is there is not what this process goes by.
+      if (error instanceof CaError && error.code === 'conflict')
+        throw new JournalInDoubt(error.message, { cause: error })
       throw error
     }
     this.#set = whole

@@ -16,6 +16,7 @@ import { promisify } from 'node:util'
 import { type Cancel, type Clock, nextTurn } from '../core/clock.ts'
 import { DAY, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
+import { harmlessJson } from '../core/terminal-text.ts'
 import type { DamagedLine, IntentRecord, Ledger, LedgerRecord } from '../ledger/ledger.ts'
 import { isMissing, unavailable } from './durable-file.ts'
 
@@ -171,9 +172,7 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   }
 }
 
-/** JSON leaves U+2028 and U+2029 as they are, and many a reader of lines ends a line there. */
-const lineOf = (record: LedgerRecord): string =>
-  `${JSON.stringify(record).replaceAll(/[\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`)}\n`
+const lineOf = (record: LedgerRecord): string => `${harmlessJson(JSON.stringify(record))}\n`
 
 const NEVER = new AbortController().signal
 
@@ -188,18 +187,23 @@ function syncDirectoryNow(path: string): void {
   }
 }
 
-/**
- * Every record in the order it was written, from the file of `since` (UTC day) on.
- * @param without a kind of records that are passed over, which takes a fraction of the time
- */
+export type Reading = {
+  /** A kind of records that are passed over, which takes a fraction of the time. */
+  readonly without?: LedgerRecord['kind']
+  /** The file of the latest day comes first; within it the order stays. */
+  readonly latestDayFirst?: boolean
+}
+
+/** Every record in the order it was written, from the file of `since` (UTC day) on. */
 export async function* readLedger(
   directory: string,
   since: Date | undefined,
-  without?: LedgerRecord['kind'],
+  { without, latestDayFirst = false }: Reading = {},
 ): AsyncGenerator<LedgerRecord | DamagedLine> {
   const first = since ? `${since.toISOString().slice(0, 10)}.jsonl` : ''
   const passedOver = without && Buffer.from(`${BEGINNING}${without}"`)
-  for (const name of await ledgerFiles(directory)) {
+  const names = await ledgerFiles(directory)
+  for (const name of latestDayFirst ? names.toReversed() : names) {
     if (name < first) continue
     await using handle = await open(join(directory, name), constants.O_RDONLY)
     let line = 0

@@ -57,6 +57,12 @@ export class MemoryStore implements AuthorityStore {
     return expected + 1
   }
 
+  async confirm(expected: number): Promise<void> {
+    const found = (await this.read())?.revision ?? 0
+    if (found !== expected)
+      throw new JournalInDoubt(`the journal has revision ${found}, not ${expected}: somebody else wrote it`)
+  }
+
   async newRootKey(algorithm: KeyAlgorithm): Promise<Signer> {
     const fault = this.keyFaults.get(++this.keyUses)
     const key = await PrivateKey.generate(algorithm)

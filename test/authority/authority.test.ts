@@ -3,6 +3,7 @@ import { activeAuthority } from '../../src/authority/active-authority.ts'
 import {
   AUTHORITY_STATES,
   type Authority,
+  type AuthoritySet,
   activeIssuing,
   activeRoot,
   bundledRoots,
@@ -143,6 +144,23 @@ describe('dropping what has ended', () => {
     const end = underA.certificate.tbs.notAfter
     expect(withoutEnded(set, end)).toBe(set)
     expect(withoutEnded(set, plus(end, 1000)).authorities[0]?.cross).toEqual([lasting])
+  })
+
+  test('forgets a root that has left, once nobody vouches for its key and none of its issuing authorities is known', () => {
+    const left = rootOf(b, { state: 'revoked' })
+    const known = (set: AuthoritySet) => withoutEnded(set, NOW).authorities.includes(left)
+    expect(known(aSet([rootOf(a), left]))).toBe(false)
+    expect(known(aSet([rootOf(a), left, issuingOf(underB, { state: 'revoked', root: left.id })]))).toBe(true)
+    expect(known(aSet([rootOf(a), left, issuingOf(underB, { state: 'revoked', root: undefined })]))).toBe(true)
+    const vouched = rootOf(b, { state: 'revoked', cross: [{ by: 'a trusted root', certificate: underA.certificate }] })
+    expect(withoutEnded(aSet([rootOf(a), vouched]), NOW).authorities).toContain(vouched)
+    expect(
+      withoutEnded(aSet([rootOf(a), vouched]), plus(underA.certificate.tbs.notAfter, 1000)).authorities,
+    ).toHaveLength(1)
+    const tainted = rootOf(b, { state: 'revoked', taint: { at: NOW, because: 'stolen', leavesAt: NOW } })
+    expect(withoutEnded(aSet([rootOf(a), tainted]), NOW).authorities).toContain(tainted)
+    for (const state of ['prepared', 'old', 'tainted'] as const)
+      expect(withoutEnded(aSet([rootOf(a), rootOf(b, { state })]), NOW).authorities).toHaveLength(2)
   })
 
   test('forgets a workload that was cut off when the last of what it had has ended', () => {

@@ -179,6 +179,28 @@ describe('export', () => {
     expect(readFileSync(join(out, 'ca-key.pem'), 'utf8')).toBe('somebody’s only key')
   })
 
+  test('overwrites no key that was made while it asked', async () => {
+    const { state, out, args, whole, short } = await stopped()
+    const ran = await alcazar(['export', ...args, ...whole], {
+      types: () => {
+        mkdirSync(out)
+        writeFileSync(join(out, 'ca-key.pem'), 'somebody’s only key')
+        return short
+      },
+    })
+    expect(ran).toMatchObject({ exit: 6, err: expect.stringContaining('no key is ever written over another') })
+    expect(readFileSync(join(out, 'ca-key.pem'), 'utf8')).toBe('somebody’s only key')
+    expect(await ledgerOf(state)).not.toContain('key exported')
+  })
+
+  test('is not said to have been done where nothing can be written', async () => {
+    const { state, id, run, short } = await stopped()
+    const ran = await run('--root', id, '--out', '/proc/alcazar/out', '--yes-export', short)
+    expect(ran).toMatchObject({ exit: 7, err: expect.stringContaining('the CA can’t be written to /proc/alcazar/out') })
+    expect(await ledgerOf(state)).not.toContain('key exported')
+    expect(setIn(state).authorities[0]).toMatchObject({ id })
+  })
+
   test.each([
     [['--root', 'abc', '--out', 'x'], 2, 'write at least its first four hex digits'],
     [['--root', '00000000', '--out', 'x'], 5, 'no root has an id that begins with 00000000'],

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -321,6 +322,13 @@ const REFUSED: readonly (readonly [
     {},
     /lower-case letters, digits, dots, dashes and underscores/,
   ],
+  [
+    'a server name with a space',
+    { dev: true, serverNames: 'ca,a b' },
+    {},
+    /^serverNames\.1: not a DNS name or IP address: "a b"; write for example alcazar\.example\.org/,
+  ],
+  ['a server name that steers a terminal', { dev: true, serverNames: 'ca\u001b[2J' }, {}, /"ca\\u001b\[2J"/],
   ['an address without a port', { dev: true, listen: 'localhost' }, {}, /not host:port/],
   [
     'a node account that isn’t namespace/name',
@@ -354,6 +362,12 @@ const BAD_FILES: readonly (readonly [what: string, content: string, says: RegExp
 
 test.each(BAD_FILES)('refuses a file with %s', (_what, content, says) => {
   expect(faultsOf(() => load({}, {}, file(content))).join('\n')).toMatch(says)
+})
+
+test('a pipe is no file of settings, and nobody is waited for', () => {
+  const path = `${file('')}.pipe`
+  execFileSync('mkfifo', [path])
+  expect(faultsOf(() => load({ dev: true }, {}, path))).toEqual([`${path} can’t be read as YAML: it is no plain file`])
 })
 
 test('a file that isn’t there is told by name', () => {

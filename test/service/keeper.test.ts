@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { activeIssuing, activeRoot } from '../../src/authority/authority.ts'
+import { JournalInDoubt } from '../../src/authority/journal.ts'
 import { equalBytes } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, MINUTE } from '../../src/core/duration.ts'
@@ -437,4 +438,29 @@ test('a failing ledger does not undo what is durable: the authority signs, and i
   expect(world.active).not.toBe(before)
   expect(eventsOf(world, 'authorityUnrecorded')).toHaveLength(1)
   await world.check()
+})
+
+describe('where somebody else wrote the journal', () => {
+  const SAYS = 'the journal has revision 3, not 2: somebody else wrote it'
+
+  test('it stops at its next look, and changes nothing any more', async () => {
+    const world = new World()
+    const first = await world.start()
+    await world.start()
+    const { text } = world.store
+    await first.tick()
+    expect(first.stopped).toEqual(new JournalInDoubt(SAYS))
+    await expect(first.roots.prepare({ by: 'admin', because: 'new' })).rejects.toMatchObject({ code: 'not_ready' })
+    expect(world.store.text).toBe(text)
+  })
+
+  test('it stops at a change that comes before that', async () => {
+    const world = new World()
+    const first = await world.start()
+    await world.start()
+    const { text } = world.store
+    await expect(first.roots.prepare({ by: 'admin', because: 'new' })).rejects.toThrow()
+    expect(first.stopped).toBeInstanceOf(JournalInDoubt)
+    expect(world.store.text).toBe(text)
+  })
 })

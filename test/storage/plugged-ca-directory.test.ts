@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -117,15 +118,19 @@ describe('reading', () => {
     const directory = await holding(first)
     writeFileSync(join(directory, 'root-cert.pem'), Buffer.alloc(1024 * 1024 + 1))
     expect((await refusal(read(directory))).message).toBe(
-      `${join(directory, 'root-cert.pem')} has 1048577 bytes; at most 1048576`,
+      `${join(directory, 'root-cert.pem')} is larger than 1048576 bytes`,
     )
   })
 
-  test('refuses a folder in a file’s place', async () => {
+  test.each([
+    ['a folder', (path: string) => mkdirSync(path)],
+    ['a pipe, and waits for nobody to write to it', (path: string) => execFileSync('mkfifo', [path])],
+    ['a device', (path: string) => symlinkSync('/dev/zero', path)],
+  ])('refuses %s in a file’s place', async (_what, make) => {
     const directory = await holding(first)
     rmSync(join(directory, 'root-cert.pem'))
-    mkdirSync(join(directory, 'root-cert.pem'))
-    expect((await refusal(read(directory))).message).toContain(`${join(directory, 'root-cert.pem')} can’t be read`)
+    make(join(directory, 'root-cert.pem'))
+    expect((await refusal(read(directory))).message).toBe(`${join(directory, 'root-cert.pem')} is no plain file`)
   })
 
   test('waits while the files change, and takes them when they have stopped', async () => {
