@@ -274,7 +274,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     standsOn: (issuer) => keeper.set.authorities.find(({ id, role }) => id === issuer && role === 'issuing')?.root,
     clock,
   })
-  const readIssued = (since: Date) => readLedger(ledgerPath, since, { without: 'intent' })
+  const readIssued = (since: Date, written?: readonly Date[]) =>
+    readLedger(ledgerPath, since, { without: 'intent', written })
   const readLatest = (since: Date) => readLedger(ledgerPath, since, { without: 'intent', latestDayFirst: true })
   const findRevocable = findingRevocable({ inventory, readLedger: readLatest, authorities: () => keeper.set, clock })
   const admin = await listenOnUnixSocket(

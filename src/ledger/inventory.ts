@@ -9,7 +9,7 @@ import { LiveTable } from './live-table.ts'
 export type InventoryState = {
   /** False while the ledger is being read: SVIDs may be missing. */
   readonly complete: boolean
-  /** Damaged lines of the ledger, each of which may have been an SVID that is alive. */
+  /** Damaged lines of the ledger, and files that are missing: each may have held SVIDs that are alive. */
   readonly unknown: number
   /** When the last of those has ended at the latest; nothing when none can be alive. */
   readonly closedUntil: Date | undefined

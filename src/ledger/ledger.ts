@@ -115,7 +115,16 @@ export type AuthorityRecord = {
 export type OutcomeRecord = IssuedRecord | RefusedRecord | ShownRecord | AuthorityRecord
 export type LedgerRecord = IntentRecord | OutcomeRecord | RefusalsRecord
 
-/** A line that is no record. `torn` is the beginning of one, as a crash or a full disk leaves it: it was never durable, and nobody got an answer. */
+export const LEDGER_KINDS: readonly LedgerRecord['kind'][] = [
+  'intent',
+  'issued',
+  'refused',
+  'refusals',
+  'shown',
+  'authority',
+]
+
+/** A line that is no record, or with the number 0 that its file is missing, or was longer. `torn` is the beginning of one, as a crash or a full disk leaves it: it was never durable, and nobody got an answer. */
 export type DamagedLine = {
   readonly kind: 'damaged'
   readonly file: string

@@ -21,7 +21,7 @@ export function inventoryEvidence(
   const incomplete = !complete
     ? 'the ledger is still being read for what is alive'
     : closedUntil
-      ? `${unknown} lines of the ledger are damaged, and what they held may be alive until ${closedUntil.toISOString()}`
+      ? `the ledger is damaged or lacks something in ${unknown} ${unknown === 1 ? 'place' : 'places'} (alcazar ledger list names them), and what stood there may be alive until ${closedUntil.toISOString()}`
       : othersUntil && now <= othersUntil
         ? `what the CA issued before it was imported is not in this ledger, and may be alive until ${othersUntil.toISOString()}`
         : undefined

@@ -11,8 +11,8 @@ const RETRY_AFTER_MS = MINUTE
 export type InventoryUpkeepParts = {
   readonly inventory: Inventory
   readonly authorities: () => AuthoritySet
-  /** Every record from the day of that moment on. */
-  readonly readLedger: (since: Date) => AsyncIterable<LedgerRecord | DamagedLine>
+  /** Every record from the day of that moment on; it misses what must have been written at those moments or soon after. */
+  readonly readLedger: (since: Date, written: readonly Date[]) => AsyncIterable<LedgerRecord | DamagedLine>
   /** How long an SVID may live. */
   readonly longestMs: number
   readonly events: Events
@@ -27,7 +27,8 @@ export async function keepInventory(parts: InventoryUpkeepParts, signal: AbortSi
     if (inventory.state(now).complete) return inventory.prune(now)
     const began = clock.elapsed()
     try {
-      await inventory.rebuild(readLedger(oldestIssue(authorities(), now)), longestMs, clock, signal)
+      const { since, activated } = issuersOf(authorities(), now)
+      await inventory.rebuild(readLedger(since, activated), longestMs, clock, signal)
       const { unknown, closedUntil } = inventory.state(clock.now())
       events.inventoryRebuilt({ svids: inventory.size, unknown, closedUntil, ms: clock.elapsed() - began })
     } catch (error) {
@@ -38,9 +39,14 @@ export async function keepInventory(parts: InventoryUpkeepParts, signal: AbortSi
   await loop(clock, signal, () => (inventory.state(clock.now()).complete ? PRUNE_EVERY_MS : RETRY_AFTER_MS), look)
 }
 
-/** No SVID outlives its issuer (invariant 3), so none that is alive was issued before the oldest issuer of the journal began. */
-function oldestIssue({ authorities }: AuthoritySet, now: Date): Date {
-  return authorities
-    .filter(({ role }) => role === 'issuing')
-    .reduce((oldest, { certificate }) => earlier(oldest, certificate.tbs.notBefore), now)
+/**
+ * No SVID outlives its issuer (invariant 3), so none that is alive was issued before the oldest issuer of the journal began. And each that was made here
+ * is in the ledger as activated.
+ */
+function issuersOf({ authorities }: AuthoritySet, now: Date): { readonly since: Date; readonly activated: Date[] } {
+  const issuing = authorities.filter(({ role }) => role === 'issuing')
+  return {
+    since: issuing.map(({ certificate }) => certificate.tbs.notBefore).reduce(earlier, now),
+    activated: issuing.filter(({ key }) => key === 'memory').map(({ createdAt }) => createdAt),
+  }
 }

@@ -36,7 +36,7 @@ export type WorkloadStatus = {
 export type WorkloadList = {
   /** False while the ledger is being read: SVIDs may be missing. */
   readonly complete: boolean
-  /** Damaged lines of the ledger, each of which may have been an SVID; they count until `closedUntil`. */
+  /** Damaged lines and missing files of the ledger, each of which may have held SVIDs; they count until `closedUntil`. */
   readonly unknown: number
   readonly closedUntil?: string
   /** Of the bundle that is published now. */

@@ -7,18 +7,19 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   writeSync,
 } from 'node:fs'
-import { type FileHandle, open, readdir } from 'node:fs/promises'
+import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { type Cancel, type Clock, nextTurn } from '../core/clock.ts'
+import { type Cancel, type Clock, nextTurn, plus } from '../core/clock.ts'
 import { DAY, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
-import { harmlessJson } from '../core/terminal-text.ts'
 import type { DamagedLine, IntentRecord, Ledger, LedgerRecord } from '../ledger/ledger.ts'
 import { isMissing, unavailable } from './durable-file.ts'
+import { beginningOf, couldBecomeMark, type FileHead, lineOf, linesOf, looksTorn, readLine } from './ledger-lines.ts'
 
 type Waiting = { readonly line: string; readonly done: () => void; readonly failed: (error: unknown) => void }
 
@@ -39,6 +40,8 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   #file: { readonly day: number; readonly descriptor: number } | undefined
   /** A write failed part-way: the next one begins on a line of its own. */
   #torn = false
+  /** What its file has to begin with and does not yet. */
+  #head = ''
   #failure: unknown
   #probe: Cancel | undefined
   /** Intents of this turn of the event loop, and the one write they share. */
@@ -94,10 +97,12 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   #write(lines: string): number {
     try {
       const { descriptor } = this.#open()
-      const bytes = Buffer.from(this.#torn ? `\n${lines}` : lines)
+      const at = this.#clock.now().toISOString()
+      const bytes = Buffer.from(`${this.#torn ? `\n${lineOf({ kind: 'torn', at })}` : ''}${this.#head}${lines}`)
       this.#torn = true
-      for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at)
+      for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done)
       this.#torn = false
+      this.#head = ''
       return descriptor
     } catch (cause) {
       throw this.#failed(cause)
@@ -149,8 +154,9 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
     const day = Math.floor(now.getTime() / DAY)
     if (this.#file?.day === day) return this.#file
     mkdirSync(this.#directory, { mode: 0o700, recursive: true })
+    const name = fileOf(now)
     const descriptor = openSync(
-      join(this.#directory, `${now.toISOString().slice(0, 10)}.jsonl`),
+      join(this.#directory, name),
       constants.O_RDWR | constants.O_APPEND | constants.O_CREAT,
       0o600,
     )
@@ -160,6 +166,9 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
       const { size } = fstatSync(descriptor)
       const last = Buffer.alloc(1, '\n')
       if (size > 0) readSync(descriptor, last, 0, 1, size - 1)
+      this.#head = hasLine(descriptor)
+        ? ''
+        : lineOf({ kind: 'file', at: now.toISOString(), ...fileBefore(this.#directory, name) })
       this.#torn = last[0] !== 0x0a
     } catch (error) {
       closeSync(descriptor)
@@ -172,7 +181,27 @@ export class LedgerDirectory implements Ledger, AsyncDisposable {
   }
 }
 
-const lineOf = (record: LedgerRecord): string => `${harmlessJson(JSON.stringify(record))}\n`
+function fileBefore(directory: string, name: string): Pick<FileHead, 'before' | 'bytes'> {
+  const before = daysAmong(readdirSync(directory, { withFileTypes: true }))
+    .filter((other) => other < name)
+    .at(-1)
+  if (before === undefined) return {}
+  const descriptor = openSync(join(directory, before), constants.O_RDONLY)
+  try {
+    // A power cut must not make it shorter than is said of it.
+    fsyncSync(descriptor)
+    return { before, bytes: fstatSync(descriptor).size }
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** A crash in its first write leaves a file without its head. */
+function hasLine(descriptor: number): boolean {
+  const beginning = Buffer.alloc(1024)
+  const length = readSync(descriptor, beginning, 0, beginning.length, 0)
+  return beginning.subarray(0, length).includes(0x0a)
+}
 
 const NEVER = new AbortController().signal
 
@@ -192,74 +221,61 @@ export type Reading = {
   readonly without?: LedgerRecord['kind']
   /** The file of the latest day comes first; within it the order stays. */
   readonly latestDayFirst?: boolean
+  /** Moments at which something was recorded for sure, or soon after. */
+  readonly written?: readonly Date[] | undefined
 }
 
-/** Every record in the order it was written, from the file of `since` (UTC day) on. */
+/** Every record in the order it was written, from the file of `since` (UTC day) on, and what is damaged or missing there. */
 export async function* readLedger(
   directory: string,
   since: Date | undefined,
-  { without, latestDayFirst = false }: Reading = {},
+  { without, latestDayFirst = false, written = [] }: Reading = {},
 ): AsyncGenerator<LedgerRecord | DamagedLine> {
-  const first = since ? `${since.toISOString().slice(0, 10)}.jsonl` : ''
-  const passedOver = without && Buffer.from(`${BEGINNING}${without}"`)
   const names = await ledgerFiles(directory)
+  const first = since ? fileOf(since) : (names[0] ?? '')
+  const passedOver = without && beginningOf(without)
+  const sizes = new Map<string, number>()
+  const heads: FileHead[] = []
   for (const name of latestDayFirst ? names.toReversed() : names) {
     if (name < first) continue
     await using handle = await open(join(directory, name), constants.O_RDONLY)
+    sizes.set(name, (await handle.stat()).size)
+    const end = { open: false }
     let line = 0
-    for await (const text of linesOf(handle, passedOver)) {
+    /** What was cut off, if what comes next says so; then attempts to say so that were cut off, too. */
+    let torn: DamagedLine[] = []
+    for await (const bytes of linesOf(handle, end)) {
       line++
-      if (text === '') continue
-      yield (text && parseLine(text)) || { kind: 'damaged', file: name, line, torn: isTorn(text) }
+      if (bytes?.length === 0) continue
+      const found = readLine(bytes, passedOver)
+      const kind = typeof found === 'object' && found.kind
+      // It was never whole if whoever wrote on found it so; else it may have been.
+      if (found !== undefined || !couldBecomeMark(bytes)) {
+        for (const one of torn) yield { ...one, torn: kind === 'torn' }
+        torn = []
+      }
+      if (kind === 'file') heads.push(found as FileHead)
+      else if (typeof found === 'object' && kind !== 'torn') yield found as LedgerRecord
+      else if (found === undefined) {
+        const damaged: DamagedLine = { kind: 'damaged', file: name, line, torn: false }
+        if (looksTorn(bytes)) torn.push(damaged)
+        else yield damaged
+      }
     }
+    for (const one of torn) yield { ...one, torn: end.open }
   }
+  const lost = new Set<string>()
+  for (const { before, bytes = 0 } of heads)
+    if (before !== undefined && before >= first && (sizes.get(before) ?? -1) < bytes) lost.add(before)
+  for (const moment of written) {
+    // What is recorded soon after may stand in the next day’s.
+    const day = fileOf(moment)
+    if (day >= first && !sizes.has(day) && !sizes.has(fileOf(plus(moment, DAY)))) lost.add(day)
+  }
+  for (const file of lost) yield { kind: 'damaged', file, line: 0, torn: false }
 }
 
-const BEGINNING = '{"kind":"'
-
-/** Whether a line is a record’s beginning without its end. What ends as a record does may have been whole once. */
-function isTorn(text: string | undefined): boolean {
-  if (text === undefined || text.includes('\0') || text.endsWith('}')) return false
-  return text.startsWith(BEGINNING) || BEGINNING.startsWith(text)
-}
-
-/** No record is nearly as long. */
-const MAX_LINE_BYTES = 1024 * 1024
-
-const READ_BYTES = 256 * 1024
-
-/** What stands between line feeds, and nothing else ends a line; `undefined` for a line that is too long, nothing for one that begins as `passedOver`. */
-async function* linesOf(handle: FileHandle, passedOver: Buffer | undefined): AsyncGenerator<string | undefined> {
-  const chunk = Buffer.allocUnsafe(READ_BYTES)
-  /** The beginning of a line whose end was not read yet. */
-  let parts: Buffer[] = []
-  let size = 0
-  const textOf = (end: Buffer): string | undefined => {
-    size += end.length
-    const bytes = parts.length === 0 ? end : Buffer.concat([...parts, end])
-    const long = size > MAX_LINE_BYTES
-    parts = []
-    size = 0
-    if (long) return undefined
-    if (passedOver && bytes.subarray(0, passedOver.length).equals(passedOver)) return ''
-    return bytes.toString('utf8')
-  }
-  for (;;) {
-    const { bytesRead } = await handle.read(chunk, 0, READ_BYTES, null)
-    if (bytesRead === 0) break
-    const read = chunk.subarray(0, bytesRead)
-    let begin = 0
-    for (let end = read.indexOf(0x0a); end >= 0; end = read.indexOf(0x0a, begin)) {
-      yield textOf(read.subarray(begin, end))
-      begin = end + 1
-    }
-    size += bytesRead - begin
-    if (size > MAX_LINE_BYTES) parts = []
-    // Copied: the next read takes its place.
-    else if (begin < bytesRead) parts.push(Buffer.from(read.subarray(begin)))
-  }
-  if (size > 0) yield textOf(Buffer.alloc(0))
-}
+const fileOf = (moment: Date): string => `${moment.toISOString().slice(0, 10)}.jsonl`
 
 /** Whether there is any record at all. */
 export async function hasLedger(directory: string): Promise<boolean> {
@@ -274,19 +290,12 @@ async function ledgerFiles(directory: string): Promise<string[]> {
     if (isMissing(error)) return []
     throw error
   }
+  return daysAmong(entries)
+}
+
+function daysAmong(entries: readonly Dirent[]): string[] {
   return entries
     .filter((entry) => entry.isFile() && /^\d{4}-\d\d-\d\d\.jsonl$/.test(entry.name))
     .map((entry) => entry.name)
     .sort()
-}
-
-function parseLine(text: string): LedgerRecord | undefined {
-  try {
-    const value = JSON.parse(text) as LedgerRecord | null
-    const isRecord =
-      typeof value === 'object' && value !== null && typeof value.kind === 'string' && typeof value.at === 'string'
-    return isRecord ? value : undefined
-  } catch {
-    return undefined // the caller names the line
-  }
 }

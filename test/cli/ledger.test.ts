@@ -42,7 +42,7 @@ test('list tells of a damaged line, and of the records around it', async () => {
   mkdirSync(join(state, 'ledger'))
   writeFileSync(
     join(state, 'ledger/2030-01-01.jsonl'),
-    `${JSON.stringify(aRefused('1'))}\ndamage\n${JSON.stringify(aRefused('2'))}\n{"kind":"is\n`,
+    `${JSON.stringify(aRefused('1'))}\ndamage\n${JSON.stringify(aRefused('2'))}\n{"kind":"is`,
   )
   const { out, err } = await alcazar(['ledger', 'list', '--state-directory', state])
   expect(out.match(/request \d/g)).toEqual(['request 1', 'request 2'])

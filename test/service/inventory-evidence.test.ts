@@ -1,12 +1,20 @@
-import { expect, test } from 'vitest'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
 import type { Revocation } from '../../src/authority/authority.ts'
+import { DAY } from '../../src/core/duration.ts'
+import { Inventory } from '../../src/ledger/inventory.ts'
 import type { IssuedRecord } from '../../src/ledger/ledger.ts'
 import { inventoryEvidence } from '../../src/service/inventory-evidence.ts'
+import { LedgerDirectory, readLedger } from '../../src/storage/ledger-directory.ts'
 import { TestCluster } from '../_support/a-ca.ts'
+import { NEVER } from '../_support/attested.ts'
 import { aSet, issuingOf, rootOf } from '../_support/authority-sets.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
+import { aRefused } from '../_support/ledger-records.ts'
 import { at, inventoryOf, issuedRecord } from '../_support/live-svids.ts'
 import { odd } from '../_support/odd-certificates.ts'
+import { scratch } from '../_support/scratch.ts'
 
 const root = await odd('root', 'itself')
 const issuing = await odd('issuing', root)
@@ -60,4 +68,44 @@ test('leaves out what a workload got before it was cut off, and what of the rest
     ['shop/till-0', 1],
   ])
   expect(await workloads({ forgotten, revocations: [revocation('02')] })).toEqual([['shop/till-0', 1]])
+})
+
+describe('closes every gate that asks anything while what the ledger held may be alive:', () => {
+  const cut = (text: string) => text.replace('"notAfter":"2030-01-02', '"notAfter":"2030-01-01')
+  test.each<[string, (file: string) => void, number]>([
+    ['nothing was damaged', () => undefined, 0],
+    ['a digit of an end', (file) => writeFileSync(file, cut(readFileSync(file, 'utf8'))), 1],
+    [
+      'a letter of a kind',
+      (file) => writeFileSync(file, readFileSync(file, 'utf8').replace('{"kind":"issued"', '{"kind":"issueD"')),
+      1,
+    ],
+    [
+      'lines cut short',
+      (file) => {
+        const short = readFileSync(file, 'utf8').replaceAll(/^(.{100}).*$/gm, '$1')
+        writeFileSync(file, short)
+      },
+      3,
+    ],
+    ['a file that is gone', (file) => rmSync(file), 1],
+  ])('%s', async (_what, damage, places) => {
+    const clock = new FakeClock(at(0).toISOString())
+    const directory = join(scratch(), 'ledger')
+    await using ledger = new LedgerDirectory(directory, clock)
+    for (const serial of ['01', '02']) await ledger.record(inPod(serial, `cart-${serial}`, { at: at(1).toISOString() }))
+    await clock.advance(DAY)
+    await ledger.record(aRefused('1'))
+    damage(join(directory, '2030-01-01.jsonl'))
+    const inventory = new Inventory()
+    const set = aSet(authorities)
+    const since = clock.now().getTime() - DAY
+    await inventory.rebuild(readLedger(directory, new Date(since), { without: 'intent' }), DAY, clock, NEVER)
+    const { incomplete } = inventoryEvidence(inventory, new TestCluster().cluster.watch, set, clock.now())
+    expect(incomplete).toBe(
+      places === 0
+        ? undefined
+        : `the ledger is damaged or lacks something in ${places} ${places === 1 ? 'place' : 'places'} (alcazar ledger list names them), and what stood there may be alive until 2030-01-03T00:00:00.000Z`,
+    )
+  })
 })

@@ -14,6 +14,7 @@ async function upkeep(records: LedgerRecord[] = [], issuingLifetimeMs = 30 * DAY
   const keeper = await world.start()
   const inventory = new Inventory()
   const since: Date[] = []
+  const written: (readonly Date[])[] = []
   const reading: { fails?: Error } = {}
   const stop = new AbortController()
   const run = () =>
@@ -21,8 +22,9 @@ async function upkeep(records: LedgerRecord[] = [], issuingLifetimeMs = 30 * DAY
       {
         inventory,
         authorities: (): AuthoritySet => keeper.set,
-        readLedger: async function* (from) {
+        readLedger: async function* (from, moments) {
           since.push(from)
+          written.push(moments)
           if (reading.fails) throw reading.fails
           yield* records
         },
@@ -34,7 +36,7 @@ async function upkeep(records: LedgerRecord[] = [], issuingLifetimeMs = 30 * DAY
     )
   const told = () =>
     world.events.told.filter(({ event }) => event === 'inventoryRebuilt' || event === 'inventoryUnread')
-  return { ...world, world, keeper, clock: world.clock, inventory, since, reading, stop, run, told, records }
+  return { ...world, world, keeper, clock: world.clock, inventory, since, written, reading, stop, run, told, records }
 }
 
 test('the ledger is read at once, and what was found is told', async () => {
@@ -50,13 +52,15 @@ test('the ledger is read at once, and what was found is told', async () => {
 })
 
 test('from the day on which the oldest issuing authority began', async () => {
-  const { run, world, keeper, since, clock, stop } = await upkeep()
+  const { run, world, keeper, since, written, clock, stop } = await upkeep()
   const [first] = keeper.set.authorities.filter(({ role }) => role === 'issuing')
+  const begun = clock.now()
   await clock.advance(26 * DAY)
   await keeper.tick()
   expect(world.journal.set.authorities.filter(({ role }) => role === 'issuing')).toHaveLength(2)
   const ended = run()
   await settle()
+  expect(written, 'each is in the ledger as activated').toEqual([[begun, clock.now()]])
   expect(since).toEqual([first?.certificate.tbs.notBefore])
   expect(since[0]?.toISOString()).toBe('2029-12-31T23:58:00.000Z')
   stop.abort()

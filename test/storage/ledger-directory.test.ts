@@ -1,11 +1,21 @@
 import '../_support/ledger-disk.ts'
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { DAY, SECOND } from '../../src/core/duration.ts'
 import type { DamagedLine, LedgerRecord } from '../../src/ledger/ledger.ts'
 import { hasLedger, LedgerDirectory, readLedger } from '../../src/storage/ledger-directory.ts'
+import { lineOf } from '../../src/storage/ledger-lines.ts'
 import { FakeClock, settle } from '../_support/fake-clock.ts'
 import { LedgerDisk } from '../_support/ledger-disk.ts'
 import { anIntent, anIssued, aRefused } from '../_support/ledger-records.ts'
@@ -17,6 +27,10 @@ const FULL = {
   code: 'dependency_unavailable',
   message: 'the ledger can’t be written, so nothing is issued; try again later',
 }
+
+/** What the file of that day begins with, where it is the first. */
+const HEAD = lineOf({ kind: 'file', at: '2030-01-01T00:00:00.000Z' })
+const MARK = lineOf({ kind: 'torn', at: '2030-01-01T00:00:00.000Z' })
 
 /** A ledger on a disk of its own; its clock stands at 2030-01-01T00:00:00Z. */
 function aLedger() {
@@ -61,9 +75,13 @@ describe('writing', () => {
     await using world = aLedger()
     await world.ledger.intend(anIntent('1'))
     await world.ledger.record(anIssued('1'))
-    expect(readFileSync(world.file, 'utf8')).toBe(
-      `${JSON.stringify(anIntent('1'))}\n${JSON.stringify(anIssued('1'))}\n`,
-    )
+    expect(readFileSync(world.file, 'utf8')).toBe(`${HEAD}${lineOf(anIntent('1'))}${lineOf(anIssued('1'))}`)
+    expect(
+      readFileSync(world.file, 'utf8')
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toMatchObject([{ kind: 'file' }, anIntent('1'), anIssued('1')])
     expect(statSync(world.directory).mode & 0o777).toBe(0o700)
     expect(statSync(world.file).mode & 0o777).toBe(0o600)
   })
@@ -100,9 +118,7 @@ describe('writing', () => {
     expect(await ended(recorded)).toBe(false)
     world.disk.release()
     await recorded
-    expect(world.disk.durable.get('2030-01-01.jsonl')).toBe(
-      `${JSON.stringify(anIntent('1'))}\n${JSON.stringify(anIssued('1'))}\n`,
-    )
+    expect(world.disk.durable.get('2030-01-01.jsonl')).toBe(`${HEAD}${lineOf(anIntent('1'))}${lineOf(anIssued('1'))}`)
   })
 
   test('all that came while a sync was running shares the next one', async () => {
@@ -244,6 +260,100 @@ describe('at midnight (UTC)', () => {
   })
 })
 
+describe('what is missing', () => {
+  const lost = (file: string) => ({ kind: 'damaged', file, line: 0, torn: false })
+  /** Records of the first, second and fourth of January. */
+  async function threeDays() {
+    const world = aLedger()
+    await world.ledger.record(anIssued('1'))
+    await world.clock.advance(DAY)
+    await world.ledger.record(anIssued('2'))
+    await world.clock.advance(2 * DAY)
+    await world.ledger.record(anIssued('4'))
+    await world.ledger[Symbol.asyncDispose]()
+    return { ...world, at: (day: string) => join(world.directory, `2030-01-${day}.jsonl`) }
+  }
+  const faults = async (directory: string, since?: Date, written?: readonly Date[]) => {
+    const found = []
+    for await (const entry of readLedger(directory, since, { without: 'intent', written }))
+      if (entry.kind === 'damaged') found.push(entry)
+    return found
+  }
+
+  test('is nothing where all is there, days without a record included', async () => {
+    await using world = await threeDays()
+    expect(await faults(world.directory)).toEqual([])
+    expect(
+      await faults(world.directory, new Date('2030-01-01'), [new Date('2030-01-01'), new Date('2030-01-04')]),
+    ).toEqual([])
+  })
+
+  test('is a day’s file that the next one names, if it is asked for', async () => {
+    await using world = await threeDays()
+    rmSync(world.at('02'))
+    expect(await faults(world.directory)).toEqual([lost('2030-01-02.jsonl')])
+    expect(await faults(world.directory, new Date('2030-01-02'))).toEqual([lost('2030-01-02.jsonl')])
+    expect(await faults(world.directory, new Date('2030-01-03')), 'archived').toEqual([])
+    rmSync(world.at('01'))
+    expect(await faults(world.directory, new Date('2030-01-01')), 'the one before is not known by anybody').toEqual([
+      lost('2030-01-02.jsonl'),
+    ])
+  })
+
+  test('is the end of a file that was longer when the next one was begun', async () => {
+    await using world = await threeDays()
+    const { size } = statSync(world.at('02'))
+    truncateSync(world.at('02'), size - 100)
+    expect(await faults(world.directory)).toEqual([
+      { ...lost('2030-01-02.jsonl'), line: 2, torn: true },
+      lost('2030-01-02.jsonl'),
+    ])
+    truncateSync(world.at('02'), 0)
+    expect(await faults(world.directory)).toEqual([lost('2030-01-02.jsonl')])
+  })
+
+  test('is the file of a moment at which something was recorded for sure, or the next day’s', async () => {
+    await using world = await threeDays()
+    for (const day of ['01', '02', '04']) rmSync(world.at(day))
+    const since = new Date('2030-01-01')
+    const at = new Date('2030-01-02T23:59:59Z')
+    expect(await faults(world.directory, since, [at])).toEqual([lost('2030-01-02.jsonl')])
+    await using again = new LedgerDirectory(world.directory, world.clock)
+    await again.record(anIssued('5'))
+    expect(await faults(world.directory, since, [at, world.clock.now()])).toEqual([lost('2030-01-02.jsonl')])
+    expect(await faults(world.directory, since, [new Date('2030-01-03T23:59:59Z')])).toEqual([])
+    expect(await faults(world.directory, new Date('2030-01-03'), [at]), 'not asked for').toEqual([])
+  })
+
+  test('is said where the first write of a file was cut off, too: the next one begins it', async () => {
+    await using world = aLedger()
+    await world.ledger.record(anIssued('1'))
+    await world.clock.advance(DAY)
+    world.disk.room = 20
+    await expect(world.ledger.record(anIssued('2'))).rejects.toMatchObject(FULL)
+    world.disk.room = Number.POSITIVE_INFINITY
+    await using restarted = new LedgerDirectory(world.directory, world.clock)
+    await restarted.record(anIssued('3'))
+    rmSync(world.file)
+    expect(await faults(world.directory, new Date('2030-01-01'))).toEqual([
+      { kind: 'damaged', file: '2030-01-02.jsonl', line: 1, torn: true },
+      lost('2030-01-01.jsonl'),
+    ])
+  })
+
+  test('a clock that jumps ahead and back begins no file anew, and misses none', async () => {
+    await using world = aLedger()
+    await world.ledger.record(anIssued('1'))
+    world.clock.jump(30 * DAY)
+    await world.ledger.record(anIssued('2'))
+    world.clock.jump(-29 * DAY)
+    await world.ledger.record(anIssued('3'))
+    world.clock.jump(-DAY)
+    await world.ledger.record(anIssued('4'))
+    expect(await faults(world.directory)).toEqual([])
+  })
+})
+
 describe('on a full disk', () => {
   test('refuses intents, so that nothing is signed', async () => {
     await using world = aLedger()
@@ -347,13 +457,13 @@ describe('after a crash', () => {
     appendFileSync(world.file, JSON.stringify(anIssued('2')).slice(0, 80))
     expect(await all(world.directory)).toMatchObject([
       { requestId: '1' },
-      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2, torn: true },
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 3, torn: true },
     ])
     await using restarted = new LedgerDirectory(world.directory, world.clock)
     await restarted.record(anIssued('3'))
     expect(await all(world.directory)).toMatchObject([
       { requestId: '1' },
-      { kind: 'damaged', file: '2030-01-01.jsonl', line: 2, torn: true },
+      { kind: 'damaged', file: '2030-01-01.jsonl', line: 3, torn: true },
       { requestId: '3' },
     ])
   })
@@ -467,19 +577,77 @@ describe('reading', () => {
   })
 
   test('calls a record’s beginning without its end torn, wherever the end was torn off', async () => {
-    const whole = JSON.stringify(anIssued('1'))
+    const whole = lineOf(anIssued('1'))
     const directory = scratch()
-    const beginnings = Array.from({ length: whole.length - 1 }, (_, index) => whole.slice(0, index + 1))
-    write(directory, '2030-01-01.jsonl', `${beginnings.join('\n')}\n${whole}\n`)
+    const beginnings = Array.from({ length: whole.length - 2 }, (_, index) => whole.slice(0, index + 1))
+    write(directory, '2030-01-01.jsonl', `${beginnings.map((one) => `${one}\n${MARK}`).join('')}${whole}`)
     const found = await all(directory)
     expect(found.pop()).toEqual(anIssued('1'))
+    expect(found).toHaveLength(beginnings.length)
     expect(found.filter((entry) => entry.kind !== 'damaged' || !entry.torn)).toEqual([])
+  })
+
+  test('believes nobody that a line was torn but who wrote on after it, or a file that ends there', async () => {
+    const directory = scratch()
+    const cut = lineOf(anIssued('1')).slice(0, 80)
+    const torn = async (text: string) => {
+      write(directory, '2030-01-01.jsonl', text)
+      const found = await all(directory)
+      return found.flatMap((entry) => (entry.kind === 'damaged' ? [entry.torn] : []))
+    }
+    expect(await torn(`${cut}\n${lineOf(anIssued('2'))}`), 'cut short by damage').toEqual([false])
+    expect(await torn(`${cut}\n`), 'the last line, whole once').toEqual([false])
+    expect(await torn(cut)).toEqual([true])
+    expect(await torn(`${cut}\n${MARK}`)).toEqual([true])
+    expect(await torn(`${cut}\n${MARK.slice(0, 9)}\n${MARK.slice(0, 40)}\n${MARK}`), 'thrice').toEqual([
+      true,
+      true,
+      true,
+    ])
+    expect(await torn(`${cut}\n${MARK.slice(0, 40)}`)).toEqual([true, true])
+    expect(await torn(`${cut}\n${cut}\n${MARK}`), 'one is said to be torn').toEqual([false, true])
+    expect(await torn(`${cut}\nx\n${MARK}`), 'not the one before it').toEqual([false, false])
+  })
+
+  test('notices every flipped bit of a line', async () => {
+    const directory = scratch()
+    const before = Buffer.from(lineOf(anIssued('1')))
+    const unnoticed: number[] = []
+    // The check value’s name aside, without which a line is as of before there were any: all that it says is whole then.
+    const name = [before.length - 19, before.length - 11] as const
+    const damaged: Buffer[] = []
+    for (let at = 0; at < before.length - 1; at++) {
+      if (at >= name[0] && at < name[1]) continue
+      for (let bit = 0; bit < 8; bit++) {
+        const line = Buffer.from(before)
+        line[at] = (line[at] as number) ^ (1 << bit)
+        damaged.push(line)
+      }
+    }
+    write(directory, '2030-01-01.jsonl', '')
+    writeFileSync(join(directory, '2030-01-01.jsonl'), Buffer.concat(damaged))
+    for (const entry of await all(directory)) if (entry.kind !== 'damaged') unnoticed.push(1)
+    expect(unnoticed).toEqual([])
+    for (let bit = 0; bit < 8; bit++)
+      for (let at = name[0]; at < name[1]; at++) {
+        const line = Buffer.from(before)
+        line[at] = (line[at] as number) ^ (1 << bit)
+        writeFileSync(join(directory, '2030-01-01.jsonl'), line)
+        for (const entry of await all(directory))
+          if (entry.kind !== 'damaged') expect(entry).toMatchObject(anIssued('1'))
+      }
+  })
+
+  test('takes a kind that nobody knows for damage: it may have been an SVID', async () => {
+    const directory = scratch()
+    write(directory, '2030-01-01.jsonl', lines({ ...anIssued('1'), kind: 'issueD' }))
+    expect(await all(directory)).toEqual([{ kind: 'damaged', file: '2030-01-01.jsonl', line: 1, torn: false }])
   })
 
   test('passes over records of a kind that nobody wants, and counts their lines', async () => {
     const directory = scratch()
     const begun = '{"kind":"intent'
-    write(directory, '2030-01-01.jsonl', `${lines(anIntent('1'), anIssued('1'), anIntent('2'))}${begun}\n`)
+    write(directory, '2030-01-01.jsonl', `${lines(anIntent('1'), anIssued('1'), anIntent('2'))}${begun}`)
     const found: (LedgerRecord | DamagedLine)[] = []
     for await (const entry of readLedger(directory, undefined, { without: 'intent' })) found.push(entry)
     expect(found).toEqual([anIssued('1'), { kind: 'damaged', file: '2030-01-01.jsonl', line: 4, torn: true }])

@@ -51,7 +51,9 @@ export const ledgerList: Verb = {
     print(env, options, found, () => (found.length === 0 ? ['Nothing of the kind is in the ledger.'] : found.map(line)))
     for (const { file, line, torn } of damaged.slice(0, MAX_DAMAGED))
       env.err.write(
-        `alcazar: ${file} line ${line} is no record: ${torn ? 'torn by a crash before it counted' : 'damaged'}\n`,
+        line === 0
+          ? `alcazar: ${file} is missing, or was longer; put back a copy that is whole\n`
+          : `alcazar: ${file} line ${line} is no record: ${torn ? 'torn by a crash before it counted' : 'damaged'}\n`,
       )
     if (damaged.length > MAX_DAMAGED) env.err.write(`alcazar: and ${damaged.length - MAX_DAMAGED} more lines\n`)
   },

@@ -77,5 +77,5 @@ function rowOf(svid: WorkloadStatus, bundleSequence: number, now: Date): string[
 function* doubts({ complete, unknown, closedUntil }: WorkloadList, now: Date): Generator<string> {
   if (!complete) yield 'the ledger is still being read, so SVIDs may be missing here; ask again in a moment'
   if (closedUntil !== undefined)
-    yield `${unknown} damaged ${unknown === 1 ? 'line' : 'lines'} of the ledger may have been SVIDs, the last of which ends ${momentInWords(new Date(closedUntil), now)} at the latest; alcazar ledger list names the lines`
+    yield `the ledger is damaged or lacks something in ${unknown} ${unknown === 1 ? 'place' : 'places'}, where SVIDs may have stood, the last of which ends ${momentInWords(new Date(closedUntil), now)} at the latest; alcazar ledger list names them`
 }
