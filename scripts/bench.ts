@@ -14,6 +14,8 @@ const quick = process.argv.includes('quick')
 const SECONDS = quick ? 2 : 5
 const WARM_UP_SECONDS = 25
 const ACCOUNTS = 2000
+/** So short that about as many certificates are alive as so many pods hold: pods do not ask a hundred times a minute. */
+const TTL_SECONDS = 2
 const root = resolve(import.meta.dirname, '..')
 const results: { goal: string; measured: string; holds: boolean }[] = []
 const goal = (what: string, measured: string, holds: boolean) => results.push({ goal: what, measured, holds })
@@ -74,7 +76,10 @@ type Load = {
 
 let turn = 0
 async function one(client: BareGrpcClient, work: Work): Promise<void> {
-  const answer = await client.createCertificate({ csr: work.csr }, work.tokens[turn++ % work.tokens.length] as string)
+  const answer = await client.createCertificate(
+    { csr: work.csr, validityDuration: BigInt(TTL_SECONDS) },
+    work.tokens[turn++ % work.tokens.length] as string,
+  )
   if (answer.status !== 0) throw new Error(`refused: ${answer.status} ${answer.message}`)
 }
 
@@ -119,17 +124,22 @@ function inventoryFigures(): typeof results {
   const out = execFileSync(process.execPath, ['--expose-gc', join(root, 'scripts/bench-inventory.ts')], {
     encoding: 'utf8',
   })
-  const { bytes, gatherMs, gateMs, rebuildMs } = JSON.parse(out) as Record<
-    'bytes' | 'gatherMs' | 'gateMs' | 'rebuildMs',
+  const { bytes, gatherMs, gateOfNoneMs, gateOfAllMs, rebuildMs } = JSON.parse(out) as Record<
+    'bytes' | 'gatherMs' | 'gateOfNoneMs' | 'gateOfAllMs' | 'rebuildMs',
     number
   >
   return [
     { goal: '100,000 live SVIDs ≤ 300 bytes each', measured: `${bytes.toFixed(0)} bytes`, holds: bytes <= 300 },
     { goal: 'all of them by workload ≤ 20 ms of CPU', measured: `${gatherMs.toFixed(1)} ms`, holds: gatherMs <= 20 },
     {
-      goal: 'the gate over 100,000 live SVIDs ≤ 50 ms of CPU',
-      measured: `${gateMs.toFixed(1)} ms`,
-      holds: gateMs <= 50,
+      goal: 'the gate over 100,000 live SVIDs, none in its way ≤ 50 ms of CPU',
+      measured: `${gateOfNoneMs.toFixed(1)} ms`,
+      holds: gateOfNoneMs <= 50,
+    },
+    {
+      goal: 'the same, all in its way ≤ 50 ms of CPU',
+      measured: `${gateOfAllMs.toFixed(1)} ms`,
+      holds: gateOfAllMs <= 50,
     },
     {
       goal: 'inventory from 300,000 lines of ledger ≤ 2 s',
@@ -138,6 +148,9 @@ function inventoryFigures(): typeof results {
     },
   ]
 }
+
+const subjectOf = (token: string): string =>
+  JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()).sub
 
 const row = (name: string, { floor: base, rate, p50, p99, cpu }: Load, server: Server) =>
   say(
@@ -148,6 +161,8 @@ const work = mkdtempSync(join(tmpdir(), 'alcazar-bench-'))
 try {
   const signer = new TokenSigner()
   await using api = await FakeApiServer.start(signer)
+  // A real one knows the tokens that it issued, which a server asks before its watches are complete.
+  api.review = (token) => ({ authenticated: true, user: { username: subjectOf(token) }, audiences: ['istio-ca'] })
   const now = new Date()
   const tokens: string[] = []
   for (let n = 0; n < ACCOUNTS; n++) {
@@ -191,20 +206,28 @@ try {
   {
     const began = performance.now()
     await using server = Server.start(configured(25012), 25012)
-    let took = 0
+    let [took, cpu] = [0, 0]
     while (took === 0) {
       const client = new BareGrpcClient(server.address, tls)
       try {
         await one(client, load_)
         took = performance.now() - began
+        cpu = server.cpu()
       } catch {
         await new Promise((done) => setTimeout(done, 10))
       } finally {
         client.close()
       }
     }
-    goal('start to first certificate ≤ 1 s', `${(took / 1000).toFixed(2)} s`, took <= 1000)
+    goal(
+      'start to first certificate ≤ 1 s',
+      `${(took / 1000).toFixed(2)} s, ${(cpu / 1e6).toFixed(2)} s of CPU`,
+      took <= 1000,
+    )
     say(`first certificate after ${took.toFixed(0)} ms; idle ${server.megabytes().toFixed(0)} MB`)
+    say(
+      `${ACCOUNTS.toLocaleString('en-US')} pods ask for certificates of ${TTL_SECONDS} s, so that those alive are thousands; what each costs in memory is measured by itself`,
+    )
     const client = new BareGrpcClient(server.address, tls)
     // A server runs for weeks, and V8 compiles what is hot for half a minute.
     await load(server, 16, { seconds: WARM_UP_SECONDS }, () => one(client, load_))
@@ -232,7 +255,7 @@ try {
       `${(fresh.cpu / fresh.floor).toFixed(2)} × floor`,
       fresh.cpu <= 12 * fresh.floor,
     )
-    goal('memory under load ≤ 150 MB', `${server.megabytes().toFixed(0)} MB`, server.megabytes() <= 150)
+    goal('memory under load, resident ≤ 150 MB', `${server.megabytes().toFixed(0)} MB`, server.megabytes() <= 150)
     if (!quick) {
       const before = server.megabytes()
       await load(server, 16, { count: 100_000 }, () => one(client, load_))

@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { buffer } from 'node:stream/consumers'
 import type { CliEnv, Output } from './cli/env.ts'
 import { runCli } from './cli/program.ts'
 import { systemClock } from './core/clock.ts'
@@ -38,7 +37,10 @@ const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.
 const env: CliEnv = {
   out: output(process.stdout),
   err: output(process.stderr),
-  readStdin: () => buffer(process.stdin),
+  readStdin: async (bounds) => {
+    const { readBoundedStream } = await import('./storage/bounded-file.ts')
+    return readBoundedStream(process.stdin, bounds)
+  },
   ask: process.stdin.isTTY === true ? ask : undefined,
   environment: process.env,
   clock: systemClock,

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { attestation } from './attestation/attest.ts'
 import { TokenKeys } from './attestation/token-keys.ts'
 import { bundleOf } from './authority/active-authority.ts'
+import { vouches } from './authority/authority.ts'
 import type { Evidence } from './authority/gate.ts'
 import { type Renewable, suggestedRenewal } from './authority/svid-renewal.ts'
 import type { Config } from './config/schema.ts'
@@ -25,7 +26,7 @@ import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { Inventory } from './ledger/inventory.ts'
-import { keyVaults, kubernetesTokens, loopbackOf, openState, tokenPolicy } from './server-parts.ts'
+import { keyVaults, kubernetesTokens, loopbackOf, openState, sealedWith, tokenPolicy } from './server-parts.ts'
 import { askingRenewals } from './service/ask-renewal.ts'
 import type { AttestedCallParts } from './service/attested-call.ts'
 import { EndWarnings } from './service/authority-ends.ts'
@@ -92,8 +93,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { signal } = stop
   const state = config.stateDirectory
   for (const address of [config.listen, config.healthListen]) await checkFree(address)
-  await openState(state)
-  opened.use(lockDirectory(state))
+  await openState(state, log)
+  const lock = opened.use(lockDirectory(state))
 
   const metrics = new Metrics(clock)
   const events = telemetry(log, metrics)
@@ -109,10 +110,11 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
       }
   const underWay = new IssuancesUnderWay()
   const inventory = new Inventory()
+  const vaults = keyVaults(config, random, opened)
   // Nothing is known while nobody watches the cluster yet, so a start takes no step that needs a gate.
   let evidence = (): Evidence => ({ incomplete: 'this server is starting', workloads: () => [] })
   const keeper = await Keeper.open({
-    store: new AuthorityDirectory(state, keyVaults(config, opened), () => hasLedger(ledgerPath)),
+    store: new AuthorityDirectory(state, vaults, () => hasLedger(ledgerPath), lock.check),
     trustDomain: config.trustDomain,
     source,
     issuing: { algorithm: keyAlgorithm(config.issuing.algorithm), lifetimeMs: config.issuing.lifetime },
@@ -200,7 +202,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     },
     active,
     isOurs: (key) => keeper.isOurs(key) || certificate.isOurs(key),
-    vouches: (issuer) => keeper.mayVouch(issuer.certificate.tbs.subject, clock.now()).length > 0,
+    vouches: (issuer) => keeper.trusted.every((set) => vouches(set, issuer, clock.now())),
     takenBackSince: (caller, since) => keeper.revocations.takenBackSince(caller, since),
     suggestRenewal,
     underWay,
@@ -272,8 +274,10 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     standsOn: (issuer) => keeper.set.authorities.find(({ id, role }) => id === issuer && role === 'issuing')?.root,
     clock,
   })
-  const readIssued = (since: Date, written?: readonly Date[]) => readLedger(ledgerPath, since, 'intent', written)
-  const findRevocable = findingRevocable({ inventory, readLedger: readIssued, authorities: () => keeper.set, clock })
+  const readIssued = (since: Date, written?: readonly Date[]) =>
+    readLedger(ledgerPath, since, { without: 'intent', written })
+  const readLatest = (since: Date) => readLedger(ledgerPath, since, { without: 'intent', latestDayFirst: true })
+  const findRevocable = findingRevocable({ inventory, readLedger: readLatest, authorities: () => keeper.set, clock })
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
@@ -284,7 +288,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
           schedule: () => schedule.status,
           issueToken: dev && ((account) => dev.issueToken(account)),
         }),
-        ...authorityRoutes(keeper, () => refusing.list()),
+        ...authorityRoutes(keeper, () => refusing.list(), sealedWith(vaults)),
         ...offlineRoutes(keeper.offline),
         ...revocationRoutes(keeper, findRevocable),
       ],

@@ -57,11 +57,18 @@ test('imports go strictly downward, from room to room', () => {
   expect(upward).toEqual([])
 })
 
+// Test files share a process, one after the other (vitest.config.ts).
+test('no module holds anything that changes, but for what Node has once in a process', () => {
+  const changing = own.filter(({ text }) => /^(?:export )?let /m.test(text)).map(({ path }) => path)
+  expect(changing).toEqual(['endpoints/authorization-headers.ts'])
+})
+
 test('each library is imported by the one room that knows it', () => {
   const homes: Record<string, string[]> = {
     '@peculiar/x509': ['x509'],
     'reflect-metadata': ['x509'],
     jose: ['jwt'],
+    'jose/key/import': ['jwt'],
     '@grpc/grpc-js': ['endpoints', 'gen'],
     '@grpc/reflection': ['endpoints'],
     '@bufbuild/protobuf/wire': ['endpoints', 'gen'],
@@ -82,6 +89,42 @@ test('each library is imported by the one room that knows it', () => {
       .map((target) => `${path} imports ${target}`),
   )
   expect(strays).toEqual([])
+})
+
+test('a server starts without what few of them need', () => {
+  const seen = new Set<string>()
+  const libraries = new Set<string>()
+  const walk = (path: string) => {
+    if (seen.has(path)) return
+    seen.add(path)
+    const text = (files.find((file) => file.path === path)?.text ?? '')
+      .replaceAll(/^import type [^'=]+ from '[^']+'$/gm, '')
+      .replaceAll(/\bimport\('[^']+'\)/g, '')
+    for (const target of importsOf(text))
+      if (target.startsWith('.')) walk(relative(src, resolve(src, dirname(path), target)))
+      else if (!target.startsWith('node:')) libraries.add(target)
+  }
+  // `alcazar serve` is these two and what they load; main.ts and verbs.ts load them when they run.
+  for (const path of ['main.ts', 'cli/commands/serve.ts', 'server.ts']) walk(path)
+  const verbs = [...seen].filter((path) => path.startsWith('cli/commands/'))
+  expect(verbs).toEqual(['cli/commands/serve.ts'])
+  expect([...libraries].toSorted()).toEqual([
+    '@bufbuild/protobuf/wire',
+    '@grpc/grpc-js',
+    'commander',
+    'express',
+    'jose/key/import',
+    'js-yaml',
+    'node-cron',
+    'pino',
+    'prom-client',
+    'zod',
+  ])
+})
+
+test('node:http is used by way of core/node-http.ts: imported, it makes every start longer', () => {
+  const strays = files.filter(({ text }) => /^(?:import|export) (?!type\b)[^'=]+ from 'node:http'$/m.test(text))
+  expect(strays.map(({ path }) => path)).toEqual([])
 })
 
 test('time and chance come from core/, and the environment is read by main.ts and config/ alone', () => {

@@ -240,24 +240,36 @@ export function isKeyOf({ authorities }: Pick<AuthoritySet, 'authorities'>, key:
   )
 }
 
+/** Whether this very authority may vouch: another of the same name is not asked. */
+export function vouches(set: AuthoritySet, { id }: Pick<Authority, 'id'>, now: Date): boolean {
+  return set.authorities.some((one) => one.id === id && mayVouch(one, now))
+}
+
 /**
  * Without the old issuing authorities whose certificates have ended: nothing they signed is alive (invariant 3), nothing can be renewed by it.
- * Without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses. And without workloads that were
- * cut off and have nothing left.
+ * Without cross-certificates that have: BoringSSL takes the first of a chain also where it has ended, and refuses. Without roots that have
+ * left and of which nothing is left. And without workloads that were cut off and have nothing left.
  */
 export function withoutEnded(set: AuthoritySet, now: Date): AuthoritySet {
   const alive = ({ certificate }: { readonly certificate: Certificate }) => now <= certificate.tbs.notAfter
-  const authorities = set.authorities
+  const left = set.authorities
     .filter((authority) => authority.role === 'root' || authority.state === 'active' || alive(authority))
     .map((authority) =>
       authority.cross.every(alive) ? authority : { ...authority, cross: authority.cross.filter(alive) },
     )
+  const authorities = left.filter((authority) => !isOver(authority, left))
   const forgotten = set.forgotten.filter(({ until }) => now < until)
   const unchanged =
     authorities.length === set.authorities.length &&
     authorities.every((one, at) => one === set.authorities[at]) &&
     forgotten.length === set.forgotten.length
   return unchanged ? set : { ...set, authorities, forgotten }
+}
+
+/** Whether a root is out of the bundle, nobody vouches for its key and none of its issuing authorities is known. One that was compromised stays known. */
+function isOver({ id, role, state, cross, taint }: Authority, among: readonly Authority[]): boolean {
+  if (role !== 'root' || state !== 'revoked' || cross.length > 0 || taint) return false
+  return !among.some((other) => other.role === 'issuing' && (other.root === undefined || other.root === id))
 }
 
 /** The issuing authorities of that name that may vouch for a client certificate, by their keys. */

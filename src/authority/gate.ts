@@ -1,5 +1,4 @@
 import { shortId } from '../core/bytes.ts'
-import { later } from '../core/clock.ts'
 import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from './authority.ts'
 import type { Condition } from './transitions.ts'
 
@@ -9,7 +8,8 @@ export type Standing = {
   readonly issuer: string
   /** Sequence of the bundle that came with it. */
   readonly bundle: number
-  readonly notAfter: Date
+  /** Its notAfter, in milliseconds since 1970. */
+  readonly endsAt: number
 }
 
 /** What is known of one live workload. */
@@ -38,19 +38,31 @@ export type Blocker = {
   readonly until: Date
 }
 
+/** How many of those in the way are named where nobody asks for more or fewer: there may be a hundred thousand. */
+export const NAMED = 10
+
 /** Whether a step may be taken now; if not, who is in the way, and until when at the latest. */
 export type Gate = {
   readonly open: boolean
   /** Why nothing can be said at all. */
   readonly incomplete: string | undefined
-  readonly blockers: readonly Blocker[]
   readonly live: number
-  /** When the last of them has ended. */
+  /** For how many of them the step would not be safe. */
+  readonly inTheWay: number
+  /** When the last of these has ended. */
   readonly until: Date | undefined
+  /** Those of them that end last, by name where they end together: as many as were asked for. */
+  readonly longest: readonly Blocker[]
+  /** The same by namespace. */
+  readonly namespaces: ReadonlyMap<string, Tally>
 }
 
+/** How many live workloads, and when the last of them has ended (milliseconds since 1970). */
+export type Tally = { readonly workloads: number; readonly endsAt: number }
+
 /**
- * Whether `condition` holds for every live workload with `authority`, a root (DESIGN invariant 6).
+ * Whether `condition` holds for every live workload with `authority`, a root (DESIGN invariant 6). All of it is seen in one walk, since the evidence
+ * may be another a moment later.
  *
  * followed: whatever bundle it may hold has the root or one that cross-certified it.
  *
@@ -59,28 +71,75 @@ export type Gate = {
  * unused: no certificate it may hold stands on the root, and it follows the root that signs now without this one.
  *
  * Which bundle a workload holds is known by its certificates alone: one that counts here may be the one it has, and then its bundle is, too.
+ * @param named how many of those in the way are named
  */
 export function gate(
   set: AuthoritySet,
   authority: Authority,
   condition: Condition | undefined,
   evidence: Evidence,
+  named = NAMED,
 ): Gate {
   const ask = condition === undefined ? undefined : questionOf(set, authority, condition)
-  const blockers: Blocker[] = []
+  const longest = new Longest(named)
+  const namespaces: Tallies = new Map()
   let live = 0
-  let until: Date | undefined
+  let inTheWay = 0
+  let last = 0
   for (const { name: workload, namespace, svids } of evidence.workloads()) {
     live++
     const why = ask?.(svids)
     if (why === undefined) continue
-    const last = svids.map(({ notAfter }) => notAfter).reduce(later)
-    until = until ? later(until, last) : last
-    blockers.push({ workload, namespace, why, until: last })
+    inTheWay++
+    const endsAt = endOf(svids)
+    last = Math.max(last, endsAt)
+    longest.add({ workload, namespace, why, endsAt })
+    count(namespaces, namespace, endsAt)
   }
   const incomplete = ask && evidence.incomplete
-  return { open: incomplete === undefined && blockers.length === 0, incomplete, blockers, live, until }
+  const open = incomplete === undefined && inTheWay === 0
+  const until = inTheWay === 0 ? undefined : new Date(last)
+  return { open, incomplete, live, inTheWay, until, longest: longest.blockers(), namespaces }
 }
+
+function endOf(svids: readonly Standing[]): number {
+  let last = 0
+  for (const { endsAt } of svids) last = Math.max(last, endsAt)
+  return last
+}
+
+type Found = Pick<Blocker, 'workload' | 'namespace' | 'why'> & { readonly endsAt: number }
+
+/** Finds those that end last without keeping the others: to keep a hundred thousand objects costs far more than to make them. */
+class Longest {
+  readonly #wanted: number
+  readonly #found: Found[] = []
+  /** The last that is wanted as far as is known; nothing while they are too few. */
+  #last: Found | undefined
+
+  constructor(wanted: number) {
+    this.#wanted = wanted
+  }
+
+  add(one: Found): void {
+    if (this.#last && byEnd(one, this.#last) > 0) return
+    if (this.#found.push(one) >= this.#wanted + SORTED_AT_ONCE) this.#cut()
+  }
+
+  blockers(): readonly Blocker[] {
+    this.#cut()
+    return this.#found.map(({ endsAt, ...one }) => ({ ...one, until: new Date(endsAt) }))
+  }
+
+  #cut(): void {
+    this.#found.sort(byEnd).splice(this.#wanted)
+    if (this.#found.length === this.#wanted) this.#last = this.#found.at(-1)
+  }
+}
+
+const SORTED_AT_ONCE = 1000
+
+const byEnd = (a: Found, b: Found): number => b.endsAt - a.endsAt || (a.workload < b.workload ? -1 : 1)
 
 /** Gives why a workload with these certificates is in the way; nothing if it isn't. */
 type Question = (svids: readonly Standing[]) => string | undefined
@@ -93,8 +152,9 @@ function questionOf(set: AuthoritySet, root: Authority, condition: Condition): Q
   if (condition === 'followed' && roots.every(({ id }) => id === root.id || isCrossedBy(root, id))) return undefined
   const follows = followedSince(root, roots)
   return (svids) => {
-    if (svids.some(({ bundle }) => bundle < follows)) return holding(svids, follows)
-    return condition === 'followed' || svids.some(({ bundle }) => bundle >= since) ? undefined : holding(svids, since)
+    const [oldest, newest] = bundlesOf(svids)
+    if (oldest < follows) return holding(oldest, follows)
+    return condition === 'followed' || newest >= since ? undefined : holding(oldest, since)
   }
 }
 
@@ -109,7 +169,8 @@ function unusedBy(set: AuthoritySet, root: Authority): Question {
   return (svids) => {
     if (svids.some(({ issuer }) => rootOfIssuer.get(issuer) === root.id)) return `stands on ${shortId(root.id)}`
     if (svids.some(({ issuer }) => rootOfIssuer.get(issuer) === undefined)) return `may stand on ${shortId(root.id)}`
-    return svids.some(({ bundle }) => bundle < follows) ? holding(svids, follows) : undefined
+    const [oldest] = bundlesOf(svids)
+    return oldest < follows ? holding(oldest, follows) : undefined
   }
 }
 
@@ -122,21 +183,37 @@ function followedSince(root: Authority, bundled: readonly Authority[]): number {
 
 const isCrossedBy = (root: Authority, id: string): boolean => root.cross.some(({ by }) => by === id)
 
-const holding = (svids: readonly Standing[], since: number): string =>
-  `holds bundle ${Math.min(...svids.map(({ bundle }) => bundle))}, not ${since} yet`
-
-/** How many live workloads stand on each authority: on issuing authorities, and on the roots these stand on. */
-export function standingOn(set: AuthoritySet, evidence: Evidence): ReadonlyMap<string, number> {
-  const rootOfIssuer = new Map(set.authorities.map(({ id, root }) => [id, root]))
-  const counts = new Map<string, number>()
-  for (const { svids } of evidence.workloads()) {
-    const on = new Set<string>()
-    for (const { issuer } of svids) {
-      on.add(issuer)
-      const root = rootOfIssuer.get(issuer)
-      if (root !== undefined) on.add(root)
-    }
-    for (const id of on) counts.set(id, (counts.get(id) ?? 0) + 1)
+function bundlesOf(svids: readonly Standing[]): readonly [oldest: number, newest: number] {
+  let [oldest, newest] = [Number.POSITIVE_INFINITY, 0]
+  for (const { bundle } of svids) {
+    if (bundle < oldest) oldest = bundle
+    if (bundle > newest) newest = bundle
   }
-  return counts
+  return [oldest, newest]
+}
+
+const holding = (bundle: number, since: number): string => `holds bundle ${bundle}, not ${since} yet`
+
+/** Who stands on each authority: on issuing authorities, and on the roots these stand on. Each until its last certificate there has ended. */
+export function standingOn(set: AuthoritySet, evidence: Evidence): ReadonlyMap<string, Tally> {
+  const rootOfIssuer = new Map(set.authorities.map(({ id, root }) => [id, root]))
+  const standing: Tallies = new Map()
+  for (const { svids } of evidence.workloads()) {
+    const ends = new Map<string, number>()
+    for (const { issuer, endsAt } of svids)
+      for (const id of [issuer, rootOfIssuer.get(issuer)])
+        if (id !== undefined) ends.set(id, Math.max(ends.get(id) ?? 0, endsAt))
+    for (const [id, endsAt] of ends) count(standing, id, endsAt)
+  }
+  return standing
+}
+
+type Tallies = Map<string, { workloads: number; endsAt: number }>
+
+function count(tallies: Tallies, key: string, endsAt: number): void {
+  const others = tallies.get(key)
+  if (others) {
+    others.workloads++
+    others.endsAt = Math.max(others.endsAt, endsAt)
+  } else tallies.set(key, { workloads: 1, endsAt })
 }

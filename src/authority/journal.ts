@@ -37,9 +37,14 @@ export interface Journal {
    * @throws JournalInDoubt
    */
   write(expected: number, set: AuthoritySet): Promise<number>
+  /**
+   * That revision `expected` is the last still, and nobody else may write.
+   * @throws JournalInDoubt: somebody else may, or did · CaError as `read`; `dependency_unavailable`: that can't be found out now
+   */
+  confirm(expected: number): Promise<void>
 }
 
-/** Nobody knows whether a write took place. Who keeps the journal stops; the next start reads what there is. */
+/** Nobody knows whether a write took place, or whether somebody else writes. Who keeps the journal stops; the next start reads what there is. */
 export class JournalInDoubt extends Error {
   override readonly name = 'JournalInDoubt'
 }

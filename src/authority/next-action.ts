@@ -23,10 +23,13 @@ export type Action =
   | { readonly kind: 'prepare-root'; readonly because: string }
   /** `deadline`: the gate is closed, and waiting longer would be worse. */
   | { readonly kind: 'activate-root'; readonly root: Authority; readonly because: string; readonly deadline: boolean }
-  /** `gate` names who is cut off, where it is closed and a compromised root leaves all the same. */
+  /** `gate` names all who are cut off, where it is closed and a compromised root leaves all the same. */
   | { readonly kind: 'revoke-root'; readonly root: Authority; readonly because: string; readonly gate: Gate }
   | { readonly kind: 'end-rotation' }
-  | { readonly kind: 'wait'; readonly until: Date; readonly for?: Gate }
+  /** `overdue`: the deadline of the root that signs is over, and its successor has to wait for these all the same. */
+  | { readonly kind: 'wait'; readonly until: Date; readonly for?: Gate; readonly overdue?: Overdue }
+
+export type Overdue = { readonly root: Authority; readonly gate: Gate }
 
 /** What is replaced is replaced before a sixth of its life is left. */
 const RENEW_AT_REMAINING = 1 / 6
@@ -104,7 +107,8 @@ function rootAction(set: AuthoritySet, evidence: Evidence, now: Date, policy: Ro
   }
   const { because } = rotation
   // One rotation at a time: what is still on its way out leaves first.
-  if (rotation.to === undefined) return leaving ?? { kind: 'prepare-root', because }
+  if (rotation.to === undefined)
+    return leaving ? { ...leaving, ...overdue(active, leaving.for, now) } : { kind: 'prepare-root', because }
   const to = set.authorities.find(({ id, role }) => id === rotation.to && role === 'root')
   if (to?.state === 'prepared') return activation(set, active, to, because, evidence, now)
   // Old ones that still stand in the bundle are what is left to do.
@@ -126,7 +130,11 @@ function pluggedAction(set: AuthoritySet, wish: PluggedWish, evidence: Evidence,
 }
 
 /** Compromised roots leave by themselves, and in a rotation the old ones: at the gate, the former at the latest when it was said. */
-function leavingAction(set: AuthoritySet, evidence: Evidence, now: Date): Action | undefined {
+function leavingAction(
+  set: AuthoritySet,
+  evidence: Evidence,
+  now: Date,
+): Extract<Action, { kind: 'revoke-root' | 'wait' }> | undefined {
   const { rotation } = set
   const retiring = rotation !== undefined && (rotation.to ?? activeRoot(set)?.id) === activeRoot(set)?.id
   let wait: Extract<Action, { kind: 'wait' }> | undefined
@@ -134,10 +142,15 @@ function leavingAction(set: AuthoritySet, evidence: Evidence, now: Date): Action
     if (root.role !== 'root' || (root.state !== 'old' && root.state !== 'tainted')) continue
     // What is old without a rotation is the admin's to take out.
     if (!root.taint && !retiring) continue
-    const found = gate(set, root, 'unused', evidence)
+    const found = gate(set, root, conditionOf(root, 'revoke'), evidence)
     if (found.open) return { kind: 'revoke-root', root, because: 'nothing stands on it any more', gate: found }
     if (root.taint && isOver(root.taint, now))
-      return { kind: 'revoke-root', root, because: `it was declared compromised: ${root.taint.because}`, gate: found }
+      return {
+        kind: 'revoke-root',
+        root,
+        because: `it was declared compromised: ${root.taint.because}`,
+        gate: gate(set, root, 'unused', evidence, Number.POSITIVE_INFINITY),
+      }
     const until = [found.until, root.taint?.leavesAt]
       .filter((one) => one !== undefined && one > now)
       .reduce<Date>((least, one) => earlier(least, one as Date), plus(now, DAY))
@@ -166,16 +179,21 @@ function activation(
       because: 'it ended before it signed',
       gate: gate(set, to, undefined, evidence),
     }
-  const found = gate(set, to, 'trusted', evidence)
+  const found = gate(set, to, conditionOf(to, 'activate'), evidence)
   if (found.open) return { kind: 'activate-root', root: to, because, deadline: false }
   const deadline = deadlineOf(active)
   // Nobody follows a root that has ended; and whoever follows none yet waits for the end of its certificates.
-  if (now >= deadline && !hasEnded(active, now) && gate(set, to, 'followed', evidence).open)
+  const followed = now >= deadline && !hasEnded(active, now) ? gate(set, to, 'followed', evidence) : undefined
+  if (followed?.open)
     return { kind: 'activate-root', root: to, because: `root ${shortId(active.id)} is about to end`, deadline: true }
   const until = [found.until, deadline]
     .filter((one) => one !== undefined && one > now)
     .reduce<Date>((least, one) => earlier(least, one as Date), plus(now, DAY))
-  return { kind: 'wait', until, for: found }
+  return { kind: 'wait', until, for: found, ...overdue(active, followed ?? found, now) }
+}
+
+function overdue(root: Authority, gate: Gate | undefined, now: Date): { readonly overdue?: Overdue } {
+  return gate && now >= deadlineOf(root) ? { overdue: { root, gate } } : {}
 }
 
 const hasEnded = (root: Authority | undefined, now: Date): boolean =>
@@ -192,7 +210,7 @@ export function renewalOf(authority: Authority): Date {
  * is here only for as long as it must be.
  */
 export function rootDueAt(root: Authority, policy: Pick<RotationPolicy, 'rootDueBeforeMs'>): Date | undefined {
-  if (root.key === 'elsewhere' && !root.wasInTheClear) return undefined
+  if (isKeptElsewhere(root)) return undefined
   return later(renewalOf(root), plus(lifeOf(root).end, -policy.rootDueBeforeMs))
 }
 
@@ -202,6 +220,15 @@ export function deadlineOf(root: Authority): Date {
   const life = end.getTime() - begin.getTime()
   return new Date(end.getTime() - Math.min(life * DEADLINE_AT_REMAINING, DEADLINE_BEFORE_MS))
 }
+
+/** For how long the root that signs should have been replaced, in milliseconds; negative: until then. Nothing where its successor is somebody else's to make. */
+export function overdueMs(set: AuthoritySet, now: Date): number | undefined {
+  const active = activeRoot(set)
+  if (!active || set.origin === 'plugged-in' || isKeptElsewhere(active)) return undefined
+  return now.getTime() - deadlineOf(active).getTime()
+}
+
+const isKeptElsewhere = ({ key, wasInTheClear }: Authority): boolean => key === 'elsewhere' && !wasInTheClear
 
 /** When an authority can sign: a root with an online CA only while that one can. */
 function lifeOf({ certificate, online }: Authority): Window {

@@ -1,7 +1,7 @@
 import { equalBytes } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { isSignedBy } from '../keys/public-key.ts'
-import { type Certificate, isSelfIssued, isValidAt } from '../x509/certificate.ts'
+import { type Certificate, constrainedNames, isSelfIssued, isValidAt } from '../x509/certificate.ts'
 import { KEY_USAGE, OID } from '../x509/oids.ts'
 import { publicKeyOf } from './authority.ts'
 
@@ -14,8 +14,8 @@ const UNDERSTOOD: ReadonlySet<string> = new Set([
 ])
 
 /**
- * That `chain`, the subject first, leads to one of `roots` at `now` (RFC 5280 §6.1, without policies and name constraints, which our
- * certificates don't have). Gives the root it ends at.
+ * That `chain`, the subject first, leads to one of `roots` at `now` (RFC 5280 §6.1, without policies, which our certificates don't have, and without
+ * judging names: CAs with constraints that could be for ours are refused). Gives the root it ends at.
  * @throws CaError `invalid_argument`: the first thing that is wrong
  */
 export function verifyPath(chain: readonly Certificate[], roots: readonly Certificate[], now: Date): Certificate {
@@ -91,6 +91,26 @@ export function checkSigner(certificate: Certificate, below: number, what: strin
       `${what} allows ${constraints.pathLength} CAs below it, and there are ${below}`,
     )
   checkUnderstood(certificate, what)
+  checkPurposes(certificate, what)
+}
+
+/**
+ * That what TLS clients and servers hold a CA to, critical or not, leaves room for SVIDs: Go, Windows and Envoy take the extended key usages of a CA for what may stand below
+ * it, and every verifier applies name constraints. Those for DNS names, addresses and mail, as company CAs have them, say nothing of a URI.
+ */
+function checkPurposes({ tbs }: Certificate, what: string): void {
+  const uses = tbs.extendedKeyUsage
+  const isForTls = uses?.includes(OID.serverAuth) && uses.includes(OID.clientAuth)
+  if (uses && !isForTls && !uses.includes(OID.anyExtendedKeyUsage))
+    throw new CaError(
+      'invalid_argument',
+      `${what} is for other uses than TLS (extended key usage ${uses.join(', ')}); it names both serverAuth and clientAuth, or none`,
+    )
+  if (constrainedNames(tbs).some((kind) => kind === 'uri' || kind === 'other'))
+    throw new CaError(
+      'invalid_argument',
+      `${what} has name constraints for URIs or for names of a kind that is not judged here; they may be for DNS names, IP addresses and mail addresses alone`,
+    )
 }
 
 /** RFC 5280 §4.2: a certificate with a critical extension that we don't know is refused, also where it signs nothing. */

@@ -150,23 +150,16 @@ export function crlEntries(revocations: readonly Revocation[], issuer: string): 
 export type Reach =
   /** On the next CRL of the authority that signed the certificate. */
   | { readonly kind: 'own CRL' }
-  /** Its issuing authority's key is gone: it goes on the root's CRL itself, once nobody else stands on it. */
-  | { readonly kind: 'after reissue' }
-  /** The issuing authority itself is to be revoked, now. */
+  /** Its issuing authority's key is gone: that is to be revoked itself, once nobody else stands on it. */
   | { readonly kind: 'revoke authority'; readonly revocation: Revocation }
   /** No CRL that we can sign will ever say so; renewal is refused all the same. */
   | { readonly kind: 'renewal alone'; readonly because: string }
 
 /**
  * How the revocation of a leaf reaches verifiers.
- * @param keys whether this process holds an authority's key, by id
- * @param othersLive whether live SVIDs besides revoked ones still stand on its issuing authority
+ * @param holds whether this process holds an authority's key, by id
  */
-export function reachOf(
-  { serial, issuer, at }: Revocation,
-  set: AuthoritySet,
-  { holds, othersLive }: { readonly holds: (id: string) => boolean; readonly othersLive: boolean },
-): Reach {
+export function reachOf({ serial, issuer, at }: Revocation, set: AuthoritySet, holds: (id: string) => boolean): Reach {
   if (holds(issuer)) return { kind: 'own CRL' }
   const authority = set.authorities.find(({ role, id }) => role === 'issuing' && id === issuer)
   if (!authority) return { kind: 'renewal alone', because: 'its issuing authority is not in the journal' }
@@ -177,7 +170,6 @@ export function reachOf(
   const id = hex(keyIdOf(above.tbs.publicKey))
   if (!signsCrls(above, id, holds))
     return { kind: 'renewal alone', because: 'what signed its issuing authority can’t sign a CRL here' }
-  if (othersLive) return { kind: 'after reissue' }
   const { tbs } = authority.certificate
   return {
     kind: 'revoke authority',

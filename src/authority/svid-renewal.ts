@@ -5,7 +5,8 @@ import type { Standing } from './gate.ts'
 import { rootAbove } from './root-above.ts'
 
 /** An SVID, as far as it says when its successor is due. */
-export type Renewable = Standing & {
+export type Renewable = Pick<Standing, 'issuer' | 'bundle'> & {
+  readonly notAfter: Date
   /** Hex. It ends in chance, which keeps apart those that are due together. */
   readonly serial: string
   /** Not its notBefore, which is dated back. */

@@ -1,4 +1,4 @@
-import { equalBytes, shortId } from '../core/bytes.ts'
+import { equalBytes, idPrefix, shortId } from '../core/bytes.ts'
 import { earlier } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import { type Authority, type AuthoritySet, type AuthorityState, bundledRoots, type Taint } from './authority.ts'
@@ -179,7 +179,7 @@ const standsOn = (issuing: Authority, root: Authority): boolean => root.role ===
  * @throws CaError `invalid_argument`: fewer than four hex digits, or several begin so · `not_found`
  */
 export function authorityByPrefix(set: AuthoritySet, given: string, role?: Authority['role']): Authority {
-  const wanted = given.replaceAll(/[\s:]/g, '').toLowerCase()
+  const wanted = idPrefix(given)
   if (!/^[0-9a-f]{4,40}$/.test(wanted))
     throw new CaError(
       'invalid_argument',

@@ -1,7 +1,8 @@
-import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
+import type { IncomingMessage, RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { SECOND } from '../core/duration.ts'
 import { CaError, type CaErrorCode } from '../core/errors.ts'
+import { request as httpRequest } from '../core/node-http.ts'
 import { OUTCOMES } from '../core/outcomes.ts'
 
 const TIMEOUT_MS = 20 * SECOND

@@ -2,8 +2,9 @@ import type { Command } from 'commander'
 import type { Config } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import type { RandomBytes } from '../core/random.ts'
-import { harmless } from '../core/terminal-text.ts'
+import { harmless, harmlessJson } from '../core/terminal-text.ts'
 import type { Status } from '../service/status.ts'
+import type { Bounds } from '../storage/bounded-file.ts'
 import type { Log } from '../telemetry/log.ts'
 
 /** Where a verb writes: results to `out`, talk to `err`. */
@@ -27,7 +28,8 @@ export type ServerHandle = {
 export type CliEnv = {
   readonly out: Output
   readonly err: Output
-  readonly readStdin: () => Promise<Uint8Array>
+  /** @throws CaError `invalid_argument`: there is more */
+  readonly readStdin: (bounds: Bounds) => Promise<Uint8Array>
   /** Asks a person and gives what was typed, without the end of the line; nothing where stdin is no terminal. */
   readonly ask: ((question: string) => Promise<string>) | undefined
   readonly environment: NodeJS.ProcessEnv
@@ -57,7 +59,7 @@ export function print(
   data: object,
   lines: () => readonly string[],
 ): void {
-  env.out.write(options.output === 'json' ? `${JSON.stringify(data, null, 2)}\n` : asText(lines()))
+  env.out.write(options.output === 'json' ? `${harmlessJson(JSON.stringify(data, null, 2))}\n` : asText(lines()))
 }
 
 export const asText = (lines: readonly string[]): string => lines.map((line) => `${harmless(line)}\n`).join('')

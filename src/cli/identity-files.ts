@@ -1,9 +1,11 @@
 import { constants } from 'node:fs'
-import { access, lstat, mkdir, readFile, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { access, lstat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { CaError } from '../core/errors.ts'
 import type { PrivateKey } from '../keys/private-key.ts'
+import { readBounded } from '../storage/bounded-file.ts'
 import { writeDurably } from '../storage/durable-file.ts'
+import { makeDirectory } from '../storage/make-directory.ts'
 import { readCertificate, urisOf } from '../x509/certificate.ts'
 import { readPem } from '../x509/pem.ts'
 import { fileFault } from './file-fault.ts'
@@ -11,6 +13,8 @@ import { fileFault } from './file-fault.ts'
 const KEY = 'key.pem'
 const CHAIN = 'cert-chain.pem'
 const ROOTS = 'root-cert.pem'
+
+const MAX_FILE_BYTES = 1024 * 1024
 
 export const IDENTITY_FILES: readonly string[] = [KEY, CHAIN, ROOTS]
 
@@ -20,7 +24,7 @@ export const IDENTITY_FILES: readonly string[] = [KEY, CHAIN, ROOTS]
  */
 export async function prepareDirectory(out: string): Promise<void> {
   try {
-    await makeWithParents(out)
+    await makeDirectory(out, 0o755)
     await access(out, constants.W_OK | constants.X_OK)
   } catch (cause) {
     throw fileFault(`--out ${out}`, cause)
@@ -28,19 +32,6 @@ export async function prepareDirectory(out: string): Promise<void> {
   for (const path of IDENTITY_FILES.map((name) => join(out, name)))
     if ((await lstat(path).catch(() => undefined))?.isDirectory())
       throw new CaError('invalid_argument', `${path} is a directory; choose another --out`)
-}
-
-/** One level at a time: Node’s own recursion does not end under /proc. */
-async function makeWithParents(path: string): Promise<void> {
-  try {
-    await mkdir(path, { mode: 0o755 })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' && dirname(path) !== path) {
-      await makeWithParents(dirname(path))
-      await mkdir(path, { mode: 0o755 })
-    } else if (code !== 'EEXIST' || !(await stat(path).catch(() => undefined))?.isDirectory()) throw error
-  }
 }
 
 /**
@@ -76,8 +67,9 @@ export async function writeIdentity(
 
 async function textIn(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8')
+    return (await readBounded(path, { what: path, atMost: MAX_FILE_BYTES })).toString('utf8')
   } catch (cause) {
+    if (cause instanceof CaError) throw cause
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw fileFault(`${path} can’t be read`, cause)
   }
@@ -85,7 +77,7 @@ async function textIn(path: string): Promise<string | undefined> {
 
 function identityIn(chain: string): string | undefined {
   try {
-    const [leaf] = readPem(chain, 1024 * 1024, 'text')
+    const [leaf] = readPem(chain, MAX_FILE_BYTES, 'text')
     return leaf && urisOf(readCertificate(leaf.der).tbs)[0]
   } catch {
     return undefined // not ours to understand, so not ours to replace

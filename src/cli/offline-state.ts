@@ -1,49 +1,41 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { CaError } from '../core/errors.ts'
 import { SealedKeys } from '../keys/sealed-keys.ts'
+import type { KeyEncryption } from '../keys/vault.ts'
 import { AuthorityDirectory } from '../storage/authority-directory.ts'
-import { lockDirectory } from '../storage/directory-lock.ts'
+import { type DirectoryLock, lockDirectory } from '../storage/directory-lock.ts'
 import { hasLedger, LedgerDirectory } from '../storage/ledger-directory.ts'
-import { encryptionFrom } from '../storage/secret-file.ts'
+import { makeDirectory } from '../storage/make-directory.ts'
 import type { CliEnv } from './env.ts'
 import { fileFault } from './file-fault.ts'
 import { STATE_FLAG } from './local-server.ts'
+import { addSealingFlags, sealingFrom, sealingWords } from './sealing-flags.ts'
 
 type Options = Readonly<Record<string, unknown>>
 
 /** The flags of a verb that works on the state of a server while that is stopped. */
 export function addStateFlags(command: Command): Command {
-  return command
-    .requiredOption(STATE_FLAG, 'the directory of a server that is stopped')
-    .option('--passphrase-file <file>', 'with the passphrase that seals root keys (as keys.passphraseFile)')
-    .addOption(
-      new Option(
-        '--wrapping-key-file <file>',
-        'with the wrapping key that seals root keys (as keys.wrappingKeyFile)',
-      ).conflicts('passphraseFile'),
-    )
+  command.requiredOption(STATE_FLAG, 'the directory of a server that is stopped')
+  return addSealingFlags(command, '', 'that seals root keys')
 }
 
 const ledgerOf = (state: string) => join(state, 'ledger')
 
-/** The journal and sealed keys of a state directory. */
-export function storeIn(state: string, options: Options): AuthorityDirectory {
-  const encryption = encryptionFrom({
-    passphraseFile: options.passphraseFile as string | undefined,
-    wrappingKeyFile: options.wrappingKeyFile as string | undefined,
-  })
-  return new AuthorityDirectory(state, encryption ? [new SealedKeys(encryption)] : [], () => hasLedger(ledgerOf(state)))
+/** The journal of a state directory, and its sealed keys where what opens them is given: without its lock to read them. */
+export function storeIn(state: string, encryption?: KeyEncryption, lock?: DirectoryLock): AuthorityDirectory {
+  return new AuthorityDirectory(
+    state,
+    encryption ? [new SealedKeys(encryption)] : [],
+    () => hasLedger(ledgerOf(state)),
+    lock?.check,
+  )
 }
 
 /** @throws CaError `invalid_argument` */
 export function requireSealing(options: Options): void {
-  if (options.passphraseFile === undefined && options.wrappingKeyFile === undefined)
-    throw new CaError(
-      'invalid_argument',
-      '--passphrase-file or --wrapping-key-file is required: it seals the root’s key',
-    )
+  if (!['passphraseFile', 'wrappingKeyFile', 'pkcs11Module'].some((flag) => options[flag] !== undefined))
+    throw new CaError('invalid_argument', `${sealingWords('')}: it seals the root’s key`)
 }
 
 export type StoppedState = AsyncDisposable & {
@@ -58,13 +50,14 @@ export type StoppedState = AsyncDisposable & {
 export async function openStoppedState(env: CliEnv, options: Options): Promise<StoppedState> {
   const state = options.stateDirectory as string
   try {
-    await mkdir(state, { recursive: true, mode: 0o700 })
+    await makeDirectory(state, 0o700)
   } catch (cause) {
     throw fileFault(`--state-directory ${state}`, cause)
   }
   await using opened = new AsyncDisposableStack()
-  opened.use(lockDirectory(state))
+  const lock = opened.use(lockDirectory(state))
   const ledger = opened.use(new LedgerDirectory(ledgerOf(state), env.clock))
+  const store = storeIn(state, sealingFrom(env, options, '', opened), lock)
   const kept = opened.move()
-  return { store: storeIn(state, options), ledger, [Symbol.asyncDispose]: () => kept.disposeAsync() }
+  return { store, ledger, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }

@@ -2,47 +2,8 @@ import { Command, CommanderError } from 'commander'
 import { CaError, causesOf } from '../core/errors.ts'
 import { OUTCOMES } from '../core/outcomes.ts'
 import { harmlessLines } from '../core/terminal-text.ts'
-import { completionVerb } from './commands/completion.ts'
-import { configCheck, configPrint } from './commands/config.ts'
-import { exportVerb } from './commands/export.ts'
-import { importVerb } from './commands/import.ts'
-import { inspect } from './commands/inspect.ts'
-import { issue } from './commands/issue.ts'
-import { keysReseal } from './commands/keys.ts'
-import { ledgerList, ledgerShow } from './commands/ledger.ts'
-import { revocations, revoke } from './commands/revoke.ts'
-import { rootVerbs } from './commands/root.ts'
-import { schedule } from './commands/schedule.ts'
-import { serve } from './commands/serve.ts'
-import { token } from './commands/token.ts'
-import { version } from './commands/version.ts'
-import { workloads } from './commands/workloads.ts'
-import { workloadsForget } from './commands/workloads-forget.ts'
 import type { CliEnv, Verb } from './env.ts'
-
-/** Every verb, in the order help shows them. */
-export const VERBS: readonly Verb[] = [
-  serve,
-  issue,
-  token,
-  inspect,
-  workloads,
-  revoke,
-  revocations,
-  schedule,
-  ledgerList,
-  ledgerShow,
-  ...rootVerbs('root'),
-  ...rootVerbs('authority'),
-  workloadsForget,
-  importVerb,
-  exportVerb,
-  keysReseal,
-  configCheck,
-  configPrint,
-  version,
-  completionVerb(() => VERBS),
-]
+import { verbs } from './verbs.ts'
 
 const GROUPS: Readonly<Record<string, string>> = {
   ledger: 'What was issued and refused',
@@ -59,7 +20,7 @@ Exit codes: 0 done · 1 internal error · 2 bad input · 4 denied · 5 not found
 /** Runs one command line and gives the exit code. Every error becomes one line on stderr, here and nowhere else. */
 export async function runCli(env: CliEnv, args: readonly string[]): Promise<number> {
   try {
-    const root = program(env)
+    const root = program(env, await verbs(args[0]))
     await root.parseAsync(args[0] === 'help' ? helpOf(root, args.slice(1)) : [...args], { from: 'user' })
     return 0
   } catch (error) {
@@ -88,7 +49,7 @@ function helpOf(root: Command, words: readonly string[]): string[] {
 }
 
 /** The command line as commander sees it; help and completion are made from it. */
-export function program(env: CliEnv): Command {
+function program(env: CliEnv, known: readonly Verb[]): Command {
   const root = new Command('alcazar')
     .description('A certificate authority for Kubernetes workloads.')
     .version(env.version, '-V, --version', 'print the version')
@@ -96,7 +57,7 @@ export function program(env: CliEnv): Command {
     .configureHelp({ showGlobalOptions: false })
   prepare(root, env)
   const firsts = new Map<string, Command>()
-  for (const verb of VERBS) {
+  for (const verb of known) {
     const [first = '', second] = verb.name.split(' ')
     const parent = firsts.get(first) ?? prepare(root.command(first).description(GROUPS[first] ?? ''), env)
     firsts.set(first, parent)

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { loadAll } from 'js-yaml'
 import type { z } from 'zod'
@@ -152,7 +152,8 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     'ML-DSA keys need experimental: true',
   )
   const KEYS = SETTINGS.map(({ key }) => key).filter((key) => key.startsWith('keys.'))
-  const sealing = Object.entries(keys).flatMap(([name, value]) => (value === undefined ? [] : `keys.${name}`))
+  const { pkcs11Holds, ...named } = keys
+  const sealing = Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : `keys.${name}`))
   rule(
     KEYS,
     keys.passphraseFile === undefined || keys.wrappingKeyFile === undefined,
@@ -164,6 +165,14 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     ofToken.length === 0 || ofToken.length === 3,
     'keys.pkcs11Module, keys.pkcs11Token and keys.pkcs11PinFile belong together: set all three, or none',
   )
+  if (pkcs11Holds === 'wrapping-key') {
+    rule(KEYS, ofToken.length > 0, 'keys.pkcs11Holds: wrapping-key needs a token: keys.pkcs11Module and the next two')
+    rule(
+      KEYS,
+      ofToken.length === 0 || (keys.passphraseFile === undefined && keys.wrappingKeyFile === undefined),
+      'keys.pkcs11Holds: wrapping-key excludes keys.passphraseFile and keys.wrappingKeyFile: a key is sealed with one thing; “alcazar keys reseal” changes it',
+    )
+  }
   if (dev) {
     rule(
       ['dev', ...KEYS],
@@ -190,7 +199,7 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     rule(
       ['dev', 'pluggedCa', ...KEYS],
       pluggedCa !== undefined || sealing.length > 0,
-      'where the root of trust comes from is required outside dev mode: keys.passphraseFile or keys.wrappingKeyFile, with which the key of a root made here is sealed, or keys.pkcs11Module, keys.pkcs11Token and keys.pkcs11PinFile, in whose token it is made, or pluggedCa, a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',
+      'where the root of trust comes from is required outside dev mode: keys.passphraseFile or keys.wrappingKeyFile, with which the key of a root made here is sealed, or keys.pkcs11Module, keys.pkcs11Token and keys.pkcs11PinFile, whose token has it or what seals it, or pluggedCa, a directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem; to try Alcazar on a laptop, use --dev',
     )
     rule(
       ['pluggedCa', ...KEYS],
@@ -206,8 +215,7 @@ const isLoopback = (host: string): boolean => host === '::1' || (isIPv4(host) &&
 function* fromFile(path: string, faults: string[]): Generator<[string, unknown]> {
   let document: unknown
   try {
-    const content = readFileSync(path, 'utf8')
-    if (content.length > MAX_FILE_BYTES) throw new Error(`${content.length} characters; at most ${MAX_FILE_BYTES}`)
+    const content = textOf(path)
     const documents = loadAll(content)
     if (documents.length > 1) throw new Error(`${documents.length} documents; expected one`)
     document = documents[0]
@@ -217,6 +225,19 @@ function* fromFile(path: string, faults: string[]): Generator<[string, unknown]>
   }
   if (document === undefined || document === null) return
   yield* leaves(document, [], path, faults)
+}
+
+/** Of a plain file alone: a pipe may have nobody at its other end, and a device has no end. */
+function textOf(path: string): string {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const found = fstatSync(descriptor)
+    if (!found.isFile()) throw new Error('it is no plain file')
+    if (found.size > MAX_FILE_BYTES) throw new Error(`${found.size} bytes; at most ${MAX_FILE_BYTES}`)
+    return readFileSync(descriptor, 'utf8')
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 function* leaves(value: unknown, at: readonly string[], path: string, faults: string[]): Generator<[string, unknown]> {

@@ -8,7 +8,7 @@ import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
 import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
 import { DEV_STATE_DIRECTORY, STATE_DIRECTORY } from './state-directories.ts'
-import { type Address, parseListen, parseServiceAccount } from './texts.ts'
+import { type Address, parseListen, parseServerName, parseServiceAccount } from './texts.ts'
 
 /** Parses a text, and turns a refusal into a fault of the key it stands at. */
 function parsed<T>(parse: (text: string) => T) {
@@ -58,7 +58,7 @@ export const SCHEMA = z.strictObject({
     otherwise: '127.0.0.1:15014 in dev mode, else 0.0.0.0:15014',
   }),
   serverNames: z
-    .array(text())
+    .array(parsed(parseServerName))
     .min(1)
     .meta({
       description: 'DNS names and IP addresses by which clients reach the TLS port; its certificate carries them.',
@@ -91,7 +91,7 @@ export const SCHEMA = z.strictObject({
     }),
     pkcs11Module: text().optional().meta({
       description:
-        'Absolute path of a PKCS#11 module: roots’ keys are made in its token and never leave it (docs/pkcs11.md). Together with the next two. Not with pluggedCa or dev.',
+        'Absolute path of a PKCS#11 module, whose token has roots’ keys or the key that wraps them (docs/pkcs11.md). Together with the next two. Not with pluggedCa or dev.',
       default: undefined,
       otherwise: 'none',
     }),
@@ -100,6 +100,11 @@ export const SCHEMA = z.strictObject({
       description: 'Path of a file with the token’s user PIN (mode 600). A wrong one is tried once a start.',
       default: undefined,
       otherwise: 'none',
+    }),
+    pkcs11Holds: z.enum(['root-keys', 'wrapping-key']).meta({
+      description:
+        'root-keys: roots’ keys are made in the token and never leave it. wrapping-key: they are sealed in files here, which a key in the token wraps, instead of a passphrase or keys.wrappingKeyFile.',
+      default: 'root-keys',
     }),
   }),
   experimental: z
@@ -207,7 +212,7 @@ export const SCHEMA = z.strictObject({
     rotateRoot: cron().optional().meta({
       description: 'When to replace the root, for example 0 3 1 1 * for every 1 January at 03:00.',
       default: undefined,
-      otherwise: 'none: only an admin does',
+      otherwise: 'none: an admin does, or root.rotateBefore',
     }),
     renewIssuing: cron().meta({
       description:
@@ -250,7 +255,7 @@ export type Config = {
   readonly pluggedCa: string | undefined
   readonly keys: Readonly<
     Record<'passphraseFile' | 'wrappingKeyFile' | `pkcs11${'Module' | 'Token' | 'PinFile'}`, string | undefined>
-  >
+  > & { readonly pkcs11Holds: 'root-keys' | 'wrapping-key' }
   readonly experimental: boolean
   readonly root: {
     readonly algorithm: KeyAlgorithmName

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { CaError } from '../core/errors.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
+import { checkServerName } from '../x509/profiles.ts'
 
 export type Address = { readonly host: string; readonly port: number }
 
@@ -21,6 +22,12 @@ export function parseListen(text: string): Address {
   const { host, port } = parseAddress(text)
   // Resolved as a name it is what the machine's hosts file says.
   return { host: host === 'localhost' ? '127.0.0.1' : host, port }
+}
+
+/** A name of our own certificate. @throws CaError `invalid_argument` */
+export function parseServerName(text: string): string {
+  checkServerName(text)
+  return text
 }
 
 /** @throws CaError `invalid_argument` */

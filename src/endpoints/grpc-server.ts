@@ -103,11 +103,6 @@ export class GrpcServer {
     this.#server.addService(definition, implementation)
   }
 
-  /** The library's own server, for libraries that add themselves to it. */
-  get library(): Server {
-    return this.#server
-  }
-
   /** Speaks gRPC on a connection from now on. */
   accept = (connection: Connection): void => {
     // Its handshake ended after the drain began.

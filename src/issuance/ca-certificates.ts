@@ -99,28 +99,41 @@ const BELOW_OLD_ROOT = 2
 const BELOW_NEW_ROOT = 1
 
 function checkCrossing(subject: Certificate, old: Certificate, now: Date): void {
-  const refused = (why: string, cause?: unknown) =>
-    new CaError('wrong_state', `no cross-certificate can be made: ${why}`, { cause })
+  checkSide(old, BELOW_OLD_ROOT, 'the old root', now)
+  checkSide(subject, BELOW_NEW_ROOT, 'the new root', now)
+  if (equalBytes(subject.tbs.subject, old.tbs.subject))
+    throw uncrossed('both roots have the same name; a new root needs a name of its own')
+  if (urisOf(subject.tbs).length !== 1)
+    throw uncrossed('the new root does not name its trust domain by exactly one SPIFFE ID')
+}
+
+/** Whether `makeCross` would take this root to certify one that is made here. */
+export function mayCertifyRoots(root: Certificate, now: Date): boolean {
   try {
-    checkSigner(old, BELOW_OLD_ROOT, 'the old root')
-    checkSigner(subject, BELOW_NEW_ROOT, 'the new root')
+    checkSide(root, BELOW_OLD_ROOT, 'the old root', now)
+    return true
   } catch (error) {
-    if (error instanceof CaError) throw refused(error.message, error)
+    if (error instanceof CaError) return false
     throw error
   }
-  if (equalBytes(subject.tbs.subject, old.tbs.subject))
-    throw refused('both roots have the same name; a new root needs a name of its own')
-  for (const [what, { tbs }] of [
-    ['old', old],
-    ['new', subject],
-  ] as const)
-    if (!isValidAt(tbs, now))
-      throw refused(
-        `the ${what} root is valid from ${tbs.notBefore.toISOString()} to ${tbs.notAfter.toISOString()}, and now is ${now.toISOString()}`,
-      )
-  if (urisOf(subject.tbs).length !== 1)
-    throw refused('the new root does not name its trust domain by exactly one SPIFFE ID')
 }
+
+function checkSide(root: Certificate, below: number, what: string, now: Date): void {
+  try {
+    checkSigner(root, below, what)
+  } catch (error) {
+    if (error instanceof CaError) throw uncrossed(error.message, error)
+    throw error
+  }
+  const { notBefore, notAfter } = root.tbs
+  if (!isValidAt(root.tbs, now))
+    throw uncrossed(
+      `${what} is valid from ${notBefore.toISOString()} to ${notAfter.toISOString()}, and now is ${now.toISOString()}`,
+    )
+}
+
+const uncrossed = (why: string, cause?: unknown): CaError =>
+  new CaError('wrong_state', `no cross-certificate can be made: ${why}`, { cause })
 
 /**
  * Our own TLS server certificate, for the names by which clients reach us; capped like every leaf.

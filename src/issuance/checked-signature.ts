@@ -47,12 +47,10 @@ export type Form = {
 
 const CERTIFICATE: Form = { what: 'certificate', write: writeCertificate }
 
-/** `signChecked`, for whatever is signed. @throws CaError `internal` */
-export async function signDistrusted<T extends { readonly bytes: Uint8Array; readonly signatureAlgorithm: Uint8Array }>(
-  tbs: T,
-  signer: Signer,
-  { what, write }: Form,
-): Promise<Omit<Signed, 'tbs'> & { readonly der: Uint8Array; readonly tbs: T }> {
+type Signable = { readonly bytes: Uint8Array; readonly signatureAlgorithm: Uint8Array }
+type Made<T> = Omit<Signed, 'tbs'> & { readonly der: Uint8Array; readonly tbs: T }
+
+async function signDistrusted<T extends Signable>(tbs: T, signer: Signer, { what, write }: Form): Promise<Made<T>> {
   const { signatureAlgorithm } = signer.publicKey.algorithm
   const signature = await signer.sign(tbs.bytes)
   const der = write(tbs.bytes, signatureAlgorithm, signature)
@@ -71,11 +69,11 @@ export async function signDistrusted<T extends { readonly bytes: Uint8Array; rea
  * anybody and again at every readiness probe (prove-signing.ts), and a leaf with a bad one would fail at its first use.
  * @throws CaError `internal`
  */
-export async function signVerified(tbs: Tbs, signer: Signer): Promise<Certificate> {
-  const certificate = await signChecked(tbs, signer)
-  if (!verifySignature(signer.publicKey, certificate.signatureAlgorithm, tbs.bytes, certificate.signature))
+export async function signVerified<T extends Signable>(tbs: T, signer: Signer, form = CERTIFICATE): Promise<Made<T>> {
+  const made = await signDistrusted(tbs, signer, form)
+  if (!verifySignature(signer.publicKey, made.signatureAlgorithm, tbs.bytes, made.signature))
     throw new CaError('internal', 'a signature of ours does not verify')
-  return certificate
+  return made
 }
 
 /** RFC 5280 §4.1.2.2: positive, at most 20 octets. 16 random ones with the top bit clear and the next set, so none is short. */

@@ -1,7 +1,6 @@
 import { earlier, later, plus, wholeSecond } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
-import type { Signer } from '../keys/private-key.ts'
-import { isSignedBy, keyIdOf } from '../keys/public-key.ts'
+import { keyIdOf } from '../keys/public-key.ts'
 import {
   type Crl,
   type CrlEntry,
@@ -15,7 +14,9 @@ import { lintCrl } from '../x509/crl-lint.ts'
 import { KEY_USAGE } from '../x509/oids.ts'
 import { BACKDATE_MS } from '../x509/profiles.ts'
 import type { Making, Parent } from './ca-certificates.ts'
-import { signDistrusted } from './checked-signature.ts'
+import { type Form, signVerified } from './checked-signature.ts'
+
+const CRL: Form = { what: 'CRL', write: writeCrl }
 
 /** What a CRL is to say. */
 export type CrlContent = {
@@ -61,7 +62,7 @@ export async function makeCrl(
     },
     parent,
   )
-  return signVerifiedCrl(tbs, signer)
+  return signVerified(tbs, signer, CRL)
 }
 
 /** What is about to be signed, read again and compared with what was asked for. */
@@ -85,11 +86,4 @@ function sameEntries(found: readonly CrlEntry[], wanted: readonly CrlEntry[]): b
       return entry?.serial === serial && entry.revokedAt.getTime() === revokedAt.getTime() && entry.reason === reason
     })
   )
-}
-
-/** Signs exactly these bytes and distrusts the result, as `signVerified` does with certificates. */
-async function signVerifiedCrl(tbs: TbsCrl, signer: Signer): Promise<Crl> {
-  const crl = await signDistrusted(tbs, signer, { what: 'CRL', write: writeCrl })
-  if (!isSignedBy(crl, signer.publicKey)) throw new CaError('internal', 'a signature of ours does not verify')
-  return crl
 }

@@ -1,5 +1,6 @@
 import { constants, KeyObject, type SignKeyObjectInput, type VerifyKeyObjectInput } from 'node:crypto'
-import { type CryptoKey, importJWK, type JWK } from 'jose'
+import type { CryptoKey, JWK } from 'jose'
+import { importJWK } from 'jose/key/import'
 import { CaError } from '../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../core/json.ts'
 
@@ -50,7 +51,7 @@ export function jwsAlgorithm(name: Json | undefined): JwsAlgorithm | undefined {
   return ALGORITHMS.find((algorithm) => algorithm.name === name)
 }
 
-const MAX_JWKS_BYTES = 256 * 1024
+export const MAX_JWKS_BYTES = 256 * 1024
 const MAX_KEYS = 64
 /** As for certificate keys. */
 const MIN_RSA_BITS = 2048

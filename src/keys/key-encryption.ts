@@ -173,6 +173,12 @@ function parametersIn(header: Uint8Array): { N: number; r: number; p: number } {
 /** The bytes of a passphrase's file without the newline at its end. A view of `file`. @throws CaError `invalid_argument` */
 function passphraseIn(file: Uint8Array): Uint8Array {
   const passphrase = withoutNewline(file)
+  // PBKDF2 pads what it takes with zeros, so one of zeros alone would be the empty passphrase (RFC 2104 §2).
+  if (passphrase.includes(0))
+    throw new CaError(
+      'invalid_argument',
+      'the passphrase holds a zero byte; it is text, and keys.wrappingKeyFile takes a key of bytes',
+    )
   // Counted in UTF-8 without making a text of it, which could not be wiped: all octets but continuations.
   const characters = passphrase.reduce((count, octet) => count + ((octet & 0xc0) === 0x80 ? 0 : 1), 0)
   if (characters < MIN_PASSPHRASE_CHARACTERS)

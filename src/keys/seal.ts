@@ -70,6 +70,10 @@ export async function openSeal(name: string, id: string, seal: Seal, encryption:
   }
 }
 
+/** A token says itself what is wrong with it, its PIN or what it was given. */
+const NO_ACCIDENT =
+  '; its digest fits, so this is no accident of the disk: give the right one, or put back the key’s file that belongs to it'
+
 async function dataKeyOf(name: string, seal: Seal, encryption: KeyEncryption) {
   let dataKey: Uint8Array
   try {
@@ -78,7 +82,7 @@ async function dataKeyOf(name: string, seal: Seal, encryption: KeyEncryption) {
     if (error instanceof CaError && error.code === 'wrong_state')
       throw new CaError(
         'wrong_state',
-        `the root’s key ${name} does not open: ${error.message}; its digest fits, so this is no accident of the disk: give the right one, or put back the key’s file that belongs to it`,
+        `the root’s key ${name} does not open: ${error.message}${encryption.kind === 'pkcs11' ? '' : NO_ACCIDENT}`,
         { cause: error },
       )
     throw error

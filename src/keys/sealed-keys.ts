@@ -13,9 +13,12 @@ export const isSealedKey = (name: string): boolean => /^root-[0-9a-f]{16}\.key\.
 /** Root keys in files that only a passphrase or a wrapping key opens. */
 export class SealedKeys implements KeyVault {
   readonly home = 'sealed'
+  /** The kind of its KeyEncryption. */
+  readonly sealedWith: string
   readonly #encryption: KeyEncryption
 
   constructor(encryption: KeyEncryption) {
+    this.sealedWith = encryption.kind
     this.#encryption = encryption
   }
 

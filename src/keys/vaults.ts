@@ -7,7 +7,8 @@ export type KeyVaults = readonly KeyVault[]
 /** What must be set for keys to be in that place. */
 const NEEDED: Readonly<Record<VaultHome, string>> = {
   file: 'lies in the clear, which nothing but dev mode uses',
-  sealed: 'is sealed; name what it is sealed with by keys.passphraseFile or keys.wrappingKeyFile',
+  sealed:
+    'is sealed; name what it is sealed with by keys.passphraseFile or keys.wrappingKeyFile, or the token that wraps it by keys.pkcs11Module and keys.pkcs11Holds: wrapping-key',
   pkcs11: 'is in a PKCS#11 token; name the token by keys.pkcs11Module, keys.pkcs11Token and keys.pkcs11PinFile',
 }
 

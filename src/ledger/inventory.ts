@@ -2,7 +2,7 @@ import { ATTESTATION_METHODS } from '../attestation/caller.ts'
 import { type Clock, earlier, later, plus } from '../core/clock.ts'
 import { DAY } from '../core/duration.ts'
 import type { DamagedLine, IssuedRecord, LedgerRecord, ShownRecord } from './ledger.ts'
-import { type LiveSvid, type PodExists, type Workload, workloadName } from './live-svid.ts'
+import type { LiveSvid, PodExists, Workload } from './live-svid.ts'
 import { LiveTable } from './live-table.ts'
 
 /** How far the inventory can be trusted. */
@@ -29,10 +29,15 @@ export class Inventory {
   #closedUntil: Date | undefined
   /** Whatever ended before this was thrown away. */
   #prunedAt = new Date(0)
+  /** So many are held when it is time to prune again. */
+  #pruneAt = PRUNE_FROM
 
   /** An SVID was issued; the record is durable. */
   issued(record: IssuedRecord): void {
-    this.#then(() => this.#add(record))
+    this.#then(() => {
+      this.#add(record)
+      if (this.#hasGrown) this.prune(new Date(record.at))
+    })
   }
 
   /** A call was made with an SVID, which is in the ledger. Its predecessor is replaced. */
@@ -47,20 +52,11 @@ export class Inventory {
     return row !== undefined && !this.#table.isProven(row)
   }
 
-  /** SVIDs of that workload that were issued before a moment count no more. The ledger does not say so: it must be told again after a rebuild. */
-  forget(workload: string, before: Date): void {
-    this.#then(() => {
-      const forgotten = [...this.#table.workloads(0, () => true)]
-        .flatMap(({ svids }) => svids)
-        .filter((svid) => svid.issuedAt < before && workloadName(svid) === workload)
-      for (const { serial } of forgotten) this.#table.remove(this.#table.find(serial) as number)
-    })
-  }
-
   /** Gives back the room of what has ended. */
   prune(now: Date): void {
     this.#table.removeEnded(now.getTime())
     this.#prunedAt = later(this.#prunedAt, now)
+    this.#pruneAt = Math.max(PRUNE_FROM, 2 * this.#table.size)
   }
 
   /** @param now before the last pruning means that the clock was set back: what was thrown away may be alive again */
@@ -133,7 +129,6 @@ export class Inventory {
     let lines = 0
     let last: Date | undefined
     let longest = longestMs
-    let pruneAt = PRUNE_FROM
     /** @param by when it was written at the latest; a moment that can't be read is now */
     const damaged = (by: Date) => {
       lines++
@@ -155,10 +150,8 @@ export class Inventory {
         }
         this.#add(entry)
         longest = Math.max(longest, Date.parse(entry.notAfter) - Date.parse(entry.at))
-        if (this.#table.size < pruneAt) continue
         // As it went at the time: what had ended by then was neither shown nor renewed afterwards.
-        this.#table.removeEnded(Math.min(Date.parse(entry.at), clock.now().getTime()))
-        pruneAt = Math.max(PRUNE_FROM, 2 * this.#table.size)
+        if (this.#hasGrown) this.prune(earlier(new Date(entry.at), clock.now()))
       }
     }
     return { lines, until: last && plus(last, longest) }
@@ -183,6 +176,11 @@ export class Inventory {
     else table.setPredecessor(known, record.predecessor)
   }
 
+  /** Then it is pruned, so that memory is bounded by what is alive and not by how fast it is issued. */
+  get #hasGrown(): boolean {
+    return this.#table.size >= this.#pruneAt
+  }
+
   #show(serial: string, at: Date): void {
     const table = this.#table
     const row = table.find(serial)
@@ -194,8 +192,8 @@ export class Inventory {
   }
 }
 
-/** While the ledger is read, what had ended is thrown away whenever the table has doubled from here. */
-const PRUNE_FROM = 50_000
+/** What has ended is thrown away whenever the table has doubled from here. */
+const PRUNE_FROM = 10_000
 
 /** A line may be JSON and yet not what was written. */
 function isWholeIssued(record: IssuedRecord): boolean {

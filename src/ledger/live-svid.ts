@@ -12,6 +12,8 @@ export type LiveSvid = {
   readonly issuer: string
   readonly issuedAt: Date
   readonly notAfter: Date
+  /** The same in milliseconds since 1970: a hundred thousand dates cost more than all that a gate does besides. */
+  readonly endsAt: number
   /** Sequence of the bundle its answer carried. */
   readonly bundle: number
   /** By what its holder proved who it is when it asked for it. */

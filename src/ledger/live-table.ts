@@ -155,17 +155,16 @@ export class LiveTable {
   }
 
   #read(row: number, account: Account, pod: LiveSvid['pod']): LiveSvid {
-    const flags = this.#flags[row] as number
-    return new Copy(account, {
-      serial: this.#serial[row] as string,
+    return new Copy({
+      account,
       pod,
+      serial: this.#serial[row] as string,
       issuer: this.#issuer[row] as string,
       bundle: this.#bundle[row] as number,
-      method: ATTESTATION_METHODS[flags & ~PROVEN] as AttestationMethod,
-      proven: (flags & PROVEN) !== 0,
-      issuedAt: this.#issuedAt[row] as number,
-      notAfter: this.#notAfter[row] as number,
-      lastSeen: this.#lastSeen[row] as number,
+      flags: this.#flags[row] as number,
+      issued: this.#issuedAt[row] as number,
+      endsAt: this.#notAfter[row] as number,
+      seen: this.#lastSeen[row] as number,
     })
   }
 
@@ -212,25 +211,37 @@ export class LiveTable {
   }
 }
 
-type Fields = Pick<LiveSvid, 'serial' | 'pod' | 'issuer' | 'bundle' | 'method' | 'proven'> & {
-  readonly issuedAt: number
-  readonly notAfter: number
-  readonly lastSeen: number
+type Fields = Pick<LiveSvid, 'pod' | 'serial' | 'issuer' | 'bundle' | 'endsAt'> & {
+  readonly account: Account
+  readonly flags: number
+  readonly issued: number
+  readonly seen: number
 }
 
-/** A row as it was when it was read. Dates are made when they are asked for: a hundred thousand cost more than all the rest. */
+/** A row as it was when it was read: one object, whose dates are made when they are asked for, since there are a hundred thousand. */
 class Copy implements LiveSvid {
   readonly #account: Account
-  readonly #fields: Fields
+  readonly #flags: number
+  readonly #issued: number
+  readonly #seen: number
+  readonly pod: LiveSvid['pod']
+  readonly serial: string
+  readonly issuer: string
+  readonly bundle: number
+  readonly endsAt: number
 
-  constructor(account: Account, fields: Fields) {
+  constructor({ account, pod, serial, issuer, bundle, flags, issued, endsAt, seen }: Fields) {
     this.#account = account
-    this.#fields = fields
+    this.#flags = flags
+    this.#issued = issued
+    this.#seen = seen
+    this.pod = pod
+    this.serial = serial
+    this.issuer = issuer
+    this.bundle = bundle
+    this.endsAt = endsAt
   }
 
-  get serial() {
-    return this.#fields.serial
-  }
   get id() {
     return this.#account.id
   }
@@ -240,29 +251,20 @@ class Copy implements LiveSvid {
   get serviceAccount() {
     return this.#account.serviceAccount
   }
-  get pod() {
-    return this.#fields.pod
-  }
-  get issuer() {
-    return this.#fields.issuer
-  }
-  get bundle() {
-    return this.#fields.bundle
-  }
   get method() {
-    return this.#fields.method
+    return ATTESTATION_METHODS[this.#flags & ~PROVEN] as AttestationMethod
   }
   get proven() {
-    return this.#fields.proven
+    return (this.#flags & PROVEN) !== 0
   }
   get issuedAt() {
-    return new Date(this.#fields.issuedAt)
+    return new Date(this.#issued)
   }
   get notAfter() {
-    return new Date(this.#fields.notAfter)
+    return new Date(this.endsAt)
   }
   get lastSeen() {
-    return new Date(this.#fields.lastSeen)
+    return new Date(this.#seen)
   }
 }
 

@@ -1,5 +1,5 @@
 import { type Authority, type AuthoritySet, activeRoot, type Forgotten, type Origin } from '../authority/authority.ts'
-import { type Evidence, standingOn } from '../authority/gate.ts'
+import { type Evidence, NAMED, standingOn, type Tally } from '../authority/gate.ts'
 import { type RotationPolicy, renewalOf, rootDueAt } from '../authority/next-action.ts'
 import { canRenew } from '../authority/plugged-roots.ts'
 import { rootAbove } from '../authority/root-above.ts'
@@ -14,7 +14,13 @@ export type Seen = {
   readonly policy: RotationPolicy
   /** The id of the issuing authority whose key this process holds. */
   readonly holding: string | undefined
+  /** Whether this process changes no authority any more. */
+  readonly stopped: boolean
 }
+
+/** What an admin is told of a process that changes no authority any more. */
+export const STOPPED =
+  'nothing is changed any more: nobody knows whether the last change is in the journal; restart the server, and it finds out'
 
 export type AuthorityView = {
   readonly id: string
@@ -44,6 +50,8 @@ export type AuthorityView = {
 
 export type AuthoritiesView = {
   readonly now: string
+  /** Why no verb is possible until the server is restarted. */
+  readonly stopped?: string
   readonly origin: Origin
   readonly bundleSequence: number
   readonly live: number
@@ -52,8 +60,6 @@ export type AuthoritiesView = {
   readonly forgotten: readonly { readonly workload: string; readonly at: string; readonly until: string }[]
 }
 
-/** How many of those in the way a view lists unless more are asked for. */
-export const NAMED = 10
 /** A root this close to its end is warned of. */
 const SOON_MS = 30 * DAY
 
@@ -64,6 +70,7 @@ export function authoritiesView(seen: Seen, named = NAMED): AuthoritiesView {
   const standing = standingOn(set, evidence)
   return {
     now: now.toISOString(),
+    ...(seen.stopped && { stopped: STOPPED }),
     origin: set.origin,
     bundleSequence: set.bundleSequence,
     live: evidence.all.length,
@@ -79,13 +86,8 @@ const forgottenView = ({ workload, at, until }: Forgotten) => ({
   until: until.toISOString(),
 })
 
-function authorityView(
-  one: Authority,
-  seen: Seen,
-  standing: ReadonlyMap<string, number>,
-  named: number,
-): AuthorityView {
-  const { set, evidence } = seen
+function authorityView(one: Authority, seen: Seen, standing: ReadonlyMap<string, Tally>, named: number): AuthorityView {
+  const { set } = seen
   const { notBefore, notAfter } = one.certificate.tbs
   const isRoot = one.role === 'root'
   const root = isRoot ? undefined : rootAbove(set, one)
@@ -101,7 +103,7 @@ function authorityView(
     key: one.key,
     ...(root && { root: root.id }),
     ...(isRoot && { bundledSince: one.bundledSince }),
-    live: standing.get(one.id) ?? 0,
+    live: standing.get(one.id)?.workloads ?? 0,
     cross: one.cross.map(({ by, certificate }) => ({ by, notAfter: certificate.tbs.notAfter.toISOString() })),
     ...(one.taint && {
       taint: {
@@ -112,7 +114,7 @@ function authorityView(
     }),
     ...(due && { dueAt: due.toISOString() }),
     warnings: warningsOf(one, seen),
-    steps: isRoot ? stepsOf(set, one, evidence, { named, plugged: seen.policy.plugged }) : [],
+    steps: isRoot && !seen.stopped ? stepsOf(seen, one, named) : [],
   }
 }
 

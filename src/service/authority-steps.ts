@@ -1,7 +1,9 @@
-import { type Authority, type AuthoritySet, activeRoot } from '../authority/authority.ts'
-import { type Blocker, type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
-import { askedSteps, type PluggedWish } from '../authority/plugged-roots.ts'
-import { conditionOf, possibleVerbs, TRANSITIONS, type Verb } from '../authority/transitions.ts'
+import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from '../authority/authority.ts'
+import { type Evidence, type Gate, gate, type WorkloadEvidence } from '../authority/gate.ts'
+import { askedSteps } from '../authority/plugged-roots.ts'
+import { conditionOf, possibleVerbs, transitionFor, type Verb, vouchingFor } from '../authority/transitions.ts'
+import { mayCertifyRoots } from '../issuance/ca-certificates.ts'
+import type { Seen } from './authorities-view.ts'
 
 /** Whether a step may be taken now, for JSON. */
 export type GateView = {
@@ -26,7 +28,9 @@ export type BlockerView = {
 /** A verb that is possible for a root now, the gate aside. */
 export type StepView = GateView & { readonly verb: Verb }
 
-const OPEN: Gate = { open: true, incomplete: undefined, blockers: [], live: 0, until: undefined }
+type Moment = Pick<Seen, 'set' | 'evidence' | 'now' | 'policy'>
+
+const OPEN: GateView = { open: true, inTheWay: 0, first: [] }
 
 /** The evidence as it is now: what asks it several times reads the inventory once. */
 export function snapshot({
@@ -38,30 +42,25 @@ export function snapshot({
 }
 
 /** What an admin can do to a root now, in the order of the transition table, and whom it would break; of a plugged-in CA what its files ask for. */
-export function stepsOf(
-  set: AuthoritySet,
-  root: Authority,
-  evidence: Evidence,
-  { named, plugged }: { readonly named: number; readonly plugged: PluggedWish | undefined },
-): readonly StepView[] {
+export function stepsOf(seen: Moment, root: Authority, named: number): readonly StepView[] {
+  const { set, evidence, policy } = seen
   if (set.origin === 'plugged-in')
-    return (plugged ? askedSteps(set, plugged) : [])
+    return (policy.plugged ? askedSteps(set, policy.plugged) : [])
       .filter((step) => step.root === root)
-      .map(({ verb }) => ({ verb, ...gateView(gate(set, root, conditionOf(root, verb), evidence), named) }))
+      .map(({ verb }) => ({ verb, ...gateView(gate(set, root, conditionOf(root, verb), evidence, named)) }))
   const verbs: readonly Verb[] = root.state === 'active' ? ['taint'] : possibleVerbs(root)
-  return verbs.map((verb) => ({ verb, ...gateView(gateOf(set, root, verb, evidence), named) }))
+  return verbs.map((verb) => ({ verb, ...gateOf(seen, root, verb, named) }))
 }
 
-function gateOf(set: AuthoritySet, root: Authority, verb: Verb, evidence: Evidence): Gate {
-  if (verb === 'taint') return root.state === 'active' ? gateOfSuccessor(set, root, evidence) : OPEN
-  const condition = TRANSITIONS.find((one) => one.verb === verb && one.from === root.state)?.condition
-  return gate(set, root, condition, evidence)
-}
-
-/** Who does not know the successor of a compromised root follows its cross-certificate, where there is one. */
-function gateOfSuccessor(set: AuthoritySet, root: Authority, evidence: Evidence): Gate {
-  const incoming = incomingOf(set) ?? imagined(set, root)
-  return incoming.cross.some(({ by }) => by === root.id) ? OPEN : gate(set, incoming, 'trusted', evidence)
+/** As `Roots` asks it. */
+function gateOf(seen: Moment, root: Authority, verb: Verb, named: number): GateView {
+  const { set, evidence } = seen
+  if (verb !== 'taint') return gateView(gate(set, root, transitionFor(root, verb).condition, evidence, named))
+  const active = activeRoot(set)
+  if (!active || [root, ...vouchingFor(set, root)].every(({ id }) => id !== active.id)) return OPEN
+  const prepared = incomingOf(set)
+  const successor = prepared && prepared.id !== root.id ? prepared : imagined(seen, active)
+  return gateView(gate(set, successor, 'followed', evidence, named))
 }
 
 export function incomingOf(set: AuthoritySet): Authority | undefined {
@@ -69,13 +68,16 @@ export function incomingOf(set: AuthoritySet): Authority | undefined {
 }
 
 /** The root that would be made now, as far as gates ask. */
-function imagined(set: AuthoritySet, active: Authority): Authority {
+function imagined({ set, now }: Moment, active: Authority): Authority {
+  const certifying = bundledRoots(set).filter(
+    ({ key, certificate }) => key !== 'elsewhere' && mayCertifyRoots(certificate, now),
+  )
   return {
     ...active,
     id: 'not made yet',
     state: 'prepared',
     bundledSince: set.bundleSequence + 1,
-    cross: active.key === 'elsewhere' ? [] : [{ by: active.id, certificate: active.certificate }],
+    cross: certifying.map(({ id, certificate }) => ({ by: id, certificate })),
     taint: undefined,
   }
 }
@@ -85,17 +87,16 @@ function imagined(set: AuthoritySet, active: Authority): Authority {
  * @param next the gate of the next step, where a root is on its way
  */
 export function ifForced(
-  set: AuthoritySet,
-  evidence: Evidence,
+  seen: Moment,
   next: GateView | undefined,
-  named: number,
 ): { readonly activate?: GateView; readonly revoke?: GateView } {
+  const { set, evidence } = seen
   const active = activeRoot(set)
   if (!active || set.origin === 'plugged-in') return {}
   const prepared = incomingOf(set)
   // An old root is on its way out.
   if (!prepared && next) return { revoke: next }
-  const incoming = prepared ?? imagined(set, active)
+  const incoming = prepared ?? imagined(seen, active)
   const before = { ...active, state: 'old' as const }
   const after = {
     ...set,
@@ -106,38 +107,19 @@ export function ifForced(
     ],
   }
   return {
-    activate: next ?? gateView(gate(set, incoming, 'trusted', evidence), named),
-    revoke: gateView(gate(after, before, 'unused', evidence), named),
+    activate: next ?? gateView(gate(set, incoming, conditionOf(incoming, 'activate'), evidence)),
+    revoke: gateView(gate(after, before, conditionOf(before, 'revoke'), evidence)),
   }
 }
 
 export const isLeaving = (state: Authority['state']): boolean => state === 'old' || state === 'tainted'
 
-/** @param named how many of those in the way are listed, the last to end first */
-export function gateView({ open, incomplete, blockers, until }: Gate, named: number): GateView {
+export function gateView({ open, incomplete, inTheWay, longest, until }: Gate): GateView {
   return {
     open,
     ...(incomplete !== undefined && { incomplete }),
-    inTheWay: blockers.length,
-    first: longest(blockers, named).map((one) => ({ ...one, until: one.until.toISOString() })),
+    inTheWay,
+    first: longest.map((one) => ({ ...one, until: one.until.toISOString() })),
     ...(until && { until: until.toISOString() }),
   }
-}
-
-/** Those that end last, by name where they end together. There may be a hundred thousand, of which a few are asked for: they are not all sorted. */
-function longest(blockers: readonly Blocker[], wanted: number): readonly Blocker[] {
-  const found: Blocker[] = []
-  for (const one of blockers) {
-    if (found.length === wanted && (wanted === 0 || !isBefore(one, found[wanted - 1] as Blocker))) continue
-    let at = found.length
-    while (at > 0 && isBefore(one, found[at - 1] as Blocker)) at--
-    found.splice(at, 0, one)
-    if (found.length > wanted) found.pop()
-  }
-  return found
-}
-
-function isBefore(a: Blocker, b: Blocker): boolean {
-  const [ends, others] = [a.until.getTime(), b.until.getTime()]
-  return ends === others ? a.workload < b.workload : ends > others
 }

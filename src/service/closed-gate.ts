@@ -2,42 +2,41 @@ import type { Blocker, Gate } from '../authority/gate.ts'
 import { durationInWords } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 
-/** How many of those in the way are named in a refusal. */
-const NAMED = 10
-
-/** How an admin goes through a closed gate: by saying exactly how many workloads that breaks. */
-export type Force = { readonly breaks: number }
+/** How an admin goes through a closed gate: by saying exactly how many workloads that breaks, or that nobody knows. */
+export type Force = { readonly breaks: number | 'unknown' }
 
 /**
- * That a step may be taken: the gate is open, or the admin knows exactly who will break.
+ * That a step may be taken: the gate is open, or the admin knows exactly who will break, or where nobody can, that nobody does.
  * @param what the step in words, as “activate root 91d0 77aa”
  * @param more the command that lists all who are in the way
- * @throws CaError `wrong_state`: who is in the way, and until when at the latest
+ * @throws CaError `wrong_state`: who is in the way, and until when at the latest; or what else would have been the word to go through
  */
 export function checkGate(gate: Gate, what: string, more: string, force: Force | undefined, now: Date): void {
-  if (gate.open) return
-  if (force?.breaks === gate.blockers.length) return
-  if (force)
-    throw new CaError(
-      'wrong_state',
-      `${workloadsInWords(gate.blockers.length)} would break if you ${what} now, not ${force.breaks}; nothing was done`,
-    )
-  throw new CaError('wrong_state', refusal(gate, what, more, now))
+  const { open, incomplete, inTheWay } = gate
+  if (open) return
+  if (!force) throw new CaError('wrong_state', refusal(gate, what, more, now))
+  const breaks = incomplete === undefined ? inTheWay : 'unknown'
+  if (force.breaks === breaks) return
+  throw new CaError(
+    'wrong_state',
+    incomplete === undefined
+      ? `${workloadsInWords(inTheWay)} would break if you ${what} now, not ${force.breaks === 'unknown' ? 'an unknown number' : force.breaks}; nothing was done`
+      : `Nobody can say who breaks if you ${what} now: ${incomplete}. So no number is right; wait until it is known, or say --yes-break unknown. Nothing was done`,
+  )
 }
 
 function refusal(gate: Gate, what: string, more: string, now: Date): string {
-  const { blockers, incomplete, until } = gate
-  if (incomplete !== undefined && blockers.length === 0)
+  const { live, inTheWay, longest, incomplete, until } = gate
+  if (incomplete !== undefined && inTheWay === 0)
     return `Not yet: nobody can say whether it is safe to ${what}: ${incomplete}`
-  const named = [...blockers].sort((a, b) => b.until.getTime() - a.until.getTime()).slice(0, NAMED)
-  const left = blockers.length - named.length
+  const left = inTheWay - longest.length
   return [
-    `Not yet: ${blockers.length} of ${workloadsInWords(gate.live, 'live ')} ${blockers.length === 1 ? 'is' : 'are'} in the way if you ${what} now${incomplete === undefined ? '' : ` (and there may be more: ${incomplete})`}.`,
-    ...table(named, now),
-    ...(left > 0 ? [`  … ${left} more: ${more}`] : []),
+    `Not yet: ${inTheWay.toLocaleString('en-US')} of ${workloadsInWords(live, 'live ')} ${inTheWay === 1 ? 'is' : 'are'} in the way if you ${what} now${incomplete === undefined ? '' : ` (and there may be more: ${incomplete})`}.`,
+    ...table(longest, now),
+    ...(left > 0 ? [`  … ${left.toLocaleString('en-US')} more: ${more}`] : []),
     ...(until
       ? [
-          `Safe at the latest in ${durationInWords(until.getTime() - now.getTime())}, when their certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME`,
+          `Safe at the latest in ${durationInWords(until.getTime() - now.getTime())}, when ${inTheWay === 1 ? 'its' : 'their'} certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME`,
         ]
       : []),
   ].join('\n')

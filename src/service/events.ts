@@ -1,5 +1,5 @@
 import type { AttestationMethod, RefusalReason } from '../attestation/caller.ts'
-import type { Authority, Revocation } from '../authority/authority.ts'
+import type { Authority, Forgotten, Revocation, Rotation } from '../authority/authority.ts'
 import type { Gate } from '../authority/gate.ts'
 import type { CaError } from '../core/errors.ts'
 import type { IssuedSvid } from '../issuance/svid.ts'
@@ -64,6 +64,14 @@ export interface Events {
   crlUnsigned(authority: string, error: unknown): void
   /** A new root signs although some workloads have not heard of it: the old one is about to end. */
   deadlineReached(root: Authority): void
+  /** The root that signs is past the moment at which another should at the latest, and that one may not yet: told at most hourly. */
+  deadlinePassed(root: Authority, gate: Gate): void
+  /** The wish to replace the root is in the journal. @param active the root that signs until then */
+  rotationBegun(rotation: Rotation, active: Authority): void
+  /** @param active the root that signs, and stays */
+  rotationDone(rotation: Rotation, active: Authority): void
+  /** An admin cut it off: what it got before renews no more, and holds up nothing. */
+  workloadForgotten(forgotten: Forgotten, because: string): void
   /** The clock went ahead, or back if negative, by so much more than time passed: for an hour roots are left as they are, and nothing is forgotten. */
   clockJumped(ms: number): void
   rotationFailed(error: unknown): void

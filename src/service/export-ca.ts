@@ -7,6 +7,7 @@ import { keyIdOf } from '../keys/public-key.ts'
 import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { AuthorityStore } from './ports.ts'
+import { settledByRepeating } from './turns.ts'
 
 /** A root's CA as istio's `cacerts` layout has it. */
 export type ExportedCa = {
@@ -74,16 +75,14 @@ export async function noteExport(
   where: string,
   parts: Parts,
 ): Promise<void> {
-  await parts.store.write(revision, {
-    ...set,
-    authorities: set.authorities.map((one) => (one === root ? { ...one, wasInTheClear: true } : one)),
-  })
+  const authorities = set.authorities.map((one) => (one === root ? { ...one, wasInTheClear: true } : one))
+  await settledByRepeating(() => parts.store.write(revision, { ...set, authorities }))
   await record('key exported', root, `to ${where}`, parts)
 }
 
 /** No key leaves from now on, and nothing takes that back. @throws CaError `dependency_unavailable` */
 export async function disableExport({ revision, set }: Found, active: Authority, parts: Parts): Promise<void> {
-  await parts.store.write(revision, { ...set, exportDisabled: true })
+  await settledByRepeating(() => parts.store.write(revision, { ...set, exportDisabled: true }))
   await record('export disabled', active, 'for good', parts)
 }
 

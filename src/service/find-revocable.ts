@@ -7,7 +7,7 @@ import type { Revocable } from './revocations.ts'
 
 export type FindRevocableParts = {
   readonly inventory: Pick<Inventory, 'find'>
-  /** What was issued since then, as the ledger has it. */
+  /** What was issued since then, as the ledger has it, the latest day first: most of what is revoked is young, and a request has its time. */
   readonly readLedger: (since: Date) => AsyncIterable<LedgerRecord | DamagedLine>
   readonly authorities: () => AuthoritySet
   readonly clock: Clock

@@ -19,7 +19,7 @@ import { CrlSigner } from './signed-crls.ts'
 /** What is said to a server of another kind than the one that made the state, dev mode aside. */
 const ELSEWHERE: Readonly<Record<Origin, string>> = {
   dev: 'this state directory was made by dev mode: its root’s key lies there in the clear, so nothing but dev mode uses it; choose another with --state-directory',
-  own: 'this state directory has a root of its own; leave out pluggedCa and name by keys.passphraseFile or keys.wrappingKeyFile what its key is sealed with, or choose another with --state-directory',
+  own: 'this state directory has a root of its own; leave out pluggedCa and name by keys.* what its key is sealed with or the token that has it, or choose another with --state-directory',
   'plugged-in':
     'this state directory was made with a plugged-in CA and has no root of its own; name that CA by pluggedCa, or choose another with --state-directory',
 }

@@ -20,6 +20,7 @@ import { keyIdOf } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { AuthorityStore } from './ports.ts'
+import { settledByRepeating } from './turns.ts'
 
 export type ImportPlan = {
   /** What the journal will hold. */
@@ -180,7 +181,7 @@ const idOf = ({ tbs }: Certificate): string => hex(keyIdOf(tbs.publicKey))
 /**
  * Keeps the key, then writes the journal: a crash before that leaves a key that signs for nobody, and doing it again finishes it. In the end the
  * key is opened from where it is kept: whoever wipes the copies in the clear relies on that.
- * @throws CaError as the store
+ * @throws CaError `not_ready`: nobody knows whether it was done; again, it finishes · as the store
  */
 export async function importCa(
   store: AuthorityStore,
@@ -188,8 +189,7 @@ export async function importCa(
   { set, replaces, root }: ImportPlan,
 ): Promise<void> {
   await store.takeRootKey(key)
-  if (replaces === undefined) await store.begin(set)
-  else await store.write(replaces, set)
+  await settledByRepeating(() => (replaces === undefined ? store.begin(set) : store.write(replaces, set)))
   const { certificate, key: home } = signingUnder(root)
   await store.rootKey(idOf(certificate), home)
 }

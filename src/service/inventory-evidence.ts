@@ -26,21 +26,22 @@ export function inventoryEvidence(
         ? `what the CA issued before it was imported is not in this ledger, and may be alive until ${othersUntil.toISOString()}`
         : undefined
   const cutOff = new Map(set.forgotten.map(({ workload, at }) => [workload, at]))
+  // A name is made when it is looked up, and a date when it is read; there are a hundred thousand of each.
+  const cutOffIn = new Set(set.forgotten.map(({ workload }) => workload.slice(0, workload.indexOf('/'))))
   const { isRevoked } = denials(set)
   const anyRevoked = set.revocations.length > 0
+  const all = () => inventory.workloads(now, stillThere(watch, now))
+  if (set.forgotten.length === 0 && !anyRevoked) return { incomplete, workloads: all }
   return {
     incomplete,
     workloads: function* (): Generator<WorkloadEvidence> {
-      for (const workload of inventory.workloads(now, stillThere(watch, now))) {
-        const at = cutOff.get(workload.name)
-        // Each date is made when it is asked for, and there are a hundred thousand.
+      for (const workload of all()) {
+        const at = cutOffIn.has(workload.namespace) ? cutOff.get(workload.name) : undefined
         const counts = (svid: LiveSvid) =>
           !(at && svid.issuedAt < at) && !(anyRevoked && isRevoked(svid.issuer, svid.serial))
-        if ((!at && !anyRevoked) || workload.svids.every(counts)) yield workload
-        else {
-          const svids = workload.svids.filter(counts)
-          if (svids.length > 0) yield { ...workload, svids }
-        }
+        const svids = at || anyRevoked ? workload.svids.filter(counts) : workload.svids
+        if (svids.length === workload.svids.length) yield workload
+        else if (svids.length > 0) yield { ...workload, svids }
       }
     },
   }

@@ -23,10 +23,15 @@ export class IssuancesUnderWay {
 
   *#with(known: Iterable<WorkloadEvidence>): Generator<WorkloadEvidence> {
     const unknown = Map.groupBy(this.#issuances, ({ name }) => name)
+    // A name is made when it is looked up, and there are a hundred thousand.
+    const namespaces = new Set(Array.from(this.#issuances, ({ namespace }) => namespace))
     for (const workload of known) {
-      const more = unknown.get(workload.name)
-      unknown.delete(workload.name)
-      yield more ? { ...workload, svids: [...workload.svids, ...more.map(({ svid }) => svid)] } : workload
+      const more = namespaces.has(workload.namespace) ? unknown.get(workload.name) : undefined
+      if (more === undefined) yield workload
+      else {
+        unknown.delete(workload.name)
+        yield { ...workload, svids: [...workload.svids, ...more.map(({ svid }) => svid)] }
+      }
     }
     for (const [name, [first, ...more]] of unknown)
       if (first) yield { name, namespace: first.namespace, svids: [first, ...more].map(({ svid }) => svid) }

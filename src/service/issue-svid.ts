@@ -134,7 +134,7 @@ function underWayFor({ account, pod }: Claim, { tbs, authority }: PreparedSvid):
   return {
     name: `${account.namespace}/${pod?.name ?? `${account.name}#${tbs.serial.slice(0, 8)}`}`,
     namespace: account.namespace,
-    svid: { issuer: authority.authority.id, bundle: authority.bundle.sequence, notAfter: tbs.notAfter },
+    svid: { issuer: authority.authority.id, bundle: authority.bundle.sequence, endsAt: tbs.notAfter.getTime() },
   }
 }
 

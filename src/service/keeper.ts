@@ -28,6 +28,7 @@ import type { Tbs } from '../x509/certificate.ts'
 import type { Seen } from './authorities-view.ts'
 import type { Change, Successor } from './change.ts'
 import { ClockJumps } from './clock-jumps.ts'
+import { DeadlineAlerts } from './deadline-alerts.ts'
 import { beginState, checkBelongs, rootToSignBy } from './first-state.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import { OfflineRoots } from './offline-roots.ts'
@@ -38,6 +39,7 @@ import { Revocations } from './revocations.ts'
 import { Roots } from './roots.ts'
 import { Serving } from './serving.ts'
 import { CrlSigner } from './signed-crls.ts'
+import { Turns } from './turns.ts'
 
 /** How often the rotator looks whether something is due, however long it is told to wait: clocks jump and machines sleep. */
 const LOOK_EVERY_MS = MINUTE
@@ -63,13 +65,15 @@ export class Keeper implements IssuingKeys {
   readonly #parts: KeeperParts
   readonly #parents: Parents
   readonly #jumps: ClockJumps
+  readonly #deadline: DeadlineAlerts
   #set: AuthoritySet
   /** What a write under way or in doubt makes of it. */
   #asked: AuthoritySet | undefined
   #revision: number
   #holding: Successor | undefined
-  #stopped: unknown
-  #queue: Promise<unknown> = Promise.resolve()
+  readonly #turns: Turns
+  /** Whether the last look failed. */
+  #failed = false
 
   private constructor(parts: KeeperParts, revision: number, set: AuthoritySet, jumps: ClockJumps) {
     this.#parts = parts
@@ -79,6 +83,8 @@ export class Keeper implements IssuingKeys {
     this.#parents = new Parents(parts.store)
     this.serving = new Serving(parts.clock)
     this.#jumps = jumps
+    this.#deadline = new DeadlineAlerts(parts)
+    this.#turns = new Turns(parts.events)
     this.roots = new Roots(this, parts)
     this.offline = new OfflineRoots(this, parts)
     this.#crls = new CrlSigner(parts, async (root) => (await this.#parentOf(root)).signer)
@@ -103,10 +109,11 @@ export class Keeper implements IssuingKeys {
       await keeper.#parentOf(rootToSignBy(keeper.set, parts.clock.now()))
       failed = await keeper.renewIfDue().catch((error: unknown) => error)
     }
-    failed ??= keeper.#stopped
+    failed ??= keeper.stopped
     // A plugged-in CA may have to wait, and then nothing signs until it may.
     if (!keeper.active.get() && (!keeper.plugged || failed !== undefined))
       throw new CaError('not_ready', `no issuing authority could be made: ${causesOf(failed)}`, { cause: failed })
+    keeper.#failed = failed !== undefined
     if (failed) parts.events.rotationFailed(failed)
     return keeper
   }
@@ -134,12 +141,13 @@ export class Keeper implements IssuingKeys {
       now: clock.now(),
       policy: this.#policy,
       holding: this.#holding?.authority.id,
+      stopped: this.stopped !== undefined,
     }
   }
 
   /** Why this process changes no authority any more; nothing while it does. */
   get stopped(): unknown {
-    return this.#stopped
+    return this.#turns.stopped
   }
 
   mayVouch(subject: Uint8Array, now: Date): readonly PublicKey[] {
@@ -155,7 +163,7 @@ export class Keeper implements IssuingKeys {
     return isKeyOf(this.#set, key) || this.plugged?.isKeyOf(key) === true
   }
 
-  /** Does what is due, every minute and while a root is on its way every two seconds, until the signal. */
+  /** Does what is due, every minute and while a root is on its way and nothing fails every two seconds, until the signal. */
   run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts
     let looked = clock.elapsed()
@@ -166,24 +174,28 @@ export class Keeper implements IssuingKeys {
         rotation !== undefined ||
         bundledRoots(this.#set).some(({ taint }) => taint) ||
         (this.plugged?.waits(this.#set).length ?? 0) > 0
-      if (!moving && clock.elapsed() - looked < LOOK_EVERY_MS) return
+      if ((!moving || this.#failed) && clock.elapsed() - looked < LOOK_EVERY_MS) return
       looked = clock.elapsed()
       await this.tick()
     }
     return loop(clock, signal, () => LOOK_WHILE_ROTATING_MS, look)
   }
 
-  /** Does all that is due now. Failures are told as events and tried again at the next look. */
+  /** Does all that is due now. Failures are told as events, and tried again in a minute unless nothing is done any more. */
   async tick(): Promise<void> {
+    if (this.stopped !== undefined) return
     try {
       await this.renewIfDue()
+      this.#failed = false
     } catch (error) {
+      this.#failed = true
       this.#parts.events.rotationFailed(error)
     }
   }
 
   /** @throws CaError: why what is due can't be done */
   async renewIfDue(): Promise<void> {
+    await this.change(() => this.#parts.store.confirm(this.#revision))
     // One action may make the next one due; there are no more kinds of action than this.
     for (let step = 0; step < 8 && (await this.change((change) => this.#act(change))); step++);
     await this.change((change) => this.revocations.renew(change))
@@ -205,29 +217,21 @@ export class Keeper implements IssuingKeys {
 
   /**
    * Runs one change after the other.
-   * @throws CaError `not_ready`: this process changes no authority any more · what `action` throws
+   * @throws CaError `not_ready`: this process changes no authority any more, or nobody knows whether this was done · what `action` throws
    */
-  async change<T>(action: (change: Change) => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(async () => {
-      if (this.#stopped !== undefined)
-        throw new CaError('not_ready', 'this process changes no authority any more; restart it', {
-          cause: this.#stopped,
-        })
-      try {
-        const done = await action(this.#changing())
-        for (const root of await this.#parents.retire(this.#set))
-          await recordAuthority(this.#parts, 'root key destroyed', root, 'it has left the bundle')
-        return done
-      } catch (error) {
-        if (error instanceof JournalInDoubt) {
-          this.#stopped = error
-          this.#parts.events.keeperStopped(error)
-        }
-        throw error
-      }
+  change<T>(action: (change: Change) => Promise<T>): Promise<T> {
+    return this.#turns.run(async () => {
+      // What a crash left of that goes first: the journal may be about to forget the root.
+      await this.#destroyRetired()
+      const done = await action(this.#changing())
+      await this.#destroyRetired()
+      return done
     })
-    this.#queue = turn.catch(() => undefined)
-    return turn
+  }
+
+  async #destroyRetired(): Promise<void> {
+    for (const root of await this.#parents.retire(this.#set))
+      await recordAuthority(this.#parts, 'root key destroyed', root, 'it has left the bundle')
   }
 
   /** Does the next thing that is due; whether there was one. */
@@ -235,6 +239,8 @@ export class Keeper implements IssuingKeys {
     const { clock, evidence, events } = this.#parts
     const holding = this.#holding?.authority.id
     const action: Action = nextAction(change.set, holding, evidence(), clock.now(), this.#policy)
+    // A clock that jumped makes no deadline.
+    this.#deadline.note(action.kind === 'wait' && !this.doubtsClock ? action.overdue : undefined)
     if (action.kind === 'wait') return false
     if (action.kind !== 'renew-issuing') return !this.doubtsClock && this.roots.act(change, action)
     const root = activeRoot(change.set)
@@ -325,6 +331,9 @@ export class Keeper implements IssuingKeys {
       this.#revision = await this.#parts.store.write(this.#revision, whole)
     } catch (error) {
       if (!(error instanceof JournalInDoubt)) this.#asked = undefined
+      // Nothing was written, but what is there is not what this process goes by.
+      if (error instanceof CaError && error.code === 'conflict')
+        throw new JournalInDoubt(error.message, { cause: error })
       throw error
     }
     this.#set = whole

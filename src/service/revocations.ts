@@ -54,6 +54,7 @@ export class Revocations {
   readonly #crls: CrlSigner
   readonly #parts: Pick<KeeperParts, 'clock' | 'events' | 'evidence'>
   readonly #denials = new WeakMap<AuthoritySet, Denials>()
+  readonly #listed = new WeakMap<AuthoritySet, ReadonlySet<string>>()
 
   constructor(
     keeper: Pick<Keeper, 'set' | 'trusted' | 'change'>,
@@ -160,12 +161,23 @@ export class Revocations {
     return known
   }
 
+  /** What stands on the CRLs of a set: ids of authorities, each with a serial number. */
+  #listedIn(set: AuthoritySet): ReadonlySet<string> {
+    const known =
+      this.#listed.get(set) ??
+      new Set(set.crls.flatMap(({ id, crl }) => crl.tbs.entries.map(({ serial }) => `${id} ${serial}`)))
+    this.#listed.set(set, known)
+    return known
+  }
+
   #dueAuthorities(set: AuthoritySet): readonly Revocation[] {
     const { isRevoked } = this.denials
     const found = new Map<string, Revocation>()
+    const judged = new Set<string>()
     for (const one of set.revocations) {
-      if (found.has(one.issuer)) continue
-      const reach = reachOf(one, set, { holds: (id) => this.#crls.holds(set, id), othersLive: false })
+      if (judged.has(one.issuer)) continue
+      judged.add(one.issuer)
+      const reach = reachOf(one, set, (id) => this.#crls.holds(set, id))
       if (reach.kind === 'revoke authority' && !isRevoked(reach.revocation.issuer, reach.revocation.serial))
         found.set(one.issuer, { ...reach.revocation, at: this.#parts.clock.now() })
     }
@@ -192,10 +204,10 @@ export class Revocations {
   #reachOf(revocation: Revocation): Pick<RevocationView, 'reached' | 'says'> {
     const { set } = this.#keeper
     const { serial, issuer } = revocation
-    const on = (id: string, wanted: string) =>
-      set.crls.some((one) => one.id === id && one.crl.tbs.entries.some((entry) => entry.serial === wanted))
+    const listed = this.#listedIn(set)
+    const on = (id: string, wanted: string) => listed.has(`${id} ${wanted}`)
     if (on(issuer, serial)) return { reached: 'crl', says: `on the CRL of authority ${shortId(issuer)}` }
-    const reach = reachOf(revocation, set, { holds: (id) => this.#crls.holds(set, id), othersLive: false })
+    const reach = reachOf(revocation, set, (id) => this.#crls.holds(set, id))
     if (reach.kind === 'own CRL')
       return {
         reached: 'later',

@@ -11,7 +11,8 @@ import type { Force } from './closed-gate.ts'
 /** Who asks, and why: for the ledger and the log. */
 export type Wish = { readonly by: Rotation['by']; readonly because: string }
 
-const MAX_REASON = 500
+/** In characters. */
+export const MAX_REASON = 500
 
 /** That what `root` will sign verifies for whoever holds only the new bundle's root, and for whoever holds only the old one's. */
 export async function proveRoot(
@@ -63,7 +64,25 @@ export function checked(wish: Wish): Wish {
 /** A step in the ledger's words; going through a closed gate is said. */
 export function describe(wish: Wish, found: Gate, force: Force | undefined): string {
   const { by, because } = checked(wish)
-  const forced =
-    force && !found.open ? `; FORCED, breaking ${found.blockers.length} of ${found.live} live workloads` : ''
-  return `by the ${by}: ${because}${forced}`
+  return `by the ${by}: ${because}${force && !found.open ? `; FORCED, ${breaking(found)}` : ''}`
+}
+
+function breaking({ incomplete, inTheWay, live }: Gate): string {
+  const known = `${inTheWay} of ${live} live ${live === 1 ? 'workload' : 'workloads'}`
+  return incomplete === undefined
+    ? `breaking ${known}`
+    : `breaking nobody knows whom (${incomplete}), as far as is known ${known}`
+}
+
+/** How many workloads one record of the ledger names: the longest names there are fill half of a line it can read. */
+const NAMED_IN_A_RECORD = 1000
+
+/** A step in as many records as it takes to name all whom it cut off. */
+export function namedInParts(step: string, cutOff: readonly string[]): readonly string[] {
+  if (cutOff.length === 0) return [step]
+  const parts = Math.ceil(cutOff.length / NAMED_IN_A_RECORD)
+  return Array.from({ length: parts }, (_, part) => {
+    const names = cutOff.slice(part * NAMED_IN_A_RECORD, (part + 1) * NAMED_IN_A_RECORD).join(', ')
+    return `${part === 0 ? `${step}; cut off` : `cut off, part ${part + 1} of ${parts}`}: ${names}`
+  })
 }

@@ -18,7 +18,7 @@ import { checkGate, type Force } from './closed-gate.ts'
 import type { Keeper } from './keeper.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import { NewRoots, notOurs } from './new-root.ts'
-import { checkCurrent, checked, describe, proveRoot, theOne, type Wish } from './root-steps.ts'
+import { checkCurrent, checked, describe, namedInParts, proveRoot, theOne, type Wish } from './root-steps.ts'
 import { type Tainted, taintRoot } from './taint-root.ts'
 
 /** A root that left the bundle, with the workloads that this broke. */
@@ -70,6 +70,7 @@ export class Roots {
       const begun: Rotation = { to: unfinished?.id, since: this.#parts.clock.now(), ...checked(wish) }
       await change.commit({ ...change.set, rotation: begun })
       const active = activeRoot(change.set) as Authority
+      this.#parts.events.rotationBegun(begun, active)
       await change.record('rotation begun', unfinished ?? active, `by the ${wish.by}: ${wish.because}`)
       return begun
     })
@@ -84,9 +85,9 @@ export class Roots {
     return this.#keeper.change(async (change) => {
       const root = this.#target(change.set, id, 'activate')
       const verb = change.set.origin === 'plugged-in' ? activation(root) : 'activate'
-      transitionFor(root, verb)
+      const { condition } = transitionFor(root, verb)
       checkCurrent(root, this.#parts.clock.now())
-      const found = gate(change.set, root, 'trusted', this.#parts.evidence())
+      const found = gate(change.set, root, condition, this.#parts.evidence())
       checkGate(
         found,
         `activate root ${shortId(root.id)}`,
@@ -123,7 +124,7 @@ export class Roots {
       if (!before)
         throw new CaError('wrong_state', 'there is nothing to take back: no root is prepared, and none waits to leave')
       checkCurrent(before, this.#parts.clock.now())
-      const found = gate(set, before, 'trusted', this.#parts.evidence())
+      const found = gate(set, before, transitionFor(before, 'rollback').condition, this.#parts.evidence())
       checkGate(
         found,
         `go back to root ${shortId(before.id)}`,
@@ -146,7 +147,8 @@ export class Roots {
     return this.#keeper.change(async (change) => {
       const root = this.#target(change.set, id, 'revoke')
       const { condition } = transitionFor(root, 'revoke')
-      const found = gate(change.set, root, condition, this.#parts.evidence())
+      // Who is cut off is named, every one.
+      const found = gate(change.set, root, condition, this.#parts.evidence(), force && Number.POSITIVE_INFINITY)
       checkGate(
         found,
         `take root ${shortId(root.id)} out of the bundle`,
@@ -187,6 +189,8 @@ export class Roots {
       const { because } = checked(wish)
       const forgotten = withForgotten(change.withoutEnded(set), workload, this.#parts.clock.now())
       await change.commit({ ...set, forgotten })
+      const cut = forgotten.find((one) => one.workload === workload)
+      if (cut) this.#parts.events.workloadForgotten(cut, because)
       await change.record(
         'workload forgotten',
         activeRoot(set) as Authority,
@@ -203,7 +207,9 @@ export class Roots {
       case 'begin-rotation': {
         const { because } = action
         const prepared = bundledRoots(set).find(({ state }) => state === 'prepared')
-        await change.commit({ ...set, rotation: { to: prepared?.id, since: clock.now(), by: 'clock', because } })
+        const begun: Rotation = { to: prepared?.id, since: clock.now(), by: 'clock', because }
+        await change.commit({ ...set, rotation: begun })
+        events.rotationBegun(begun, activeRoot(set) as Authority)
         await change.record('rotation begun', activeRoot(set) as Authority, `by the clock: ${because}`)
         return true
       }
@@ -211,8 +217,8 @@ export class Roots {
         await this.#prepare(change, { by: set.rotation?.by ?? 'clock', because: action.because }, set.rotation)
         return true
       case 'activate-root':
-        if (action.deadline) events.deadlineReached(action.root)
         await this.#activate(change, action.root, activation(action.root), action.because)
+        if (action.deadline) events.deadlineReached(action.root)
         return true
       case 'revoke-root':
         await this.#revoke(
@@ -225,6 +231,7 @@ export class Roots {
         return true
       case 'end-rotation':
         await change.commit({ ...set, rotation: undefined })
+        if (set.rotation) events.rotationDone(set.rotation, activeRoot(set) as Authority)
         await change.record('rotation done', activeRoot(set) as Authority, set.rotation?.because ?? '')
         return true
     }
@@ -264,7 +271,7 @@ export class Roots {
     const successor = await change.makeIssuing(root, await change.parentOf(root))
     await proveRoot(set, root, successor, this.#parts)
     await change.activate({ ...withActiveRoot(set, root, verb, successor.authority), rotation }, successor)
-    this.#parts.events.authorityActivated(root, because)
+    for (const one of [root, successor.authority]) this.#parts.events.authorityActivated(one, because)
     await change.record('root activated', root, because)
     await change.record('issuing authority activated', successor.authority, because)
   }
@@ -283,21 +290,12 @@ export class Roots {
     await change.commit(next)
     const { events } = this.#parts
     events.bundlePublished(bundleOf(next), bundledRoots(next))
-    const cutOff = broken?.blockers.map(({ workload }) => workload) ?? []
+    const cutOff = broken?.longest.map(({ workload }) => workload) ?? []
     this.#left = { root, at: this.#parts.clock.now(), bundleSequence: next.bundleSequence, cutOff }
     events.authorityRevoked(root, because, cutOff)
-    await change.record(
-      'root revoked',
-      root,
-      `bundle ${next.bundleSequence}: ${because}${
-        broken && broken.blockers.length > 0
-          ? `; cut off: ${broken.blockers
-              .slice(0, 20)
-              .map(({ workload }) => workload)
-              .join(', ')}${broken.blockers.length > 20 ? ` and ${broken.blockers.length - 20} more` : ''}`
-          : ''
-      }`,
-    )
+    const unknown = broken?.incomplete === undefined ? '' : `; nobody can say who else is cut off: ${broken.incomplete}`
+    const details = namedInParts(`bundle ${next.bundleSequence}: ${because}${unknown}`, cutOff)
+    for (const detail of details) await change.record('root revoked', root, detail)
   }
 
   /** The root that a verb is for. Of a plugged-in CA only what its files ask for is done, and that may be forced. */

@@ -2,9 +2,10 @@ import { type Authority, type AuthoritySet, activeRoot, type Origin } from '../a
 import { type Gate, gate, standingOn, type WorkloadEvidence } from '../authority/gate.ts'
 import { deadlineOf, nextAction, rootDueAt } from '../authority/next-action.ts'
 import { askedSteps } from '../authority/plugged-roots.ts'
+import { conditionOf } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
-import { earlier, later } from '../core/clock.ts'
-import { dueAt, NAMED, type Seen } from './authorities-view.ts'
+import { earlier } from '../core/clock.ts'
+import { dueAt, type Seen, STOPPED } from './authorities-view.ts'
 import { type GateView, gateView, ifForced, incomingOf, isLeaving, snapshot } from './authority-steps.ts'
 import type { LeftRoot } from './roots.ts'
 /**
@@ -26,6 +27,8 @@ export type NamespaceView = {
 
 export type RotationView = {
   readonly now: string
+  /** Why nothing goes on until the server is restarted. */
+  readonly stopped?: string
   readonly phase: Phase
   readonly origin: Origin
   readonly bundleSequence: number
@@ -79,13 +82,15 @@ export function rotationView(seen: Seen, left?: LeftRoot): RotationView {
   const incoming = incomingOf(set)
   const leaving = set.authorities.filter(({ role, state }) => role === 'root' && isLeaving(state))
   const [first] = leaving
-  const found = incoming ? gate(set, incoming, 'trusted', evidence) : first && gate(set, first, 'unused', evidence)
-  const standing = first && !incoming ? (standingOn(set, evidence).get(first.id) ?? 0) : 0
+  const ask = (root: Authority, verb: 'activate' | 'revoke') => gate(set, root, conditionOf(root, verb), evidence)
+  const found = incoming ? ask(incoming, 'activate') : first && ask(first, 'revoke')
+  const standing = first && !incoming ? (standingOn(set, evidence).get(first.id)?.workloads ?? 0) : 0
   const phase = phaseOf(set, incoming, found, standing)
   const namespaces = namespacesOf(evidence.all, found, phase)
-  const shown = found && gateView(found, NAMED)
+  const shown = found && gateView(found)
   return {
     now: now.toISOString(),
+    ...(seen.stopped && { stopped: STOPPED }),
     phase,
     origin: set.origin,
     bundleSequence: set.bundleSequence,
@@ -118,7 +123,7 @@ export function rotationView(seen: Seen, left?: LeftRoot): RotationView {
       },
     }),
     ...(due && { dueAt: due.toISOString() }),
-    ifForced: ifForced(set, evidence, shown, NAMED),
+    ifForced: ifForced({ ...seen, evidence }, shown),
   }
 }
 
@@ -135,29 +140,15 @@ function namespacesOf(
   found: Gate | undefined,
   phase: Phase,
 ): readonly NamespaceView[] {
-  const rows = new Map<string, { live: number; ready: number; until: Date | undefined }>()
-  for (const { namespace } of all) {
-    const row = rows.get(namespace)
-    if (row) {
-      row.live++
-      row.ready++
-    } else rows.set(namespace, { live: 1, ready: 1, until: undefined })
-  }
-  if (phase === 'prepare') for (const row of rows.values()) row.ready = 0
-  else
-    for (const { namespace, until } of found?.blockers ?? []) {
-      const row = rows.get(namespace)
-      if (!row) continue
-      row.ready--
-      row.until = row.until ? later(row.until, until) : until
-    }
-  return [...rows]
-    .map(([namespace, { live, ready, until }]) => ({
-      namespace,
-      live,
-      ready,
-      ...(until && { until: until.toISOString() }),
-    }))
+  const living = new Map<string, number>()
+  for (const { namespace } of all) living.set(namespace, (living.get(namespace) ?? 0) + 1)
+  return [...living]
+    .map(([namespace, live]) => {
+      if (phase === 'prepare') return { namespace, live, ready: 0 }
+      const lagging = found?.namespaces.get(namespace)
+      const ready = live - (lagging?.workloads ?? 0)
+      return { namespace, live, ready, ...(lagging && { until: new Date(lagging.endsAt).toISOString() }) }
+    })
     .sort((a, b) => (a.namespace < b.namespace ? -1 : 1))
 }
 
@@ -171,6 +162,7 @@ type Moving = {
 function nextOf(seen: Seen, { incoming, first, found }: Moving): RotationView['next'] {
   const { set, evidence, now, policy, holding } = seen
   const active = activeRoot(set)
+  if (seen.stopped) return { what: STOPPED, byItself: false }
   const [asked] = policy.plugged ? askedSteps(set, policy.plugged) : []
   if (!active || (set.origin === 'plugged-in' && !asked))
     return { what: 'nothing: the roots are those of the plugged-in CA’s files', byItself: false }

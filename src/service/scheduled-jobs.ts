@@ -20,11 +20,10 @@ export function scheduledJobs({ keeper, warnings }: ScheduledJobParts): readonly
       name: 'renewIssuing',
       what: 'replaces the issuing authority when it is due',
       run: async () => {
-        const before = keeper.active.get()
+        const before = keeper.active.get()?.authority.id
         await keeper.renewIfDue()
-        const now = keeper.active.get()
-        if (!now || now === before) return 'it is not due yet'
-        return `${shortId(now.authority.id)} signs now`
+        const now = keeper.active.get()?.authority.id
+        return now === undefined || now === before ? 'it is not due yet' : `${shortId(now)} signs now`
       },
     },
     {
@@ -37,7 +36,7 @@ export function scheduledJobs({ keeper, warnings }: ScheduledJobParts): readonly
     },
     {
       name: 'prune',
-      what: 'takes issuing authorities that have ended out of the journal',
+      what: 'takes issuing authorities that have ended, and roots of which nothing is left, out of the journal',
       run: async () => {
         if (keeper.doubtsClock) return 'nothing, for an hour: the clock jumped'
         const count = await prune(keeper)
@@ -48,7 +47,7 @@ export function scheduledJobs({ keeper, warnings }: ScheduledJobParts): readonly
 }
 
 /**
- * Takes issuing authorities that have ended, and sign no longer, out of the journal, and cross-certificates, forgotten workloads and revocations with them;
+ * Takes issuing authorities that have ended, and sign no longer, out of the journal, roots of which nothing is left, and cross-certificates, forgotten workloads and revocations with them;
  * gives how many authorities. @throws CaError: it can't be written
  */
 export function prune(keeper: Pick<Keeper, 'change'>): Promise<number> {

@@ -1,14 +1,14 @@
 import { bundleOf } from '../authority/active-authority.ts'
 import { type Authority, type AuthoritySet, activeRoot, bundledRoots } from '../authority/authority.ts'
-import { type Evidence, gate } from '../authority/gate.ts'
+import { type Evidence, type Gate, gate } from '../authority/gate.ts'
 import { transitionFor, vouchingFor, withActiveRoot, withPrepared, withTainted } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
-import { later, plus } from '../core/clock.ts'
+import { plus } from '../core/clock.ts'
 import type { Change, Successor } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import type { NewRoots } from './new-root.ts'
-import { checkCurrent, checked, proveRoot, type Wish } from './root-steps.ts'
+import { checkCurrent, checked, describe, proveRoot, type Wish } from './root-steps.ts'
 
 /** What a taint leads to, for the incident report. */
 export type Tainted = {
@@ -41,6 +41,7 @@ export async function taintRoot(
   const { bundleSequence } = next
   let successor: Successor | undefined
   let made = false
+  let asked: Gate | undefined
   const active = activeRoot(next)
   // Who trusts a root that certified this one's key trusts that key: so that root leaves, too, and signs no longer.
   if (target.state === 'active' || vouchingFor(next, target).some(({ id }) => id === active?.id)) {
@@ -52,13 +53,8 @@ export async function taintRoot(
     const incoming = next.authorities.find(({ role, id: one }) => role === 'root' && one === root.id) as Authority
     checkCurrent(incoming, clock.now())
     // Who has not heard of the successor follows its cross-certificates, until the compromised root leaves.
-    checkGate(
-      gate(next, incoming, 'followed', evidence()),
-      `let root ${shortId(root.id)} sign at once`,
-      'alcazar workloads --lagging',
-      force,
-      clock.now(),
-    )
+    asked = gate(next, incoming, 'followed', evidence())
+    checkGate(asked, `let root ${shortId(root.id)} sign at once`, 'alcazar workloads --lagging', force, clock.now())
     successor = await change.makeIssuing(incoming, await change.parentOf(incoming))
     await proveRoot(next, incoming, successor, parts)
     next = withActiveRoot(next, incoming, 'activate', successor.authority)
@@ -78,10 +74,14 @@ export async function taintRoot(
     events.authorityRevoked(target, because, [])
     await change.record('root revoked', target, `bundle ${next.bundleSequence}: ${because}`)
   }
-  await change.record('authority tainted', target, `by the ${wish.by}: ${because}`)
+  await change.record(
+    'authority tainted',
+    target,
+    asked ? describe(wish, asked, force) : `by the ${wish.by}: ${because}`,
+  )
   if (successor) {
     const signing = activeRoot(next) as Authority
-    events.authorityActivated(signing, because)
+    for (const one of [signing, successor.authority]) events.authorityActivated(one, because)
     await change.record('root activated', signing, because)
     await change.record('issuing authority activated', successor.authority, because)
   }
@@ -100,10 +100,12 @@ function standingUnder(
   { workloads }: Evidence,
 ): Pick<Tainted, 'affected' | 'until'> {
   const issuers = new Set(authorities.filter(({ root }) => roots.some(({ id }) => id === root)).map(({ id }) => id))
-  const ends: Date[] = []
+  let affected = 0
+  let last = 0
   for (const { svids } of workloads()) {
-    const standing = svids.filter(({ issuer }) => issuers.has(issuer)).map(({ notAfter }) => notAfter)
-    if (standing.length > 0) ends.push(standing.reduce(later))
+    const standing = svids.filter(({ issuer }) => issuers.has(issuer))
+    if (standing.length > 0) affected++
+    last = standing.reduce((latest, { endsAt }) => Math.max(latest, endsAt), last)
   }
-  return { affected: ends.length, until: ends.length > 0 ? ends.reduce(later) : undefined }
+  return { affected, until: affected > 0 ? new Date(last) : undefined }
 }

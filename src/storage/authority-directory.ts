@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AuthoritySet, KeyHome } from '../authority/authority.ts'
 import { JournalInDoubt, printJournal, readJournal } from '../authority/journal.ts'
@@ -27,13 +27,19 @@ export class AuthorityDirectory implements AuthorityStore {
   readonly #vaults: KeyVaults
   /** Whether anything in the state directory shows that a trust domain began here. */
   readonly #traces: () => Promise<boolean>
+  /** As `DirectoryLock.check`. */
+  readonly #checkLock: () => void
+  /** The revision that was confirmed last, and what the system said of the journal's file then. */
+  #confirmed: string | undefined
 
-  constructor(state: string, vaults: KeyVaults, traces: () => Promise<boolean>) {
+  /** @param checkLock left out only by who does not write */
+  constructor(state: string, vaults: KeyVaults, traces: () => Promise<boolean>, checkLock = () => {}) {
     this.#state = state
     this.#directory = join(state, AUTHORITY_FOLDER)
     this.#staged = `${this.#directory}.new`
     this.#vaults = vaults
     this.#traces = traces
+    this.#checkLock = checkLock
   }
 
   async read(): Promise<{ revision: number; set: AuthoritySet } | undefined> {
@@ -81,7 +87,8 @@ export class AuthorityDirectory implements AuthorityStore {
   }
 
   async write(expected: number, set: AuthoritySet): Promise<number> {
-    // The directory's lock makes this process the only writer; the comparison guards against our own mistakes and a restored backup.
+    // It makes this process the only writer; the comparison guards against our own mistakes and a restored backup.
+    this.#checkLock()
     const found = (await this.read())?.revision ?? 0
     if (found !== expected) throw new CaError('conflict', `the journal has revision ${found}, not ${expected}`)
     const text = printJournal(expected + 1, set)
@@ -95,6 +102,28 @@ export class AuthorityDirectory implements AuthorityStore {
       throw unavailable(`the journal ${path} can’t be written, and nothing was changed`, error)
     }
     return expected + 1
+  }
+
+  async confirm(expected: number): Promise<void> {
+    this.#checkLock()
+    const stamp = `${expected} ${await this.#stamp()}`
+    if (stamp === this.#confirmed) return
+    const found = (await this.read())?.revision ?? 0
+    if (found !== expected)
+      throw new JournalInDoubt(`the journal has revision ${found}, not ${expected}: somebody else wrote it`)
+    this.#confirmed = stamp
+  }
+
+  /** Another one when the file is replaced, written to or missing. */
+  async #stamp(): Promise<string> {
+    const path = join(this.#directory, JOURNAL)
+    try {
+      const { ino, ctimeNs } = await stat(path, { bigint: true })
+      return `${ino} ${ctimeNs}`
+    } catch (error) {
+      if (isMissing(error)) return 'missing'
+      throw unavailable(`${path} can’t be looked at`, error)
+    }
   }
 
   get newKeyHome(): VaultHome {

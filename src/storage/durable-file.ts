@@ -23,6 +23,11 @@ export async function writeDurably(
 /** A file that is durable when it resolves, though its name may not be: for a folder that gets its own name later. */
 export async function writeNew(path: string, content: Uint8Array | string, mode: number): Promise<void> {
   await unlink(path).catch(ignoreMissing)
+  await writeExclusively(path, content, mode)
+}
+
+/** The same where nothing has that name, or else the system's error EEXIST. */
+export async function writeExclusively(path: string, content: Uint8Array | string, mode: number): Promise<void> {
   // Exclusive and without following links: nobody can hand us a file of theirs to write into.
   const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, mode)
   try {
@@ -46,7 +51,7 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-export function ignoreMissing(error: NodeJS.ErrnoException): void {
+function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error
 }
 

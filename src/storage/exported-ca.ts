@@ -1,10 +1,11 @@
-import { mkdir, readdir } from 'node:fs/promises'
+import { readdir, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CaError } from '../core/errors.ts'
 import type { ExportedCa } from '../service/export-ca.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import { certificatePem } from '../x509/pem.ts'
-import { isMissing, syncDirectory, unavailable, writeNew } from './durable-file.ts'
+import { isMissing, syncDirectory, unavailable, writeExclusively } from './durable-file.ts'
+import { makeDirectory } from './make-directory.ts'
 
 /** @throws CaError `conflict`: something is there · `invalid_argument`: it can't be looked at */
 export async function checkEmpty(directory: string): Promise<void> {
@@ -14,27 +15,64 @@ export async function checkEmpty(directory: string): Promise<void> {
       cause: error,
     })
   })
-  if (names.length > 0)
-    throw new CaError(
-      'conflict',
-      `${directory} is not empty, and no key is ever written over another; choose a new directory`,
-    )
+  if (names.length > 0) throw notEmpty(directory)
 }
 
 /**
- * Writes istio's `cacerts` layout into a directory that `checkEmpty` passed, the key last, for the owner's eyes only.
- * @throws CaError `dependency_unavailable`: the disk refuses; there may be certificates, and a key only whole
+ * Makes a directory for istio's `cacerts` layout, and writes all of it but the key, for the owner's eyes only. Gives what takes it back.
+ * @throws CaError as `checkEmpty` · `dependency_unavailable`: the disk refuses; nothing is left
  */
-export async function writeCacerts(directory: string, { certificate, key, chain, roots }: ExportedCa): Promise<void> {
+export async function writeCertificates(
+  directory: string,
+  { certificate, chain, roots }: ExportedCa,
+): Promise<() => Promise<void>> {
   const pem = (certificates: readonly Certificate[]) => certificates.map(({ der }) => certificatePem(der)).join('')
+  const written: string[] = []
+  const write = async (name: string, certificates: readonly Certificate[]) => {
+    await writeExclusively(join(directory, name), pem(certificates), 0o644)
+    written.push(name)
+  }
+  // Nothing of anybody else's: a directory that holds more stays.
+  const takeBack = async () => {
+    for (const name of written.splice(0)) await unlink(join(directory, name)).catch(() => undefined)
+    await rmdir(directory).catch(() => undefined)
+  }
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
-    await writeNew(join(directory, 'root-cert.pem'), pem(roots), 0o644)
-    await writeNew(join(directory, 'cert-chain.pem'), pem(chain), 0o644)
-    await writeNew(join(directory, 'ca-cert.pem'), pem([certificate]), 0o644)
-    await key.store((bytes) => writeNew(join(directory, 'ca-key.pem'), bytes, 0o400))
-    await syncDirectory(directory)
+    await writing(directory, async () => {
+      await makeDirectory(directory, 0o700)
+      await checkEmpty(directory)
+      await write('root-cert.pem', roots)
+      await write('cert-chain.pem', chain)
+      await write('ca-cert.pem', [certificate])
+      await syncDirectory(directory)
+    })
   } catch (error) {
+    await takeBack()
+    throw error
+  }
+  return takeBack
+}
+
+/**
+ * Writes the key beside them.
+ * @throws CaError `conflict`: somebody else wrote one meanwhile, which stays · `dependency_unavailable`: the disk refuses; there is no key
+ */
+export async function writeKey(directory: string, { key }: ExportedCa): Promise<void> {
+  await writing(directory, async () => {
+    await key.store((bytes) => writeExclusively(join(directory, 'ca-key.pem'), bytes, 0o400))
+    await syncDirectory(directory)
+  })
+}
+
+async function writing(directory: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write()
+  } catch (error) {
+    if (error instanceof CaError) throw error
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw notEmpty(directory)
     throw unavailable(`the CA can’t be written to ${directory}`, error)
   }
 }
+
+const notEmpty = (directory: string) =>
+  new CaError('conflict', `${directory} is not empty, and no key is ever written over another; choose a new directory`)

@@ -216,23 +216,27 @@ function syncDirectoryNow(path: string): void {
   }
 }
 
-/**
- * Every record in the order it was written, from the file of `since` (UTC day) on, and what is damaged or missing there.
- * @param without a kind of records that are passed over, which takes a fraction of the time
- * @param written moments at which something was recorded for sure, or soon after
- */
+export type Reading = {
+  /** A kind of records that are passed over, which takes a fraction of the time. */
+  readonly without?: LedgerRecord['kind']
+  /** The file of the latest day comes first; within it the order stays. */
+  readonly latestDayFirst?: boolean
+  /** Moments at which something was recorded for sure, or soon after. */
+  readonly written?: readonly Date[] | undefined
+}
+
+/** Every record in the order it was written, from the file of `since` (UTC day) on, and what is damaged or missing there. */
 export async function* readLedger(
   directory: string,
   since: Date | undefined,
-  without?: LedgerRecord['kind'],
-  written: readonly Date[] = [],
+  { without, latestDayFirst = false, written = [] }: Reading = {},
 ): AsyncGenerator<LedgerRecord | DamagedLine> {
   const names = await ledgerFiles(directory)
   const first = since ? fileOf(since) : (names[0] ?? '')
   const passedOver = without && beginningOf(without)
   const sizes = new Map<string, number>()
-  const lost = new Set<string>()
-  for (const name of names) {
+  const heads: FileHead[] = []
+  for (const name of latestDayFirst ? names.toReversed() : names) {
     if (name < first) continue
     await using handle = await open(join(directory, name), constants.O_RDONLY)
     sizes.set(name, (await handle.stat()).size)
@@ -250,10 +254,8 @@ export async function* readLedger(
         for (const one of torn) yield { ...one, torn: kind === 'torn' }
         torn = []
       }
-      if (kind === 'file') {
-        const { before, bytes: size = 0 } = found as FileHead
-        if (before !== undefined && before >= first && (sizes.get(before) ?? -1) < size) lost.add(before)
-      } else if (typeof found === 'object' && kind !== 'torn') yield found as LedgerRecord
+      if (kind === 'file') heads.push(found as FileHead)
+      else if (typeof found === 'object' && kind !== 'torn') yield found as LedgerRecord
       else if (found === undefined) {
         const damaged: DamagedLine = { kind: 'damaged', file: name, line, torn: false }
         if (looksTorn(bytes)) torn.push(damaged)
@@ -262,6 +264,9 @@ export async function* readLedger(
     }
     for (const one of torn) yield { ...one, torn: end.open }
   }
+  const lost = new Set<string>()
+  for (const { before, bytes = 0 } of heads)
+    if (before !== undefined && before >= first && (sizes.get(before) ?? -1) < bytes) lost.add(before)
   for (const moment of written) {
     // What is recorded soon after may stand in the next day’s.
     const day = fileOf(moment)

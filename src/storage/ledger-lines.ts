@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
+import { harmlessJson } from '../core/terminal-text.ts'
 import { LEDGER_KINDS, type LedgerRecord } from '../ledger/ledger.ts'
 
 /** The first line of a file: the one before it, and how long that was then, so that what is lost is missed. */
@@ -14,10 +15,7 @@ const BEGINNING = '{"kind":"'
  * has the disk can make another.
  */
 export function lineOf(record: LedgerRecord | FileHead | TornMark): string {
-  // JSON leaves U+2028 and U+2029 as they are, and many a reader of lines ends a line there.
-  const text = JSON.stringify(record)
-    .slice(0, -1)
-    .replaceAll(/[\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`)
+  const text = harmlessJson(JSON.stringify(record)).slice(0, -1)
   return `${text}${CHECK}${hexOf(crc32(text))}"}\n`
 }
 

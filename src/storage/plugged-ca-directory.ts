@@ -1,5 +1,5 @@
 import { watch } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import {
@@ -14,6 +14,7 @@ import { sha256Hex } from '../core/bytes.ts'
 import { type Clock, loop } from '../core/clock.ts'
 import { SECOND } from '../core/duration.ts'
 import { asCaError, CaError, causesOf } from '../core/errors.ts'
+import { readBounded } from './bounded-file.ts'
 import { isMissing } from './durable-file.ts'
 
 /** Kubernetes swaps mounted files by a symbolic link; events get lost on some file systems, so the content is compared as well. */
@@ -136,10 +137,7 @@ export async function caFilesIn(directory: string): Promise<FoundFiles> {
 
 async function caFile(path: string): Promise<Buffer | undefined> {
   try {
-    const { size } = await stat(path)
-    if (size > MAX_CA_FILE_BYTES)
-      throw new CaError('invalid_argument', `${path} has ${size} bytes; at most ${MAX_CA_FILE_BYTES}`)
-    return await readFile(path)
+    return await readBounded(path, { what: path, atMost: MAX_CA_FILE_BYTES })
   } catch (error) {
     if (isMissing(error)) return undefined
     if (error instanceof CaError) throw error

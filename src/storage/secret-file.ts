@@ -1,9 +1,8 @@
-import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
 import { CaError } from '../core/errors.ts'
 import { KeyFileEncryption, PassphraseEncryption, SCRYPT_COST, type ScryptCost } from '../keys/key-encryption.ts'
 import { Pkcs11Token } from '../keys/pkcs11.ts'
 import type { KeyEncryption } from '../keys/vault.ts'
+import { readBounded } from './bounded-file.ts'
 
 const MAX_BYTES = 4096
 
@@ -14,29 +13,18 @@ const MAX_BYTES = 4096
  * @throws CaError `invalid_argument`: missing, over 4 KiB, no file, or open to others
  */
 export async function readSecretFile(path: string, what: string): Promise<Uint8Array> {
-  const refuse = (why: string, cause?: unknown) =>
-    new CaError('invalid_argument', `the file of ${what} ${path} ${why}`, { cause })
-  const buffer = Buffer.alloc(MAX_BYTES + 1)
+  const named = `the file of ${what} ${path}`
   try {
-    // A pipe with nobody at its other end would keep us waiting.
-    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    const stat = await file.stat()
-    if (!stat.isFile()) throw refuse('is no plain file')
-    if (stat.mode & 0o027)
-      throw refuse(`is open to others (mode ${(stat.mode & 0o777).toString(8)}); make it 600, or 640 for a group`)
-    let length = 0
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length)
-      length += bytesRead
-      if (bytesRead === 0 || length === buffer.length) break
-    }
-    if (length > MAX_BYTES) throw refuse(`is larger than ${MAX_BYTES} bytes`)
-    return Uint8Array.from(buffer.subarray(0, length))
+    return await readBounded(path, { what: named, atMost: MAX_BYTES }, ({ mode }) => {
+      if (mode & 0o027)
+        throw new CaError(
+          'invalid_argument',
+          `${named} is open to others (mode ${(mode & 0o777).toString(8)}); make it 600, or 640 for a group`,
+        )
+    })
   } catch (error) {
     if (error instanceof CaError) throw error
-    throw refuse(`can’t be read: ${(error as Error).message}`, error)
-  } finally {
-    buffer.fill(0)
+    throw new CaError('invalid_argument', `${named} can’t be read: ${(error as Error).message}`, { cause: error })
   }
 }
 

@@ -68,7 +68,7 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         )
     },
     authorityActivated(authority, because) {
-      metrics.activations.inc()
+      if (authority.role === 'issuing') metrics.activations.inc()
       log.info(
         {
           authority: shortId(authority.id),
@@ -108,6 +108,7 @@ export function telemetry(log: Log, metrics: Metrics): Events {
       )
     },
     crlUnsigned(authority, error) {
+      metrics.crlFailures.inc()
       log.error(
         { authority: shortId(authority), detail: causesOf(error) },
         'a CRL can’t be signed; it is tried again in a minute',
@@ -118,6 +119,28 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         { authority: shortId(root.id) },
         'a new root signs before all workloads have heard of it: the old one is about to end, and they follow the cross-certificate',
       )
+    },
+    deadlinePassed({ id, certificate }, { inTheWay, longest, incomplete, until }) {
+      log.error(
+        {
+          authority: shortId(id),
+          notAfter: certificate.tbs.notAfter.toISOString(),
+          inTheWay,
+          workloads: longest.map(({ workload }) => workload),
+          ...(until && { until: until.toISOString() }),
+          ...(incomplete !== undefined && { detail: incomplete }),
+        },
+        'a root should have been replaced by now, and its successor has to wait: some workloads would not follow it',
+      )
+    },
+    rotationBegun({ by, because }, { id }) {
+      log.info({ authority: shortId(id), wishedBy: by, because }, 'rotation begun')
+    },
+    rotationDone({ by, because }, { id }) {
+      log.info({ authority: shortId(id), wishedBy: by, because }, 'rotation done')
+    },
+    workloadForgotten({ workload, until }, because) {
+      log.warn({ workload, until: until.toISOString(), because }, 'workload forgotten')
     },
     clockJumped(ms) {
       log.error(
@@ -175,11 +198,11 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         'plugged-in CA taken',
       )
     },
-    pluggedCaWaits(verb, { id }, { blockers, incomplete, until }) {
+    pluggedCaWaits(verb, { id }, { inTheWay, longest, incomplete, until }) {
       const told = {
         root: shortId(id),
-        inTheWay: blockers.length,
-        workloads: blockers.slice(0, 20).map(({ workload }) => workload),
+        inTheWay,
+        workloads: longest.map(({ workload }) => workload),
         ...(until && { until: until.toISOString() }),
         ...(incomplete !== undefined && { detail: incomplete }),
       }

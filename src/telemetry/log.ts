@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { Cancel, Clock } from '../core/clock.ts'
-import { harmlessLines } from '../core/terminal-text.ts'
+import { harmlessJson, harmlessLines } from '../core/terminal-text.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -16,7 +16,9 @@ export type LogOptions = {
 
 /** One JSON object a line, or for a person one readable line. Field names are API: docs/telemetry.md lists them. */
 export function createLog({ level, format, write, clock }: LogOptions): Log {
-  const destination: DestinationStream = { write: format === 'json' ? write : (line) => write(readable(line)) }
+  const destination: DestinationStream = {
+    write: format === 'json' ? (line) => write(harmlessJson(line)) : (line) => write(readable(line)),
+  }
   return pino(
     {
       level,

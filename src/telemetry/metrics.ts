@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { ActiveAuthority } from '../authority/active-authority.ts'
 import type { AuthoritySet } from '../authority/authority.ts'
-import { renewalOf } from '../authority/next-action.ts'
+import { overdueMs, renewalOf } from '../authority/next-action.ts'
 import type { AskedStep } from '../authority/plugged-roots.ts'
 import { shortId } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
@@ -81,6 +81,7 @@ export class Metrics {
     'alcazar_rotation_failures_total',
     'Renewals of an authority or of our own certificate that failed',
   )
+  readonly crlFailures = this.#counter('alcazar_crl_failures_total', 'CRLs that could not be signed')
   readonly scheduledRuns = this.#counter('alcazar_scheduled_runs_total', 'Runs of scheduled jobs that ended', [
     'job',
     'outcome',
@@ -174,6 +175,11 @@ export class Metrics {
         const signs = active()?.authority
         return signs ? now() - renewalOf(signs).getTime() / 1000 : 0
       },
+    )
+    gauge(
+      'alcazar_root_replacement_overdue_seconds',
+      'Seconds since another root should have signed at the latest; negative: until then; 0: that is somebody else’s to see to',
+      () => (overdueMs(sources.authorities(), clock.now()) ?? 0) / 1000,
     )
     new Gauge({
       name: 'alcazar_plugged_ca_waits',

@@ -234,6 +234,18 @@ function authorityKeyId(extensions: Extensions): Uint8Array | undefined {
   return extension && optionalFields(childrenOf(readDer(extension.value, TAG.sequence)), KEY_ID_FIELDS)[0]?.content
 }
 
+/** The kinds of names that name constraints speak of, whatever they allow (RFC 5280 §4.2.1.10). @throws CaError `invalid_argument` */
+export function constrainedNames({ extensions }: Tbs): readonly GeneralName['kind'][] {
+  const extension = extensions.get(OID.nameConstraints)
+  if (!extension) return []
+  const subtrees = childrenOf(readDer(extension.value, TAG.sequence)).flatMap(childrenOf)
+  return subtrees.map((subtree) => {
+    const [base] = childrenOf(expectTag(subtree, TAG.sequence))
+    if (!base) throw new CaError('invalid_argument', 'a certificate with a name constraint without a name')
+    return generalName(base).kind
+  })
+}
+
 /** The URIs among the alternative names. */
 export function urisOf(tbs: Tbs): readonly string[] {
   const uris: string[] = []

@@ -107,12 +107,24 @@ function uriName(uri: string): Uint8Array {
 }
 
 function serverName(name: string): Uint8Array {
+  checkServerName(name)
   if (isIPv4(name)) return tlv(contextTag(7, 'primitive'), Uint8Array.from(name.split('.').map(Number)))
-  // A zone (fe80::1%eth0) means nothing to another machine.
-  if (isIPv6(name) && !name.includes('%')) return tlv(contextTag(7, 'primitive'), ipv6Bytes(name))
-  if (!/^(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,252})$/i.test(name))
-    throw new CaError('invalid_argument', `not a DNS name or IP address: ${JSON.stringify(name)}`)
+  if (isIPv6(name)) return tlv(contextTag(7, 'primitive'), ipv6Bytes(name))
   return tlv(contextTag(2, 'primitive'), Buffer.from(name, 'latin1'))
+}
+
+/** RFC 1034 §3.5, with the underscores that are in use, and a wildcard in front (RFC 6125 §6.4.3). */
+const DNS_NAME = /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i
+
+/** That a name can stand in our own certificate. @throws CaError `invalid_argument` */
+export function checkServerName(name: string): void {
+  // A zone (fe80::1%eth0) means nothing to another machine.
+  if (isIPv4(name) || (isIPv6(name) && !name.includes('%'))) return
+  if (name.length > 253 || !DNS_NAME.test(name))
+    throw new CaError(
+      'invalid_argument',
+      `not a DNS name or IP address: ${JSON.stringify(name.slice(0, 300))}; write for example alcazar.example.org, *.example.org, 10.0.0.1 or ::1`,
+    )
 }
 
 function ipv6Bytes(address: string): Uint8Array {

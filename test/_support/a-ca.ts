@@ -2,6 +2,7 @@ import { type Attest, attestation } from '../../src/attestation/attest.ts'
 import type { Cluster, Pod, TokenReview } from '../../src/attestation/cluster.ts'
 import type { TokenPolicy } from '../../src/attestation/service-account-token.ts'
 import { TokenKeys } from '../../src/attestation/token-keys.ts'
+import { vouches } from '../../src/authority/authority.ts'
 import { type Evidence, NO_EVIDENCE } from '../../src/authority/gate.ts'
 import { type Renewable, suggestedRenewal } from '../../src/authority/svid-renewal.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
@@ -162,7 +163,7 @@ export async function aCa(options: CaOptions = {}) {
       policy,
       active: keeper.active,
       isOurs: (key) => keeper.isOurs(key),
-      vouches: ({ certificate }) => keeper.mayVouch(certificate.tbs.subject, clock.now()).length > 0,
+      vouches: (issuer) => keeper.trusted.every((set) => vouches(set, issuer, clock.now())),
       takenBackSince: (caller, since) => keeper.revocations.takenBackSince(caller, since),
       suggestRenewal: suggest,
       underWay: new IssuancesUnderWay(),

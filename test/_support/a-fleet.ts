@@ -1,16 +1,8 @@
 import { expect } from 'vitest'
 import type { ClusterWatch, Pod } from '../../src/attestation/cluster.ts'
 import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
-import {
-  type AuthoritySet,
-  activeRoot,
-  authorityOf,
-  bundledRoots,
-  emptySet,
-  type Taint,
-} from '../../src/authority/authority.ts'
+import { type AuthoritySet, activeRoot, bundledRoots, type Taint } from '../../src/authority/authority.ts'
 import { type Evidence, gate, NO_EVIDENCE, type Standing } from '../../src/authority/gate.ts'
-import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { Inventory } from '../../src/ledger/inventory.ts'
@@ -19,17 +11,17 @@ import { inventoryEvidence } from '../../src/service/inventory-evidence.ts'
 import { IssuancesUnderWay } from '../../src/service/issuances-under-way.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
 import type { TrustBundle } from '../../src/spiffe/trust-bundle.ts'
-import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
-import { isValidAt, readCertificate } from '../../src/x509/certificate.ts'
-import { type Issued, verifies, World } from './a-world.ts'
+import { type Certificate, isValidAt, readCertificate } from '../../src/x509/certificate.ts'
+import { type Issued, World } from './a-world.ts'
 import { NEVER } from './attested.ts'
-import { odd } from './odd-certificates.ts'
+import { beginWithNarrowRoot } from './narrow-root.ts'
 
 /** A certificate in the inventory, and whether its answer arrived. */
 type Row = Standing & {
   readonly svid: Issued
   readonly workload: string
   readonly issuedAt: Date
+  readonly notAfter: Date
   readonly predecessor: Row | undefined
   received: boolean
 }
@@ -72,7 +64,7 @@ export class Fleet extends World {
   }
   /** Named when a compromised root left before they were ready: they are no longer promised anything. */
   readonly #cutOff = new Set<Row>()
-  readonly #verified = new Map<string, { readonly ok: boolean; readonly from: number; readonly until: number }>()
+  readonly #rootsOf = new WeakMap<TrustBundle, readonly Certificate[]>()
   #before: AuthoritySet | undefined
   #names = 0
   /** Lets every gate see nobody: what the property must notice. */
@@ -94,15 +86,7 @@ export class Fleet extends World {
 
   /** Begins with a root that allows no CA below its issuing authorities: it can't cross-certify the next. */
   async beginNarrow(): Promise<void> {
-    const now = this.clock.now()
-    const { key, certificate } = await odd('narrow root', 'itself', {
-      pathLength: 1,
-      notBefore: plus(now, -DAY),
-      notAfter: plus(now, 60 * DAY),
-    })
-    await this.store.takeRootKey(key)
-    const root = authorityOf(certificate, { role: 'root', state: 'active', key: 'file', bundledSince: 1 }, now)
-    await this.store.begin({ ...emptySet(TrustDomain.parse('cluster.local'), 'dev'), authorities: [root] })
+    await beginWithNarrowRoot(this, 60 * DAY)
   }
 
   /** As a server does it: what is alive is read from the ledger. */
@@ -180,14 +164,16 @@ export class Fleet extends World {
       .filter(({ row }) => row !== undefined && counting.includes(row) && isValidAt(row.svid.leaf.tbs, now))
       .map(({ workload, bundle }) => ({ name: workload, bundle: bundle as TrustBundle }))
     if (this.keeper) verifiers.push({ name: 'a new workload', bundle: this.active.bundle })
-    return verifiers.flatMap(({ name, bundle }) =>
-      [...presented, ...probe]
-        .filter((svid) => isValidAt(svid.leaf.tbs, now) && !this.#verifies(svid, bundle, now))
+    return verifiers.flatMap(({ name, bundle }) => {
+      const roots = this.#rootsOf.get(bundle) ?? bundle.roots.map(readCertificate)
+      this.#rootsOf.set(bundle, roots)
+      return [...presented, ...probe]
+        .filter(({ leaf, chain }) => isValidAt(leaf.tbs, now) && !this.verifies([leaf, ...chain], roots, now))
         .map(
           ({ workload, leaf, bundle: { sequence } }) =>
             `${name} (bundle ${bundle.sequence}) refuses ${workload} (${leaf.tbs.serial.slice(0, 8)}, bundle ${sequence})`,
-        ),
-    )
+        )
+    })
   }
 
   /** An inventory's rule: unexpired, not replaced (dropped from `rows`), not forgotten. */
@@ -216,7 +202,7 @@ export class Fleet extends World {
     const standing = {
       issuer: authority.authority.id,
       bundle: authority.bundle.sequence,
-      notAfter: plus(now, ttlMs),
+      endsAt: now.getTime() + ttlMs,
     }
     const landed = this.underWay.begin({ name: holder.workload, namespace: 'shop', svid: standing })
     return { holder, authority, predecessor: vouched ? row : undefined, ttlMs, landed }
@@ -239,6 +225,7 @@ export class Fleet extends World {
         bundle: svid.bundle.sequence,
         issuedAt: now,
         notAfter: svid.leaf.tbs.notAfter,
+        endsAt: svid.leaf.tbs.notAfter.getTime(),
         predecessor,
         received: arrives,
       }
@@ -296,14 +283,19 @@ export class Fleet extends World {
         before.authorities.some((one) => one.id === id && one.role === role && one.state !== 'revoked'),
     )
     if (left.length === 0) return
-    // As it was just before they left.
+    // As it was just before they left, what they had certified included: two may leave at one look.
     const ids = left.map(({ id }) => id)
     const then = {
       ...set,
-      authorities: set.authorities.map((one) => (ids.includes(one.id) ? { ...one, state: 'tainted' as const } : one)),
+      authorities: set.authorities.map((one) => {
+        const cross = before.authorities.find(({ id, role }) => id === one.id && role === one.role)?.cross ?? one.cross
+        return ids.includes(one.id) ? { ...one, cross, state: 'tainted' as const } : { ...one, cross }
+      }),
     }
     for (const root of left) {
-      const named = gate(then, root, 'unused', this.evidence).blockers.map(({ workload }) => workload)
+      const named = gate(then, root, 'unused', this.evidence, Number.POSITIVE_INFINITY).longest.map(
+        ({ workload }) => workload,
+      )
       if (named.length === 0) continue
       const { at, leavesAt } = root.taint as Taint
       const isSetBack = this.clock.now().getTime() < 2 * at.getTime() - leavesAt.getTime()
@@ -331,26 +323,6 @@ export class Fleet extends World {
           by.taint && root.taint && by.taint.leavesAt <= root.taint.leavesAt,
           'what vouches for it leaves, too',
         ).toBe(true)
-  }
-
-  /** Remembered for as long as no certificate on the way begins or ends. */
-  #verifies(svid: Issued, bundle: TrustBundle, now: Date): boolean {
-    const roots = bundle.roots.map(readCertificate)
-    const key = `${svid.leaf.tbs.serial} ${bundle.sequence} ${bundle.roots.length}`
-    const known = this.#verified.get(key)
-    const time = now.getTime()
-    if (known && known.from <= time && time < known.until) return known.ok
-    const edges = [svid.leaf, ...svid.chain, ...roots].flatMap(({ tbs }) => [
-      tbs.notBefore.getTime(),
-      tbs.notAfter.getTime() + 1,
-    ])
-    const ok = verifies([svid.leaf, ...svid.chain], roots, now)
-    this.#verified.set(key, {
-      ok,
-      from: Math.max(...edges.filter((edge) => edge <= time), 0),
-      until: Math.min(...edges.filter((edge) => edge > time), Number.POSITIVE_INFINITY),
-    })
-    return ok
   }
 }
 

@@ -1,8 +1,10 @@
+import { Readable } from 'node:stream'
 import type { CliEnv } from '../../src/cli/env.ts'
 import { runCli } from '../../src/cli/program.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { systemRandom } from '../../src/core/random.ts'
 import { startServer } from '../../src/server.ts'
+import { readBoundedStream } from '../../src/storage/bounded-file.ts'
 
 export type Ran = { readonly exit: number; readonly out: string; readonly err: string }
 
@@ -30,7 +32,7 @@ export async function alcazar(
       columns: () => options.columns ?? 80,
     },
     err: { write: (text) => void err.push(text), isTerminal: false, columns: () => 80 },
-    readStdin: async () => Buffer.from(options.stdin ?? ''),
+    readStdin: (bounds) => readBoundedStream(Readable.from([Buffer.from(options.stdin ?? '')]), bounds),
     ask: types && (async (question) => types(question)),
     environment: options.environment ?? {},
     clock: options.clock ?? systemClock,

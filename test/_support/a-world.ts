@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
 import { type AuthoritySet, activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
 import type { Evidence } from '../../src/authority/gate.ts'
-import { printJournal, readJournal } from '../../src/authority/journal.ts'
+import { printJournal } from '../../src/authority/journal.ts'
 import { leadsTo } from '../../src/authority/path.ts'
 import { denials } from '../../src/authority/revocations.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
@@ -57,6 +57,8 @@ export class World {
   /** Serials that were ever on the durable deny list, and the number of each authority’s last durable CRL. */
   readonly #denied = new Set<string>()
   readonly #crlNumbers = new Map<string, bigint>()
+  /** What both verifiers found, by the path, the roots and which of them are valid: nothing else of the time matters. */
+  readonly #verdicts = new Map<string, boolean>()
   readonly #random = seededRandom(5)
   #leafKey: PrivateKey | undefined
 
@@ -94,7 +96,7 @@ export class World {
 
   /** What is durable. */
   get journal(): { readonly revision: number; readonly set: AuthoritySet } {
-    return readJournal(this.store.text ?? '')
+    return this.store.journal
   }
 
   /** What an inventory would know: every unexpired SVID, for nobody here ever shows a successor. */
@@ -113,7 +115,7 @@ export class World {
           svids: svids.map(({ issuer, bundle, leaf }) => ({
             issuer,
             bundle: bundle.sequence,
-            notAfter: leaf.tbs.notAfter,
+            endsAt: leaf.tbs.notAfter.getTime(),
           })),
         })),
     }
@@ -155,18 +157,10 @@ export class World {
         (svids[0] as Issued).bundle,
       ),
     }))
-    // What stands on the same chain verifies alike.
-    const known = new Map<string, boolean>()
     return holders.flatMap(({ name, bundle }) => {
       const roots = bundle.roots.map(readCertificate)
-      const takes = ({ leaf, chain, issuer }: Issued) => {
-        const kind = `${bundle.sequence} ${issuer} ${chain.length}`
-        const found = known.get(kind) ?? verifies([leaf, ...chain], roots, now)
-        known.set(kind, found)
-        return found
-      }
       return live
-        .filter((one) => !takes(one))
+        .filter(({ leaf, chain }) => !this.verifies([leaf, ...chain], roots, now))
         .map(({ workload, leaf }) => `${name} (bundle ${bundle.sequence}) refuses ${workload} (${leaf.tbs.serial})`)
     })
   }
@@ -175,7 +169,9 @@ export class World {
   stranded(): readonly Issued[] {
     const now = this.clock.now()
     const roots = bundledRoots(this.journal.set).map((root) => root.certificate)
-    return this.issued.filter(({ leaf, chain }) => isValidAt(leaf.tbs, now) && !verifies([leaf, ...chain], roots, now))
+    return this.issued.filter(
+      ({ leaf, chain }) => isValidAt(leaf.tbs, now) && !this.verifies([leaf, ...chain], roots, now),
+    )
   }
 
   /**
@@ -240,7 +236,7 @@ export class World {
       if (record?.state === 'tainted') continue
       if (record) expect(leaf.tbs.notAfter <= record.certificate.tbs.notAfter, 'it outlives its issuer').toBe(true)
       expect(
-        verifies(
+        this.verifies(
           [leaf, ...chain],
           roots.map((root) => root.certificate),
           now,
@@ -263,7 +259,7 @@ export class World {
     const { leaf, chain } = await this.issue(HOUR)
     this.issued.pop()
     expect(
-      verifies(
+      this.verifies(
         [leaf, ...chain],
         roots.map((root) => root.certificate),
         now,
@@ -272,11 +268,22 @@ export class World {
     ).toBe(true)
     expect(this.keeper.mayVouch(leaf.tbs.issuer, now).length, 'what signs vouches, too').toBeGreaterThan(0)
   }
+
+  /** As a verifier builds paths: what stands in the chain beyond a root that it trusts does not matter to it. */
+  verifies(chain: readonly Certificate[], roots: readonly Certificate[], now: Date): boolean {
+    const key = [chain, roots].map((some) => some.map((one) => asItIs(one, now)).join()).join(' ')
+    const verdict =
+      this.#verdicts.get(key) ?? chain.some((_, index) => pathVerifies(chain.slice(0, index + 1), roots, now))
+    this.#verdicts.set(key, verdict)
+    return verdict
+  }
 }
 
-/** As a verifier builds paths: what stands in the chain beyond a root that it trusts does not matter to it. */
-export function verifies(chain: readonly Certificate[], roots: readonly Certificate[], now: Date): boolean {
-  return chain.some((_, index) => pathVerifies(chain.slice(0, index + 1), roots, now))
+/** A certificate and where `now` is from the edges of its time, the last second before its end included. */
+function asItIs({ der, tbs: { notBefore, notAfter } }: Certificate, now: Date): string {
+  const time = now.getTime()
+  const edges = [notBefore.getTime(), notAfter.getTime(), notAfter.getTime() + 1, notAfter.getTime() + 1000]
+  return `${edges.filter((edge) => edge <= time).length} ${Buffer.from(der).toString('latin1')}`
 }
 
 /** By our own check and by Node's, which shares nothing with it. */

@@ -42,8 +42,8 @@ export class Admin {
     this.keeper = undefined as unknown as Keeper
   }
 
-  static async start(source?: RootSource): Promise<Admin> {
-    const admin = new Admin(source ? new World(source) : new World())
+  static async start(from?: RootSource | World): Promise<Admin> {
+    const admin = new Admin(from instanceof World ? from : new World(from))
     await admin.serve()
     onTestFinished(() => admin.stop())
     return admin
@@ -83,7 +83,7 @@ export class Admin {
     const live = [...byName].flatMap(([name, all]) => {
       const last = all.at(-1)
       if (!last || last.leaf.tbs.notAfter < now) return []
-      const svids = [{ issuer: last.issuer, bundle: last.bundle.sequence, notAfter: last.leaf.tbs.notAfter }]
+      const svids = [{ issuer: last.issuer, bundle: last.bundle.sequence, endsAt: last.leaf.tbs.notAfter.getTime() }]
       return [{ name, namespace: name.split('/')[0] as string, svids }]
     })
     return { incomplete: this.incomplete, workloads: () => live }

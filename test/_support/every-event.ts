@@ -125,7 +125,21 @@ export function tellEverything(events: Events, given: SomeArguments): void {
   events.keeperStopped(new Error('EIO'))
   events.authorityUnrecorded(new Error('ENOSPC'))
   events.pluggedCaTaken(roots[0] as Authority)
-  const gate = { open: false, incomplete: undefined, blockers: [], live: 3, until: notAfter }
+  const gate = {
+    open: false,
+    incomplete: undefined,
+    live: 3,
+    inTheWay: 0,
+    until: notAfter,
+    longest: [],
+    namespaces: new Map(),
+  }
+  for (const incomplete of [undefined, 'the ledger is being read'])
+    events.deadlinePassed(roots[0] as Authority, { ...gate, incomplete })
+  const rotation = { to: undefined, since: notAfter, by: 'clock', because: 'it ends soon' } as const
+  events.rotationBegun(rotation, roots[0] as Authority)
+  events.rotationDone(rotation, roots[0] as Authority)
+  events.workloadForgotten({ workload: 'shop/cart-0', at: notAfter, until: notAfter }, 'it is gone')
   for (const verb of CLOSED.step)
     for (const incomplete of [undefined, 'the ledger is being read'])
       events.pluggedCaWaits(verb, roots[0] as Authority, { ...gate, incomplete })

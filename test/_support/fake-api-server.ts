@@ -150,9 +150,9 @@ export class FakeApiServer implements AsyncDisposable {
     if (url.pathname === '/apis/authentication.k8s.io/v1/tokenreviews')
       return void send(201, { status: this.review(JSON.parse(body).spec.token) })
     if (url.pathname === '/api/v1/pods')
-      return this.#collection('pods', [...this.pods.values()].map(podObject), url, response)
+      return this.#collection('pods', [...this.pods.values()], podObject, url, response)
     if (url.pathname === '/api/v1/serviceaccounts')
-      return this.#collection('serviceaccounts', [...this.accounts.values()].map(accountObject), url, response)
+      return this.#collection('serviceaccounts', [...this.accounts.values()], accountObject, url, response)
     const parts = url.pathname.split('/')
     if (single !== undefined) {
       const pod = [...this.pods.values()].find((one) => one.namespace === parts[4] && one.name === parts[6])
@@ -171,7 +171,13 @@ export class FakeApiServer implements AsyncDisposable {
     send(404, { message: 'not found' })
   }
 
-  #collection(kind: string, objects: object[], url: URL, response: ServerResponse): void {
+  #collection<T>(
+    kind: string,
+    held: readonly T[],
+    objectOf: (one: T) => object,
+    url: URL,
+    response: ServerResponse,
+  ): void {
     if (url.searchParams.get('watch')) {
       response.writeHead(200, { 'content-type': 'application/json' })
       response.flushHeaders()
@@ -192,12 +198,12 @@ export class FakeApiServer implements AsyncDisposable {
     }
     const limit = Number(url.searchParams.get('limit') ?? 500)
     const from = Number(url.searchParams.get('continue') ?? 0)
-    const more = from + limit < objects.length
+    const more = from + limit < held.length
     response.writeHead(200, { 'content-type': 'application/json' })
     response.end(
       JSON.stringify({
         metadata: { resourceVersion: String(this.#version), ...(more && { continue: String(from + limit) }) },
-        items: objects.slice(from, from + limit),
+        items: held.slice(from, from + limit).map(objectOf),
       }),
     )
   }

@@ -10,6 +10,8 @@ import type { AuthorityStore } from '../../src/service/ports.ts'
 /** What goes wrong at a write: nothing is written, or nobody knows although it was, or although it was not. */
 export type Fault = 'refused' | 'in doubt, written' | 'in doubt, not written'
 
+type Journal = ReturnType<typeof readJournal>
+
 /** An AuthorityStore in memory, which keeps the journal as text and fails where it is told to. */
 export class MemoryStore implements AuthorityStore {
   /** The journal as it would lie on a disk. */
@@ -29,8 +31,17 @@ export class MemoryStore implements AuthorityStore {
   /** The same for making a root's key and opening one. */
   keyFaults = new Map<number, Fault>()
 
-  async read(): Promise<{ revision: number; set: AuthoritySet } | undefined> {
-    return this.text === undefined ? undefined : readJournal(this.text)
+  #read: { readonly text: string; readonly journal: Journal } | undefined
+
+  /** What the text says, read once. */
+  get journal(): Journal {
+    const text = this.text ?? ''
+    if (this.#read?.text !== text) this.#read = { text, journal: readJournal(text) }
+    return this.#read.journal
+  }
+
+  async read(): Promise<Journal | undefined> {
+    return this.text === undefined ? undefined : this.journal
   }
 
   async begin(set: AuthoritySet): Promise<number> {
@@ -44,6 +55,12 @@ export class MemoryStore implements AuthorityStore {
     if (found !== expected) throw new CaError('conflict', `the journal has revision ${found}, not ${expected}`)
     await this.#store(expected + 1, set)
     return expected + 1
+  }
+
+  async confirm(expected: number): Promise<void> {
+    const found = (await this.read())?.revision ?? 0
+    if (found !== expected)
+      throw new JournalInDoubt(`the journal has revision ${found}, not ${expected}: somebody else wrote it`)
   }
 
   async newRootKey(algorithm: KeyAlgorithm): Promise<Signer> {

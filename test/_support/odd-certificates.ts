@@ -79,3 +79,16 @@ export const nameConstraints = criticalExtension(
     tlv(contextTag(0, 'constructed'), sequence(tlv(contextTag(2, 'primitive'), Buffer.from('.example', 'latin1')))),
   ),
 )
+
+/** A CA's extension that is not critical, and binds all the same. */
+export const softExtension = (id: string, value: Uint8Array): Uint8Array => sequence(oid(id), octetString(value))
+
+export const softUses = (...uses: readonly string[]): Uint8Array =>
+  softExtension(OID.extendedKeyUsage, sequence(...uses.map(oid)))
+
+/** @param base the context tag of the kind of name, and its value */
+export const softNameConstraints = (list: 'permitted' | 'excluded', base: Uint8Array): Uint8Array =>
+  softExtension(
+    OID.nameConstraints,
+    sequence(tlv(contextTag(list === 'permitted' ? 0 : 1, 'constructed'), sequence(base))),
+  )

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { AuthoritySet } from '../../src/authority/authority.ts'
-import { printJournal } from '../../src/authority/journal.ts'
+import { JournalInDoubt, printJournal } from '../../src/authority/journal.ts'
 import { hex } from '../../src/core/bytes.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { PrivateKey } from '../../src/keys/private-key.ts'
@@ -129,6 +129,18 @@ export function storeContract(open: () => AuthorityStore): void {
       const store = await begun()
       expect(await store.write(1, given.later)).toBe(2)
       expect(await textOf(store)).toBe(printJournal(2, given.later))
+    })
+
+    test('confirms the revision that is the last, and is in doubt about any other', async () => {
+      const store = await begun()
+      await store.confirm(1)
+      await store.write(1, given.later)
+      await store.confirm(2)
+      await store.confirm(2)
+      for (const seen of [1, 3])
+        await expect(store.confirm(seen)).rejects.toThrow(
+          new JournalInDoubt(`the journal has revision 2, not ${seen}: somebody else wrote it`),
+        )
     })
 
     test.each([0, 1, 3])(

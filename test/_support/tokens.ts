@@ -10,7 +10,7 @@ export class TokenSigner {
   constructor({
     issuer = 'https://kubernetes.default.svc.cluster.local',
     kid = 'test-key',
-    alg = 'RS256' as 'RS256' | 'ES256',
+    alg = 'ES256' as 'RS256' | 'ES256',
   } = {}) {
     this.issuer = issuer
     this.kid = kid

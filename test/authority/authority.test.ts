@@ -3,11 +3,13 @@ import { activeAuthority } from '../../src/authority/active-authority.ts'
 import {
   AUTHORITY_STATES,
   type Authority,
+  type AuthoritySet,
   activeIssuing,
   activeRoot,
   bundledRoots,
   mayVouch,
   publicKeyOf,
+  vouches,
   withoutEnded,
 } from '../../src/authority/authority.ts'
 import { rootAbove } from '../../src/authority/root-above.ts'
@@ -66,6 +68,15 @@ test('finds what signs now by role and state', () => {
 })
 
 describe('vouching for client certificates', () => {
+  test('is its own, not its name’s: a revoked one does not while another of the same name signs', async () => {
+    const sameName = await odd('issuing under a', a, { pathLength: 0, notAfter: plus(NOW, 30 * DAY) })
+    const [before, after] = [issuingOf(underA, { state: 'revoked' }), issuingOf(sameName)]
+    const set = aSet([rootOf(a), before, after])
+    expect([vouches(set, before, NOW), vouches(set, after, NOW)]).toEqual([false, true])
+    expect(vouches(set, issuingOf(underB), NOW)).toBe(false)
+    expect(vouches(set, after, plus(NOW, 31 * DAY))).toBe(false)
+  })
+
   test.each([
     ['prepared', false],
     ['active', true],
@@ -133,6 +144,23 @@ describe('dropping what has ended', () => {
     const end = underA.certificate.tbs.notAfter
     expect(withoutEnded(set, end)).toBe(set)
     expect(withoutEnded(set, plus(end, 1000)).authorities[0]?.cross).toEqual([lasting])
+  })
+
+  test('forgets a root that has left, once nobody vouches for its key and none of its issuing authorities is known', () => {
+    const left = rootOf(b, { state: 'revoked' })
+    const known = (set: AuthoritySet) => withoutEnded(set, NOW).authorities.includes(left)
+    expect(known(aSet([rootOf(a), left]))).toBe(false)
+    expect(known(aSet([rootOf(a), left, issuingOf(underB, { state: 'revoked', root: left.id })]))).toBe(true)
+    expect(known(aSet([rootOf(a), left, issuingOf(underB, { state: 'revoked', root: undefined })]))).toBe(true)
+    const vouched = rootOf(b, { state: 'revoked', cross: [{ by: 'a trusted root', certificate: underA.certificate }] })
+    expect(withoutEnded(aSet([rootOf(a), vouched]), NOW).authorities).toContain(vouched)
+    expect(
+      withoutEnded(aSet([rootOf(a), vouched]), plus(underA.certificate.tbs.notAfter, 1000)).authorities,
+    ).toHaveLength(1)
+    const tainted = rootOf(b, { state: 'revoked', taint: { at: NOW, because: 'stolen', leavesAt: NOW } })
+    expect(withoutEnded(aSet([rootOf(a), tainted]), NOW).authorities).toContain(tainted)
+    for (const state of ['prepared', 'old', 'tainted'] as const)
+      expect(withoutEnded(aSet([rootOf(a), rootOf(b, { state })]), NOW).authorities).toHaveLength(2)
   })
 
   test('forgets a workload that was cut off when the last of what it had has ended', () => {

@@ -30,14 +30,14 @@ beforeAll(async () => {
 const one = (bundle: number, hours = 1, issuer = underA): Standing => ({
   issuer: issuer.id,
   bundle,
-  notAfter: plus(NOW, hours * HOUR),
+  endsAt: NOW.getTime() + hours * HOUR,
 })
 const knowing = (workloads: Record<string, Standing[]>, incomplete?: string): Evidence => ({
   incomplete,
   workloads: () => Object.entries(workloads).map(([name, svids]) => ({ name, namespace: 'shop', svids })),
 })
 const why = (set: Authority[], root: Authority, condition: Condition, ...svids: Standing[]) =>
-  gate(aSet(set), root, condition, knowing({ 'shop/cart': svids })).blockers[0]?.why
+  gate(aSet(set), root, condition, knowing({ 'shop/cart': svids })).longest[0]?.why
 
 describe('what may sign', () => {
   test('with a cross-certificate needs one answer with it to everybody', () => {
@@ -71,7 +71,7 @@ describe('what may sign', () => {
   test('is followed by all where every other root certified it, whatever is known of them', () => {
     const nothing = knowing({ 'shop/cart': [one(1)] }, 'the ledger is being read')
     expect(gate(aSet([a, crossed]), crossed, 'followed', nothing)).toMatchObject({ open: true, incomplete: undefined })
-    expect(gate(aSet([a, b]), b, 'followed', nothing)).toMatchObject({ open: false, blockers: [{}] })
+    expect(gate(aSet([a, b]), b, 'followed', nothing)).toMatchObject({ open: false, inTheWay: 1 })
   })
 
   test('is an old root again where everybody has it', () => {
@@ -139,12 +139,58 @@ describe('a gate', () => {
       open: false,
       incomplete: undefined,
       live: 3,
+      inTheWay: 2,
       until: plus(NOW, 5 * HOUR),
-      blockers: [
+      namespaces: new Map([['shop', { workloads: 2, endsAt: NOW.getTime() + 5 * HOUR }]]),
+      longest: [
         { workload: 'shop/cart', namespace: 'shop', why: 'holds bundle 3, not 4 yet', until: plus(NOW, 5 * HOUR) },
         { workload: 'shop/tax', namespace: 'shop', why: 'holds bundle 1, not 4 yet', until: plus(NOW, 3 * HOUR) },
       ],
     })
+  })
+
+  test('names as many as are asked for of any number, those that end last first, and counts all', () => {
+    // Ends that neither rise nor fall, each twice: a gate sorts them a thousand at a time.
+    const ends = Array.from({ length: 3000 }, (_, n) => ((n * 1_237) % 1500) / 100)
+    const evidence = knowing(Object.fromEntries(ends.map((end, n) => [`shop/cart-${n}`, [one(3, end)]])))
+    const all = ends
+      .map((end, n) => ({ workload: `shop/cart-${n}`, until: plus(NOW, end * HOUR) }))
+      .sort((a, b) => b.until.getTime() - a.until.getTime() || (a.workload < b.workload ? -1 : 1))
+    for (const named of [0, 1, 2, 10, 100, 1999, 3000, Number.POSITIVE_INFINITY]) {
+      const found = gate(aSet([a, b]), b, 'trusted', evidence, named)
+      expect(found).toMatchObject({ inTheWay: 3000, until: plus(NOW, 14.99 * HOUR) })
+      expect(found.longest.map(({ workload, until }) => ({ workload, until }))).toEqual(all.slice(0, named))
+    }
+    expect(gate(aSet([a, b]), b, 'trusted', evidence).longest).toHaveLength(10)
+  })
+
+  test('counts by namespace who is in the way, until the last of them has ended', () => {
+    const workloads = [
+      { name: 'shop/cart', namespace: 'shop', svids: [one(3, 2)] },
+      { name: 'tax/till', namespace: 'tax', svids: [one(3, 9)] },
+      { name: 'shop/till', namespace: 'shop', svids: [one(3, 5), one(3, 4)] },
+      { name: 'shop/desk', namespace: 'shop', svids: [one(3, 1)] },
+      { name: 'shop/sign', namespace: 'shop', svids: [one(4, 8)] },
+      { name: 'idle/sign', namespace: 'idle', svids: [one(4, 8)] },
+    ]
+    const { namespaces } = gate(aSet([a, b]), b, 'trusted', { incomplete: undefined, workloads: () => workloads })
+    expect([...namespaces]).toEqual([
+      ['shop', { workloads: 3, endsAt: NOW.getTime() + 5 * HOUR }],
+      ['tax', { workloads: 1, endsAt: NOW.getTime() + 9 * HOUR }],
+    ])
+  })
+
+  test('walks the evidence once: what is decided and what is said of it agree', () => {
+    let walks = 0
+    const evidence = {
+      incomplete: undefined,
+      *workloads() {
+        walks++
+        yield { name: 'shop/cart', namespace: 'shop', svids: [one(3)] }
+      },
+    }
+    expect(gate(aSet([a, b]), b, 'trusted', evidence)).toMatchObject({ inTheWay: 1, longest: [{}] })
+    expect(walks).toBe(1)
   })
 
   test('is closed while something may be unknown, whoever is known', () => {
@@ -152,7 +198,7 @@ describe('a gate', () => {
     expect(gate(aSet([a, b]), b, 'trusted', evidence)).toMatchObject({
       open: false,
       incomplete: 'the ledger is being read',
-      blockers: [],
+      inTheWay: 0,
     })
     expect(gate(aSet([a, b]), a, 'unused', { ...NO_EVIDENCE, incomplete: 'a replica is lost' }).open).toBe(false)
   })
@@ -167,14 +213,14 @@ describe('a gate', () => {
   })
 })
 
-test('workloads are counted once on each authority they stand on, and on its root', () => {
-  const evidence = knowing({ 'shop/cart': [one(1), one(2), one(4, 1, underB)], 'shop/till': [one(4, 1, underB)] })
+test('workloads are counted once on each authority they stand on, and on its root, until their last certificate there ends', () => {
+  const evidence = knowing({ 'shop/cart': [one(1), one(2, 3), one(4, 5, underB)], 'shop/till': [one(4, 4, underB)] })
   expect(standingOn(aSet([a, b, underA, underB]), evidence)).toEqual(
     new Map([
-      [underA.id, 1],
-      [a.id, 1],
-      [underB.id, 2],
-      [b.id, 2],
+      [underA.id, { workloads: 1, endsAt: NOW.getTime() + 3 * HOUR }],
+      [a.id, { workloads: 1, endsAt: NOW.getTime() + 3 * HOUR }],
+      [underB.id, { workloads: 2, endsAt: NOW.getTime() + 5 * HOUR }],
+      [b.id, { workloads: 2, endsAt: NOW.getTime() + 5 * HOUR }],
     ]),
   )
 })

@@ -145,7 +145,7 @@ describe('with roots of its own', () => {
   const aWorkload = (issuer: Authority, bundle: number, incomplete?: string): Evidence => ({
     incomplete,
     workloads: () => [
-      { name: 'shop/cart', namespace: 'shop', svids: [{ issuer: issuer.id, bundle, notAfter: plus(NOW, HOUR) }] },
+      { name: 'shop/cart', namespace: 'shop', svids: [{ issuer: issuer.id, bundle, endsAt: NOW.getTime() + HOUR }] },
     ],
   })
   const next = (authorities: Authority[], change: Partial<AuthoritySet>, evidence = NO_EVIDENCE, now = NOW) => {
@@ -179,6 +179,20 @@ describe('with roots of its own', () => {
       expect(next([{ ...b, state: 'old' }, a, underA], {}, NO_EVIDENCE, due)).toEqual(begun)
     })
 
+    test('is due before an online CA ends, or what stands between that and the root', async () => {
+      const [between, below] = await Promise.all([
+        odd('between', root, { notBefore: NOW, notAfter: plus(NOW, YEAR) }),
+        odd('online', root, { notBefore: NOW, notAfter: plus(NOW, 2 * YEAR) }),
+      ])
+      const online = { certificate: below.certificate, intermediates: [between.certificate], key: 'sealed' as const }
+      const imported = { ...a, online, wasInTheClear: true }
+      expect(rootDueAt({ ...imported, online: { ...online, intermediates: [] } }, policy)).toEqual(
+        plus(NOW, 2 * YEAR - (2 * YEAR) / 6),
+      )
+      expect(rootDueAt(imported, policy)).toEqual(plus(NOW, YEAR - YEAR / 6))
+      expect(deadlineOf(imported)).toEqual(plus(NOW, YEAR - 30 * DAY))
+    })
+
     test('is due no sooner than a sixth of a short life before its end', () => {
       expect(rootDueAt(a, { rootDueBeforeMs: 9 * YEAR })).toEqual(renewalOf(a))
     })
@@ -200,7 +214,7 @@ describe('with roots of its own', () => {
 
     test('prepares none while another is on its way out, which leaves first', () => {
       const waiting = next(activated({ state: 'tainted', taint: TAINT }), to(undefined), aWorkload(underA, 2))
-      expect(waiting).toMatchObject({ kind: 'wait', until: TAINT.leavesAt, for: { blockers: [{}] } })
+      expect(waiting).toMatchObject({ kind: 'wait', until: TAINT.leavesAt, for: { inTheWay: 1 } })
       expect(next(activated(), to(undefined), aWorkload(underB, 2))).toMatchObject({ kind: 'revoke-root' })
     })
 
@@ -217,7 +231,7 @@ describe('with roots of its own', () => {
       expect(next([a, crossed, underA], to(b.id), aWorkload(underA, 1))).toMatchObject({
         kind: 'wait',
         until: plus(NOW, HOUR),
-        for: { open: false, blockers: [{ workload: 'shop/cart' }] },
+        for: { open: false, longest: [{ workload: 'shop/cart' }] },
       })
     })
 
@@ -243,8 +257,17 @@ describe('with roots of its own', () => {
       })
     })
 
-    test('activates none at the deadline that somebody would not follow', () => {
-      expect(next([a, b, underA], to(b.id), aWorkload(underA, 1), deadline)).toMatchObject({ kind: 'wait' })
+    test('activates none at the deadline that somebody would not follow, and names who', () => {
+      const overdue = { root: a, gate: { open: false, longest: [{ workload: 'shop/cart' }] } }
+      expect(next([a, b, underA], to(b.id), aWorkload(underA, 1), deadline)).toMatchObject({ kind: 'wait', overdue })
+      expect(next([a, b, underA], to(b.id), aWorkload(underA, 1), plus(deadline, -1))).not.toHaveProperty('overdue')
+      // So it is where another root has to leave before one can be made, and where it is too late for a cross-certificate.
+      const tainted = { ...b, state: 'tainted' as const, taint: { ...TAINT, leavesAt: plus(deadline, HOUR) } }
+      const onB = issuingOf(issuing, { state: 'old', root: b.id })
+      expect(next([a, tainted, underA, onB], to(undefined), aWorkload(onB, 2), deadline)).toMatchObject({ overdue })
+      expect(next([a, crossed, underA], to(b.id), aWorkload(underA, 1), plus(NOW, 11 * YEAR))).toMatchObject({
+        overdue,
+      })
       const byNobodyElse = [{ ...a, bundledSince: 2 }, { ...b, state: 'old' as const }, crossed, underA]
       const late = [{ ...crossed, id: 'd'.repeat(40), bundledSince: 3 }]
       expect(next([...byNobodyElse, ...late], to('d'.repeat(40)), aWorkload(underA, 1), deadline)).toMatchObject({
@@ -306,7 +329,7 @@ describe('with roots of its own', () => {
       ).toMatchObject({
         kind: 'wait',
         until: plus(NOW, MINUTE),
-        for: { blockers: [{ workload: 'shop/cart' }] },
+        for: { longest: [{ workload: 'shop/cart' }] },
       })
     })
 
@@ -315,7 +338,7 @@ describe('with roots of its own', () => {
         expect(next(tainted(), {}, evidence, TAINT.leavesAt)).toMatchObject({
           kind: 'revoke-root',
           because: 'it was declared compromised: laptop stolen',
-          gate: { open: false, blockers: [{ workload: 'shop/cart' }] },
+          gate: { open: false, longest: [{ workload: 'shop/cart' }] },
         })
       expect(next(tainted(), {}, aWorkload(underA, 2), plus(TAINT.leavesAt, -1))).toMatchObject({ kind: 'wait' })
     })

@@ -7,10 +7,10 @@ import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { PrivateKey } from '../../src/keys/private-key.ts'
 import { isSignedBy } from '../../src/keys/public-key.ts'
 import { type Certificate, readCertificate, writeCertificate } from '../../src/x509/certificate.ts'
-import { octetString } from '../../src/x509/der.ts'
+import { contextTag, octetString, sequence, tlv } from '../../src/x509/der.ts'
 import { KEY_USAGE, OID } from '../../src/x509/oids.ts'
 import { NOW } from '../_support/authority-sets.ts'
-import { criticalExtension, nameConstraints, odd } from '../_support/odd-certificates.ts'
+import { criticalExtension, nameConstraints, odd, softNameConstraints, softUses } from '../_support/odd-certificates.ts'
 import { opensslVerify } from '../_support/openssl-verify.ts'
 import type { TestCa } from '../_support/plugged-ca.ts'
 
@@ -28,6 +28,8 @@ type Case = {
 
 const cases: Case[] = []
 const LEAF = { ca: false, keyUsage: [KEY_USAGE.digitalSignature] }
+/** id-kp-codeSigning */
+const CODE_SIGNING = '1.3.6.1.5.5.7.3.3'
 const unknown = criticalExtension('1.3.6.1.4.1.32473.99', octetString())
 
 beforeAll(async () => {
@@ -147,6 +149,49 @@ beforeAll(async () => {
       openssl: { finds: true, because: 'it checks them, and this leaf has no name that they forbid' },
     },
   )
+  const uses = { finds: true, because: 'it looks at them only where it is told a purpose' }
+  for (const [list, refused] of [
+    [[OID.serverAuth, OID.clientAuth], undefined],
+    [[CODE_SIGNING, OID.anyExtendedKeyUsage], undefined],
+    [
+      [CODE_SIGNING],
+      `certificate 2 of the chain is for other uses than TLS (extended key usage ${CODE_SIGNING}); it names both serverAuth and clientAuth, or none`,
+    ],
+    [[OID.serverAuth], 'certificate 2 of the chain is for other uses than TLS'],
+    [[OID.clientAuth], 'certificate 2 of the chain is for other uses than TLS'],
+  ] as const) {
+    const used = await odd('used', root, { extensions: [softUses(...list)] })
+    const name = `an issuer with the extended key usages ${list.join(', ')}`
+    add(name, [await odd('leaf', used, LEAF), used], [root], refused === undefined ? {} : { refused, openssl: uses })
+  }
+  const unusable = await odd('root for code', 'itself', { extensions: [softUses(CODE_SIGNING)] })
+  add('a root for other uses', [await odd('leaf', unusable, LEAF)], [unusable], {
+    refused: 'the root is for other uses than TLS',
+    openssl: uses,
+  })
+  const text = (tag: number, value: string) => tlv(contextTag(tag, 'primitive'), Buffer.from(value, 'latin1'))
+  for (const [kind, list, base, refused] of [
+    ['DNS names', 'permitted', text(2, '.example'), false],
+    ['addresses', 'excluded', tlv(contextTag(7, 'primitive'), Buffer.alloc(8)), false],
+    ['mail addresses', 'permitted', text(1, 'example.org'), false],
+    ['URIs', 'permitted', text(6, 'other.example'), true],
+    ['URIs', 'excluded', text(6, 'cluster.local'), true],
+    ['directory names', 'permitted', tlv(contextTag(4, 'constructed'), sequence()), true],
+  ] as const) {
+    const bound = await odd('bound', root, { extensions: [softNameConstraints(list, base)] })
+    add(
+      `an issuer with name constraints that are not critical: ${list} ${kind}`,
+      [await odd('leaf', bound, LEAF), bound],
+      [root],
+      {
+        ...(refused && {
+          refused:
+            'certificate 2 of the chain has name constraints for URIs or for names of a kind that is not judged here',
+          openssl: { finds: true, because: 'this leaf has no name that they forbid' },
+        }),
+      },
+    )
+  }
   add(
     'a leaf that names another key of its issuer',
     [await odd('leaf', issuing, { ...LEAF, authorityKeyId: Buffer.alloc(20, 7) }), issuing, between],

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Authority } from '../../src/authority/authority.ts'
@@ -91,6 +91,34 @@ describe('export', () => {
     expect(existsSync(again)).toBe(false)
   })
 
+  test('on a disk that fails in the middle is not done, says so, and the same command again does it', async () => {
+    const { state, run, short, id } = await stopped()
+    const steps = await eachStep(
+      'fails once',
+      async () => {
+        const copy = join(scratch(), 'state')
+        cpSync(state, copy, { recursive: true })
+        return copy
+      },
+      async (copy) => {
+        const ran = await run('--root', id, '--out', `${copy}-out`, '--yes-export', short, '--state-directory', copy)
+        if (ran.exit !== 0) throw new Error(`${ran.exit} ${ran.err}`)
+      },
+      async ({ root, error, at }) => {
+        if (!error) return
+        expect(String(error), at).toMatch(/^Error: [27] alcazar: /)
+        if (/^rename .*journal/.test(at))
+          expect(String(error)).toContain(
+            'nobody knows whether this was done, because the disk failed in the middle of it: run the same command again, which finishes it or says that it was',
+          )
+        expect(existsSync(`${root}-out`), at).toBe(false)
+        const again = ['--root', id, '--out', `${root}-out`, '--yes-export', short, '--state-directory', root]
+        expect((await run(...again)).exit, at).toBe(0)
+      },
+    )
+    expect(steps.some((step) => /^rename .*journal/.test(step))).toBe(true)
+  })
+
   test('asks for the short id on a terminal, and takes no other', async () => {
     const { state, out, args, whole, short } = await stopped()
     const before = picture(join(state, 'authority'))
@@ -151,6 +179,28 @@ describe('export', () => {
     expect(readFileSync(join(out, 'ca-key.pem'), 'utf8')).toBe('somebody’s only key')
   })
 
+  test('overwrites no key that was made while it asked', async () => {
+    const { state, out, args, whole, short } = await stopped()
+    const ran = await alcazar(['export', ...args, ...whole], {
+      types: () => {
+        mkdirSync(out)
+        writeFileSync(join(out, 'ca-key.pem'), 'somebody’s only key')
+        return short
+      },
+    })
+    expect(ran).toMatchObject({ exit: 6, err: expect.stringContaining('no key is ever written over another') })
+    expect(readFileSync(join(out, 'ca-key.pem'), 'utf8')).toBe('somebody’s only key')
+    expect(await ledgerOf(state)).not.toContain('key exported')
+  })
+
+  test('is not said to have been done where nothing can be written', async () => {
+    const { state, id, run, short } = await stopped()
+    const ran = await run('--root', id, '--out', '/proc/alcazar/out', '--yes-export', short)
+    expect(ran).toMatchObject({ exit: 7, err: expect.stringContaining('the CA can’t be written to /proc/alcazar/out') })
+    expect(await ledgerOf(state)).not.toContain('key exported')
+    expect(setIn(state).authorities[0]).toMatchObject({ id })
+  })
+
   test.each([
     [['--root', 'abc', '--out', 'x'], 2, 'write at least its first four hex digits'],
     [['--root', '00000000', '--out', 'x'], 5, 'no root has an id that begins with 00000000'],
@@ -182,7 +232,7 @@ describe('export', () => {
     const { state, whole, short } = await stopped()
     expect(await alcazar(['export', '--state-directory', state, ...whole, '--yes-export', short])).toMatchObject({
       exit: 2,
-      err: 'alcazar: --passphrase-file or --wrapping-key-file is required: it seals the root’s key\n',
+      err: 'alcazar: --passphrase-file, --wrapping-key-file or --pkcs11-module is required: it seals the root’s key\n',
     })
   })
 

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { VERBS } from '../../src/cli/program.ts'
+import { verbs } from '../../src/cli/verbs.ts'
 import { alcazar } from '../_support/a-terminal.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
 
@@ -9,18 +9,27 @@ const root = resolve(import.meta.dirname, '../..')
 
 test('the help of every verb is what the golden file holds', async () => {
   const texts = [(await alcazar(['--help'])).out]
-  for (const { name } of VERBS)
+  for (const { name } of await verbs())
     texts.push(`$ alcazar ${name} --help\n${(await alcazar([...name.split(' '), '--help'])).out}`)
   const path = resolve(root, 'test/golden/help.txt')
   if (process.env.UPDATE_GOLDEN) writeFileSync(path, texts.join('\n'))
   expect(texts.join('\n')).toBe(readFileSync(path, 'utf8'))
 })
 
-test('README’s table of commands is the help’s', () => {
+test('a verb is loaded by its first word, with those that share it and no others', async () => {
+  const all = await verbs()
+  const firsts = [...new Set(all.map(({ name }) => name.split(' ')[0] as string))]
+  for (const first of firsts)
+    expect((await verbs(first)).map(({ name }) => name)).toEqual(
+      all.map(({ name }) => name).filter((name) => `${name} `.startsWith(`${first} `)),
+    )
+})
+
+test('README’s table of commands is the help’s', async () => {
   const rows = [
     ...readFileSync(resolve(root, 'README.md'), 'utf8').matchAll(/^\| `alcazar ([a-z -]+)` \| (.+) \|$/gm),
   ].map(([, name, summary]) => ({ name, summary }))
-  expect(rows).toEqual(VERBS.map(({ name, summary }) => ({ name, summary })))
+  expect(rows).toEqual((await verbs()).map(({ name, summary }) => ({ name, summary })))
 })
 
 test('a verb that isn’t there is refused with a suggestion and exit code 2', async () => {

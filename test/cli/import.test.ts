@@ -278,7 +278,7 @@ describe('import refuses, and changes nothing:', () => {
     const state = join(scratch(), 'state')
     expect(await into(state, '--from', 'directory', path)).toMatchObject({
       exit: 2,
-      err: expect.stringContaining('--passphrase-file or --wrapping-key-file is required'),
+      err: expect.stringContaining('--passphrase-file, --wrapping-key-file or --pkcs11-module is required'),
     })
     expect(existsSync(state)).toBe(false)
   })

@@ -8,6 +8,7 @@ import { certificatePem } from '../../src/x509/pem.ts'
 import { alcazar } from '../_support/a-terminal.ts'
 import { aDevServer } from '../_support/dev-server.ts'
 import { aRoot } from '../_support/plugged-ca.ts'
+import { scratch } from '../_support/scratch.ts'
 
 let server: Awaited<ReturnType<typeof aDevServer>>
 let work: string
@@ -205,7 +206,12 @@ test.each<readonly [what: string, args: string[], exit: number, says: RegExp]>([
     2,
     /^alcazar: --token \/nowhere: no such file or directory\n$/,
   ],
-  ['an empty token file', ['--token', '/dev/null'], 2, /--token \/dev\/null: it is empty/],
+  [
+    'a token file without an end',
+    ['--token', '/dev/zero'],
+    2,
+    /--token \/dev\/zero is neither a plain file nor a pipe/,
+  ],
   [
     'a token and an account',
     [...cart, '--token', '/nowhere'],
@@ -220,6 +226,15 @@ test.each<readonly [what: string, args: string[], exit: number, says: RegExp]>([
   const ran = await issue('refused', ...args)
   expect(ran.exit).toBe(exit)
   expect(ran.err).toMatch(says)
+})
+
+test('refuses an empty token file', async () => {
+  const path = join(scratch(), 'token')
+  writeFileSync(path, '\n')
+  expect(await issue('refused', '--token', path)).toMatchObject({
+    exit: 2,
+    err: `alcazar: --token ${path}: it is empty\n`,
+  })
 })
 
 test('without a server it says how to start one', async () => {

@@ -53,12 +53,12 @@ test.each<[string, string[], RegExp]>([
   [
     'the old secret',
     ['--new-passphrase-file', '/new'],
-    /^alcazar: --passphrase-file or --wrapping-key-file is required\n$/,
+    /^alcazar: --passphrase-file, --wrapping-key-file or --pkcs11-module is required\n$/,
   ],
   [
     'the new secret',
     ['--passphrase-file', '/old'],
-    /^alcazar: --new-passphrase-file or --new-wrapping-key-file is required\n$/,
+    /^alcazar: --new-passphrase-file, --new-wrapping-key-file or --new-pkcs11-module is required\n$/,
   ],
 ])('wants %s', async (_, args, says) => {
   const { state } = await aState(withKey('old'))

@@ -31,9 +31,10 @@ test('so does show', async () => {
   expect(out).toContain(`\n  detail          the key ${SHOWN} is unknown\n`)
 })
 
-test('as JSON they are what they were', async () => {
+test('as JSON they are what they were, and steer no terminal either', async () => {
   const { out } = await alcazar(['ledger', 'list', '-o', 'json', '--state-directory', await aState()])
   expect(JSON.parse(out)).toMatchObject([{ detail: `the key ${STEERING} is unknown` }])
+  expect(out).not.toMatch(/[^\P{Cc}\n]|\p{Bidi_C}|\u2028/u)
 })
 
 test('list tells of a damaged line, and of the records around it', async () => {

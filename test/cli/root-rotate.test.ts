@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { activeRoot } from '../../src/authority/authority.ts'
-import { bar } from '../../src/cli/roots/progress.ts'
+import { bar, progressLine, progressLines } from '../../src/cli/roots/progress.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import type { PrivateKey } from '../../src/keys/private-key.ts'
-import type { RotationView } from '../../src/service/rotation-view.ts'
+import { type NamespaceView, type RotationView, rotationView } from '../../src/service/rotation-view.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { expectGolden } from '../_support/golden.ts'
 import { odd } from '../_support/odd-certificates.ts'
@@ -207,6 +207,35 @@ test('what was begun step by step is taken up, and ends on the root that signs b
     exit: 0,
     out: expect.stringContaining(`Done: root ${shortId(id)} signs, and `),
   })
+})
+
+test('a single workload is not spoken of as several', async () => {
+  const admin = await Admin.start()
+  await admin.issue(['shop/cart-0'])
+  expect((await admin.run(['root', 'rotate', '--dry-run'])).out).toContain(
+    '  2  distribute  1 live workload gets the new bundle with its next certificate\n',
+  )
+  const view = () => rotationView(admin.keeper.seen())
+  await admin.keeper.roots.rotate({ by: 'admin', because: 'yearly' })
+  await admin.tick()
+  expect(progressLine(view())).toContain('  0 / 1 workload holds bundle 2; waits for shop/cart-0; next: ')
+  await admin.issue(['shop/cart-0'])
+  await admin.tick()
+  expect(progressLine(view())).toContain('  0 / 1 workload is free of ')
+  await admin.issue(['shop/cart-0'])
+  expect(progressLine(view())).toContain('  1 / 1 workload needs no more of ')
+})
+
+test('what is left out of a list is counted, one as one', async () => {
+  const admin = await Admin.start()
+  await admin.issue(Array.from({ length: 9 }, (_, n) => `shop-${n}/cart-0`))
+  await admin.keeper.roots.rotate({ by: 'admin', because: 'yearly' })
+  await admin.tick()
+  const view = rotationView(admin.keeper.seen())
+  expect(progressLines(view, 80)).toContain('   … 1 more namespace waits')
+  const [one] = view.namespaces
+  const ten = { ...view, namespaces: [...view.namespaces, { ...one, namespace: 'tax' } as NamespaceView] }
+  expect(progressLines(ten, 80)).toContain('   … 2 more namespaces wait')
 })
 
 test('a bar is full only when nothing is left, and where there is nothing', () => {

@@ -1,9 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { activeRoot } from '../../src/authority/authority.ts'
+import { NO_EVIDENCE } from '../../src/authority/gate.ts'
+import { progressLines } from '../../src/cli/roots/progress.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
+import { rotationView } from '../../src/service/rotation-view.ts'
+import { World } from '../_support/a-world.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { expectGolden } from '../_support/golden.ts'
+import { beginWithNarrowRoot } from '../_support/narrow-root.ts'
 
 const MANY = Array.from({ length: 13 }, (_, index) => `shop/cart-${String(index).padStart(2, '0')}`)
 
@@ -164,11 +169,107 @@ describe('--force', () => {
     expect(revoke.err).toMatch(/say how many: --yes-break 110\n$/)
   })
 
-  test('says when nobody can say who breaks', async () => {
+  test('says what fails, for whom and from when: renewals first', async () => {
+    const texts: string[] = []
+    const said = async (admin: Admin, ...args: string[]) => {
+      const { err } = await admin.run(['root', ...args, '--force'], { types: () => 'no' })
+      texts.push(admin.steady(`$ alcazar root ${args.join(' ')} --force\n${err}`))
+    }
     const { admin } = await prepared()
-    admin.incomplete = 'the inventory is being read'
-    const { err } = await admin.run(['root', 'activate', '--force'], { types: () => '' })
-    expect(err).toContain('Nobody can say for sure, so there may be more: the inventory is being read\n')
+    await said(admin, 'activate')
+    // As where the root that signs is kept elsewhere: nobody certified the new one.
+    Object.assign(admin.keeper.set.authorities.at(-1) as object, { cross: [] })
+    await said(admin, 'activate')
+    admin.world.issued.splice(1)
+    await admin.run(['root', 'activate', '--yes-break', '1'])
+    await said(admin, 'revoke')
+    const [old, active] = admin.keeper.set.authorities.filter(({ role }) => role === 'root')
+    Object.assign(old as object, { state: 'tainted' })
+    await said(admin, 'revoke')
+    for (const root of [old, active]) Object.assign(root as object, { key: 'elsewhere' })
+    await said(admin, 'taint', active?.id as string, '--because', 'stolen')
+    expectGolden('root-force.txt', texts.join('\n'))
+  })
+})
+
+describe('--force where nobody can say who breaks', () => {
+  const reading = 'the inventory is being read'
+  async function blind() {
+    const all = await prepared()
+    all.admin.incomplete = reading
+    return all
+  }
+
+  test('says so, and goes through when the id is typed; the ledger says that nobody knew', async () => {
+    const { admin, id } = await blind()
+    const asked: string[] = []
+    const { exit, err } = await admin.run(['root', 'activate', '--force'], {
+      types: (question) => {
+        asked.push(question)
+        return id
+      },
+    })
+    expect(exit).toBe(0)
+    expect(err.split('\n').slice(0, 2)).toEqual([
+      `Nobody can say who breaks if you activate root ${shortId(id)} now: ${reading}.`,
+      'Known so far, and there may be more: 13 live workloads.',
+    ])
+    expect(asked).toEqual([`To activate without knowing who breaks, type the id of the root (${shortId(id)}): `])
+    expect(admin.world.ledger.of('authority').at(-2)?.detail).toBe(
+      `by the admin: asked by ada; FORCED, breaking nobody knows whom (${reading}), as far as is known 13 of 13 live workloads`,
+    )
+  })
+
+  test('takes no number for an answer, not even that of those who are known', async () => {
+    const { admin } = await blind()
+    for (const number of ['13', '0']) {
+      const { exit, err } = await admin.run(['root', 'activate', '--yes-break', number])
+      expect(exit).toBe(6)
+      expect(err.split('\n').at(-2)).toBe(
+        'alcazar: nobody can say how many would break, so no number is right: wait until it is known, or say --yes-break unknown; nothing was done',
+      )
+    }
+    expect(states(admin)).toEqual(['active', 'prepared'])
+  })
+
+  test('needs it to be said by itself where there is no terminal', async () => {
+    const { admin } = await blind()
+    const { exit, err } = await admin.run(['root', 'activate', '--force'])
+    expect(exit).toBe(2)
+    expect(err).toMatch(
+      /\nalcazar: stdin is no terminal on which to type the root’s id; if they may break, whoever they are, say so: --yes-break unknown\n$/,
+    )
+    expect(await admin.run(['root', 'activate', '--yes-break', 'unknown'])).toMatchObject({ exit: 0 })
+    expect(states(admin)).toEqual(['old', 'active'])
+  })
+
+  test('is no way around a number that is known', async () => {
+    const { admin } = await prepared()
+    const { exit, err } = await admin.run(['root', 'activate', '--yes-break', 'unknown'])
+    expect(exit).toBe(6)
+    expect(err).toMatch(/\nalcazar: 13 live workloads would break, not an unknown number; nothing was done\n$/)
+    expect(states(admin)).toEqual(['active', 'prepared'])
+  })
+
+  test('is refused by the server when it became so, or is so no more, while somebody typed', async () => {
+    const { admin, id } = await prepared()
+    const typing = (incomplete: string | undefined) => ({
+      types: () => {
+        admin.incomplete = incomplete
+        return id
+      },
+    })
+    const before = await admin.run(['root', 'activate', '--force'], typing(reading))
+    expect(before.exit).toBe(6)
+    expect(before.err.split('\n').at(-2)).toBe(
+      `alcazar: the server said: Nobody can say who breaks if you activate root ${shortId(id)} now: ${reading}. So no number is right; wait until it is known, or say --yes-break unknown. Nothing was done`,
+    )
+    const after = await admin.run(['root', 'activate', '--force'], typing(undefined))
+    expect(after.exit).toBe(6)
+    expect(after.err.split('\n').at(-2)).toBe(
+      `alcazar: the server said: 13 workloads would break if you activate root ${shortId(id)} now, not an unknown number; nothing was done`,
+    )
+    expect(states(admin)).toEqual(['active', 'prepared'])
   })
 })
 
@@ -184,6 +285,64 @@ test('an id that several roots share the beginning of is refused, with all of th
   const { exit, err } = await admin.run(['root', 'revoke', first?.id.slice(0, 4) as string])
   expect(exit).toBe(2)
   expect(err).toMatch(/^alcazar: the server said: 2 begin with .{4}: .{9}, .{9}; write more digits\n$/)
+})
+
+describe('a verb of which nobody knows whether it was done', () => {
+  const DOUBT =
+    'nobody knows whether this was done, because the disk failed in the middle of it: restart the server, and alcazar root status says'
+  const STOPPED =
+    'nothing is changed any more: nobody knows whether the last change is in the journal; restart the server, and it finds out'
+  async function stopped(...args: string[]) {
+    const { admin } = await prepared()
+    await admin.issue(MANY)
+    admin.world.store.faults.set(admin.world.store.writes + 1, 'in doubt, written')
+    return { admin, ran: await admin.run(args) }
+  }
+
+  test('says so with exit code 7, and the next that this process changes nothing any more', async () => {
+    const { admin, ran } = await stopped('root', 'activate')
+    expect(ran).toEqual({ exit: 7, out: '', err: `alcazar: the server said: ${DOUBT}\n` })
+    expect(await admin.run(['root', 'activate'])).toMatchObject({
+      exit: 7,
+      err: 'alcazar: the server said: this process changes no authority any more; restart it\n',
+    })
+    expect(states(admin)).toEqual(['active', 'prepared'])
+    await admin.stop()
+    await admin.serve()
+    expect(states(admin)).toEqual(['old', 'active'])
+    const { out } = await admin.run(['root', 'status'])
+    expect(out).not.toContain(STOPPED)
+    expect(out).toContain('next: it leaves the bundle')
+  })
+
+  test('makes no other verb look possible until the restart', async () => {
+    const { admin } = await stopped('root', 'activate')
+    const status = await admin.run(['root', 'status'])
+    expect(status.out).toContain(`warning: ${STOPPED}\nROOT`)
+    expect(status.out).not.toMatch(/next:|possible now/)
+    const dryRun = await admin.run(['root', 'rotate', '--dry-run'])
+    expect(dryRun.out).toContain(`Nothing was changed. And ${STOPPED}\n`)
+    const { stopped: told, next } = JSON.parse((await admin.run(['root', 'rotate', '--dry-run', '-o', 'json'])).out)
+    expect([told, next]).toEqual([STOPPED, { what: STOPPED, byItself: false }])
+  })
+
+  test('is told to who watches a rotation, and where nothing was on its way, too', async () => {
+    const admin = await Admin.start()
+    const { store } = admin.world
+    const watching = { untilAskedToEnd: async () => undefined }
+    store.faults.set(store.writes + 2, 'in doubt, not written')
+    // The wish is written, and the new root is not.
+    const { out } = await admin.run(['root', 'rotate'], watching)
+    expect(out).toMatch(new RegExp(`^[0-9: Z-]+prepare +${STOPPED}\\n$`))
+    expect(progressLines(rotationView(admin.keeper.seen()), 200)).toContain(`   ${STOPPED}`)
+    const other = await Admin.start()
+    other.world.store.faults.set(other.world.store.writes + 1, 'in doubt, not written')
+    await other.run(['root', 'prepare'])
+    expect((await other.run(['root', 'status'])).out).not.toMatch(/next:|possible now/)
+    expect(other.world.events.told.filter(({ event }) => event === 'keeperStopped')).toHaveLength(1)
+    await other.tick()
+    expect(other.world.events.told.filter(({ event }) => event === 'rotationFailed')).toEqual([])
+  })
 })
 
 test('the same verbs are there for authorities', async () => {
@@ -214,6 +373,48 @@ test('a workload that is forgotten is cut off, and status says until when', asyn
   expect(admin.keeper.set.forgotten).toMatchObject([{ workload: 'legacy/vm-17', until: admin.in(30 * DAY) }])
   expect(admin.world.ledger.of('authority').at(-1)?.detail).toBe('legacy/vm-17, by the admin: scrapped')
   expect((await admin.run(['root', 'status'])).out).toContain('Cut off: legacy/vm-17, until 2030-01-31 00:00 UTC\n')
+})
+
+describe('taint of a root that can certify no other', () => {
+  async function narrow() {
+    const world = new World()
+    await beginWithNarrowRoot(world, 365 * DAY)
+    const admin = await Admin.start(world)
+    await admin.issue(MANY)
+    return { admin, id: activeRoot(admin.keeper.set)?.id as string }
+  }
+  const TAINT = ['--because', 'stolen']
+  const unwatched = { untilAskedToEnd: async () => undefined }
+
+  test('is refused where workloads would break, as status said before', async () => {
+    const { admin, id } = await narrow()
+    const { steps } = JSON.parse((await admin.run(['root', 'status', '-o', 'json'])).out).authorities[0]
+    expect(steps).toMatchObject([{ verb: 'taint', open: false, inTheWay: 13 }])
+    const { exit, err } = await admin.run(['root', 'taint', id, ...TAINT])
+    expect(exit).toBe(6)
+    expect(err).toMatch(/^alcazar: the server said: Not yet: 13 of 13 live workloads are in the way if you let root /)
+    expect(states(admin)).toEqual(['active'])
+  })
+
+  test('is done when the number or the id is given', async () => {
+    const byNumber = await narrow()
+    await byNumber.admin.run(['root', 'taint', byNumber.id, ...TAINT, '--yes-break', '13'], unwatched)
+    expect(states(byNumber.admin)).toEqual(['tainted', 'active'])
+    const typed = await narrow()
+    const options = { ...unwatched, types: () => typed.id }
+    const { err } = await typed.admin.run(['root', 'taint', typed.id, ...TAINT, '--force'], options)
+    expect(err).toContain(`If you taint root ${shortId(typed.id)} now, 13 live workloads break`)
+    expect(states(typed.admin)).toEqual(['tainted', 'active'])
+  })
+
+  test('is done with the number that the server said, also where nobody was known to break', async () => {
+    const { admin, id } = await narrow()
+    const { keeper } = admin
+    const { seen } = keeper
+    Object.defineProperty(keeper, 'seen', { value: () => ({ ...seen.call(keeper), evidence: NO_EVIDENCE }) })
+    await admin.run(['root', 'taint', id, ...TAINT, '--yes-break', '13'], unwatched)
+    expect(states(admin)).toEqual(['tainted', 'active'])
+  })
 })
 
 describe('taint', () => {
@@ -268,7 +469,7 @@ describe('taint', () => {
     const taint = ['root', 'taint', id.slice(0, 8), '--because', 'laptop stolen', '--within', '30m']
     const { out } = await admin.run(taint)
     expect(out).toContain('out of bundle  2030-01-01 00:30:00 UTC, 30 min later, with bundle 3\n')
-    expect(out).toContain(`cut off        2: ${MANY[0]}, billing/ledger-0\n`)
+    expect(out).toContain(`cut off        2: billing/ledger-0, ${MANY[0]}\n`)
   })
 
   test('of a root that was discarded says what leaves for having certified it, and waits for that', async () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -255,6 +256,18 @@ const REFUSED: readonly (readonly [
     /^dev mode keeps its root’s key in the clear; leave out keys\.pkcs11Module, keys\.pkcs11Token, keys\.pkcs11PinFile, or dev$/,
   ],
   [
+    'a wrapping key in no token',
+    { ...OWN, 'keys.pkcs11Holds': 'wrapping-key' },
+    {},
+    /^keys\.pkcs11Holds: wrapping-key needs a token: keys\.pkcs11Module and the next two/,
+  ],
+  ...['passphraseFile', 'wrappingKeyFile'].map((name): [string, Record<string, unknown>, NodeJS.ProcessEnv, RegExp] => [
+    `a wrapping key in a token beside keys.${name}`,
+    { ...TOKEN, 'keys.pkcs11Holds': 'wrapping-key', [`keys.${name}`]: '/s', 'attestation.apiServer': 'https://x' },
+    {},
+    /^keys\.pkcs11Holds: wrapping-key excludes keys\.passphraseFile and keys\.wrappingKeyFile: .*“alcazar keys reseal”/,
+  ]),
+  [
     'a plugged-in CA with a passphrase',
     { ...PLUGGED, 'keys.passphraseFile': '/p' },
     {},
@@ -309,6 +322,13 @@ const REFUSED: readonly (readonly [
     {},
     /lower-case letters, digits, dots, dashes and underscores/,
   ],
+  [
+    'a server name with a space',
+    { dev: true, serverNames: 'ca,a b' },
+    {},
+    /^serverNames\.1: not a DNS name or IP address: "a b"; write for example alcazar\.example\.org/,
+  ],
+  ['a server name that steers a terminal', { dev: true, serverNames: 'ca\u001b[2J' }, {}, /"ca\\u001b\[2J"/],
   ['an address without a port', { dev: true, listen: 'localhost' }, {}, /not host:port/],
   [
     'a node account that isn’t namespace/name',
@@ -344,6 +364,12 @@ test.each(BAD_FILES)('refuses a file with %s', (_what, content, says) => {
   expect(faultsOf(() => load({}, {}, file(content))).join('\n')).toMatch(says)
 })
 
+test('a pipe is no file of settings, and nobody is waited for', () => {
+  const path = `${file('')}.pipe`
+  execFileSync('mkfifo', [path])
+  expect(faultsOf(() => load({ dev: true }, {}, path))).toEqual([`${path} can’t be read as YAML: it is no plain file`])
+})
+
 test('a file that isn’t there is told by name', () => {
   expect(faultsOf(() => load({ dev: true }, {}, '/nowhere/alcazar.yaml')).join()).toMatch(
     /\/nowhere\/alcazar\.yaml can’t be read/,
@@ -360,6 +386,12 @@ test('takes a root in a token, alone or while a sealed one is still there', () =
   const keys = { pkcs11Module: '/m.so', pkcs11Token: 'root', pkcs11PinFile: '/pin' }
   expect(load({ ...TOKEN, 'attestation.apiServer': 'https://x' }).config).toMatchObject({ dev: false, keys })
   expect(load({ ...OWN, ...TOKEN }).config.keys).toMatchObject({ ...keys, passphraseFile: '/etc/alcazar/passphrase' })
+})
+
+test('takes a token that has the wrapping key alone', () => {
+  const token = { ...TOKEN, 'keys.pkcs11Holds': 'wrapping-key', 'attestation.apiServer': 'https://x' }
+  expect(load(token).config.keys.pkcs11Holds).toBe('wrapping-key')
+  expect(load(OWN).config.keys.pkcs11Holds).toBe('root-keys')
 })
 
 test('an empty file changes nothing', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { harmless, harmlessLines } from '../../src/core/terminal-text.ts'
+import { harmless, harmlessJson, harmlessLines } from '../../src/core/terminal-text.ts'
 
 describe('a line', () => {
   test.each([
@@ -31,5 +31,19 @@ describe('lines', () => {
 
   test('each is harmless', () => {
     expect(harmlessLines('\u001bone\ntwo\u202e\rthree', '  ')).toBe('\\u001bone\n  two\\u202e\\u000dthree')
+  })
+})
+
+describe('JSON', () => {
+  test('says the same with escapes', () => {
+    const value = { 'a\u202eb': ['\u007f\u0080\u009b31m\u061c\u2028\u2029\u2066', '\u001b\n\\u009b', 'ключ 鍵 🔑'] }
+    const json = harmlessJson(JSON.stringify(value, null, 2))
+    expect(json).not.toMatch(/[^\P{Cc}\n]|\p{Bidi_C}|\p{Zl}|\p{Zp}/u)
+    expect(json).toContain('ключ 鍵 🔑')
+    expect(JSON.parse(json)).toEqual(value)
+  })
+
+  test('keeps its own lines', () => {
+    expect(harmlessJson(JSON.stringify({ a: 1 }, null, 2))).toBe('{\n  "a": 1\n}')
   })
 })

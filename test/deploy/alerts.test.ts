@@ -103,6 +103,24 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       fires: { says: 'the issuing authority should have been replaced 25m 0s ago' },
     },
   ],
+  AlcazarRootNotReplaced: [
+    {
+      when: 'the deadline is a month away',
+      series: { [of('alcazar_root_replacement_overdue_seconds')]: '-2592000+60x40' },
+      at: '30m',
+    },
+    {
+      when: 'it has just passed, and the next look may activate the new root',
+      series: { [of('alcazar_root_replacement_overdue_seconds')]: '-600+60x40' },
+      at: '20m',
+    },
+    {
+      when: 'it passed hours ago',
+      series: { [of('alcazar_root_replacement_overdue_seconds')]: '7200+60x40' },
+      at: '30m',
+      fires: { says: 'another root should have signed 2h 30m 0s ago at the latest' },
+    },
+  ],
   AlcazarRotationFails: [
     { when: 'none failed', series: { [of('alcazar_rotation_failures_total')]: '3x30' }, at: '20m' },
     {
@@ -110,6 +128,15 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       series: { [of('alcazar_rotation_failures_total')]: '0x9 1x20' },
       at: '15m',
       fires: { says: 'a renewal of an authority or of the server’s own certificate failed' },
+    },
+  ],
+  AlcazarCrlNotSigned: [
+    { when: 'all are signed', series: { [of('alcazar_crl_failures_total')]: '2x30' }, at: '20m' },
+    {
+      when: 'one could not be',
+      series: { [of('alcazar_crl_failures_total')]: '0x9 1x20' },
+      at: '15m',
+      fires: { says: 'a CRL could not be signed, so the one there is may lack who was revoked' },
     },
   ],
   AlcazarScheduledJobFails: [

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { VERBS } from '../../src/cli/program.ts'
+import { verbs } from '../../src/cli/verbs.ts'
 import { aDevServer, type TestServer } from '../_support/a-server.ts'
 import { alcazar, type Ran } from '../_support/a-terminal.ts'
 import { obtain } from '../_support/identity.ts'
@@ -78,7 +78,7 @@ test('every command that the runbook names is one of the program’s, with flags
   )
   expect(named.length).toBeGreaterThan(3)
   for (const text of named) {
-    const verb = VERBS.filter(({ name }) => `${text} `.startsWith(`${name} `)).at(-1)
+    const verb = (await verbs()).filter(({ name }) => `${text} `.startsWith(`${name} `)).at(-1)
     expect(verb, text).toBeDefined()
     const { out } = await alcazar([...(verb?.name.split(' ') ?? []), '--help'])
     for (const flag of text.match(/--[a-z-]+/g) ?? []) expect(out, text).toContain(flag)

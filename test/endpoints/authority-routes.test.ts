@@ -27,13 +27,13 @@ describe('what is asked badly is refused with what would have been taken', () =>
     ['POST', '/v1/authorities/rollback', { because, id: 'abcd' }, 'unknown field "id"; there are breaks, because'],
     ['POST', '/v1/authorities/activate', { because, id: 'a'.repeat(81) }, 'id is a text of at most 80 characters'],
     ['POST', '/v1/authorities/activate', { because, id: ['abcd'] }, 'id is a text of at most 80 characters'],
-    ...[-1, 1.5, '3', null, true].map(
+    ...[-1, 1.5, '3', 'all', null, true].map(
       (breaks) =>
         [
           'POST',
           '/v1/authorities/revoke',
           { because, breaks },
-          'breaks is a whole number: how many workloads may break',
+          'breaks is how many workloads may break, a whole number, or "unknown" where nobody can say',
         ] as const,
     ),
     ['POST', '/v1/authorities/taint', { because }, 'id is missing: the root that is compromised, from its beginning'],

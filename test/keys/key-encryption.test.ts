@@ -44,6 +44,17 @@ describe('a passphrase', () => {
     },
   )
 
+  // HMAC pads its key with zeros: eight of them are the empty passphrase, and one more at the end changes nothing.
+  test.each(['\0\0\0\0\0\0\0\0', 'open sesame\0', 'open\0sesame'])(
+    'is refused when it holds a zero byte: %j',
+    async (content) => {
+      await expect(wrapWith(content)).rejects.toMatchObject({
+        code: 'invalid_argument',
+        message: 'the passphrase holds a zero byte; it is text, and keys.wrappingKeyFile takes a key of bytes',
+      })
+    },
+  )
+
   test.each(['12345678', 'éééééééé', '🏰🏰🏰🏰🏰🏰🏰🏰'])('of eight characters is taken: %j', async (content) => {
     expect((await wrapWith(content)).length).toBe(3 + 16 + 12 + 32 + 16)
   })

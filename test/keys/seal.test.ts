@@ -106,6 +106,19 @@ describe('a sealed key', () => {
     expect(Buffer.from(other.wrapped).subarray(3, 19)).not.toEqual(a?.subarray(3, 19))
   })
 
+  test('is opened again before it is given: what wraps wrongly seals nothing', async () => {
+    const right = withKey('k')
+    const wrong: KeyEncryption = {
+      kind: right.kind,
+      wrap: (dataKey) => right.wrap(dataKey.map((octet) => octet ^ 1)),
+      unwrap: (wrapped) => right.unwrap(wrapped),
+    }
+    expect(await refusal(() => sealKey(key, wrong))).toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(/^the root’s key just sealed is damaged: /),
+    })
+  })
+
   test('costs 128 MiB and 2^17 rounds to try a passphrase', () => {
     expect(SCRYPT_COST).toEqual({ logN: 17, r: 8, p: 1 })
   })

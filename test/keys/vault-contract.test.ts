@@ -55,7 +55,10 @@ describe('of several vaults', () => {
 
   test.each([
     ['file', 'the root’s key lies in the clear, which nothing but dev mode uses'],
-    ['sealed', 'the root’s key is sealed; name what it is sealed with by keys.passphraseFile or keys.wrappingKeyFile'],
+    [
+      'sealed',
+      'the root’s key is sealed; name what it is sealed with by keys.passphraseFile or keys.wrappingKeyFile, or the token that wraps it by keys.pkcs11Module and keys.pkcs11Holds: wrapping-key',
+    ],
     ['pkcs11', expect.stringMatching(/^the root’s key is in a PKCS#11 token; name the token by keys\.pkcs11Module/)],
     ['elsewhere', 'the root’s key is not kept here, but “elsewhere”'],
   ])('a key whose home (%s) is not set is refused, naming the setting', (home, message) => {

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { type Caller, refusalOf } from '../../src/attestation/caller.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { aCa } from '../_support/a-ca.ts'
+import { anyCharacter } from '../_support/any-character.ts'
 import { NEVER, withToken } from '../_support/attested.ts'
 import { aSvid } from '../_support/svids.ts'
 import { podClaims, TokenSigner } from '../_support/tokens.ts'
@@ -69,6 +70,9 @@ const name = (right: string) =>
     '..',
   )
 
+/** An object may have a `toString` that is none. */
+const asText = (part: unknown) => (typeof part === 'string' ? part : JSON.stringify(part))
+
 const claims = fc.record({
   iss: claim(signer.issuer, `${signer.issuer}/`, [signer.issuer]),
   aud: claim(['istio-ca'], 'istio-ca', ['other'], ['other', 'istio-ca'], [['istio-ca']], ['istio-ca', 1], 'ISTIO-CA'),
@@ -84,7 +88,9 @@ const claims = fc.record({
       'system:serviceaccount:bank:cart',
       'system:node:shop:cart',
     ),
-    fc.tuple(name('shop'), name('cart')).map(([namespace, account]) => `system:serviceaccount:${namespace}:${account}`),
+    fc
+      .tuple(name('shop'), name('cart'))
+      .map(([namespace, account]) => `system:serviceaccount:${asText(namespace)}:${asText(account)}`),
   ),
   'kubernetes.io': claim(GOOD['kubernetes.io'], [GOOD['kubernetes.io']]).chain((whole) =>
     fc.oneof(
@@ -149,8 +155,8 @@ test('any JSON at all as claims gives a refusal, and any text at all as a token'
     fc.asyncProperty(
       fc.oneof(
         fc.jsonValue().map((value) => signer.signed(JSON.stringify(value))),
-        fc.string({ unit: 'binary', maxLength: 400 }).map((text) => signer.signed(text)),
-        fc.string({ unit: 'binary', maxLength: 400 }),
+        fc.string({ unit: anyCharacter, maxLength: 400 }).map((text) => signer.signed(text)),
+        fc.string({ unit: anyCharacter, maxLength: 400 }),
         fc.array(fc.base64String({ maxLength: 80 }), { maxLength: 6 }).map((parts) => parts.join('.')),
       ),
       async (token) => {
@@ -220,14 +226,11 @@ test('whoever asks on behalf of anything at all gets an account of ours, or one 
   const token = signer.signed(GOOD)
   const requested = fc.oneof(
     fc.constant('spiffe://cluster.local/ns/shop/sa/cart'),
-    fc.string({ unit: 'binary', maxLength: 100 }),
+    fc.string({ unit: anyCharacter, maxLength: 100 }),
     fc.webUrl(),
     fc
       .tuple(name('cluster.local'), name('ns'), name('shop'), name('sa'), name('cart'))
-      .map(
-        ([domain, ...path]) =>
-          `spiffe://${[domain, ...path].map((part) => (typeof part === 'string' ? part : JSON.stringify(part))).join('/')}`,
-      ),
+      .map((parts) => `spiffe://${parts.map(asText).join('/')}`),
   )
   await fc.assert(
     fc.asyncProperty(requested, async (identity) => {

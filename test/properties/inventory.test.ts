@@ -11,7 +11,6 @@ import { factsOf, inventoryOf, issuedRecord, podlessRecord } from '../_support/l
 type Step =
   | { readonly do: 'issue'; readonly pod: number; readonly hours: number; readonly predecessor: number | undefined }
   | { readonly do: 'show'; readonly which: number }
-  | { readonly do: 'forget'; readonly pod: number }
   | { readonly do: 'pass'; readonly hours: number }
   | { readonly do: 'prune' }
 
@@ -29,7 +28,6 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('show' as const), which }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('forget' as const), pod }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('pass' as const), hours: fc.nat({ max: 6 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('prune' as const) }) },
 )
@@ -80,7 +78,6 @@ async function live(steps: readonly Step[]) {
   const model = new Model()
   const ledger: LedgerRecord[] = []
   const told: ((inventory: Inventory) => void)[] = []
-  const forgets: ((inventory: Inventory) => void)[] = []
   const tell = (act: (inventory: Inventory) => void) => {
     told.push(act)
     act(inventory)
@@ -113,19 +110,14 @@ async function live(steps: readonly Step[]) {
       ledger.push({ kind: 'shown', at: now.toISOString(), requestId: '00', serial })
       tell((to) => to.shown(serial, now))
       model.show(known, now)
-    } else if (one.do === 'forget') {
-      const name = `shop/cart-${one.pod}`
-      forgets.push((to) => to.forget(name, now))
-      tell((to) => to.forget(name, now))
-      for (const known of model.all) if (known.record.pod === `cart-${one.pod}`) model.gone.add(known)
     } else if (one.do === 'pass') await clock.advance(one.hours * HOUR)
     else inventory.prune(now)
     expect(summary(inventory, clock.now())).toEqual(model.facts(clock.now()))
   }
-  return { clock, inventory, ledger, told, forgets }
+  return { clock, inventory, ledger, told }
 }
 
-test('whatever is issued, shown, forgotten and ends, in any order: the inventory says what a simple model says', async () => {
+test('whatever is issued, shown and ends, in any order: the inventory says what a simple model says', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
       await live(steps)
@@ -137,14 +129,13 @@ test('whatever is issued, shown, forgotten and ends, in any order: the inventory
 test('made from the ledger it is what it was, wherever the reading began to hear of what happened besides', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.nat(), async (steps, from) => {
-      const { clock, inventory, ledger, told, forgets } = await live(steps)
+      const { clock, inventory, ledger, told } = await live(steps)
       const again = new Inventory()
       const entries = (async function* () {
         for (const act of told.slice(from % (told.length + 1))) act(again)
         yield* ledger
       })()
       await again.rebuild(entries, HOUR, clock, NEVER)
-      for (const forget of forgets) forget(again)
       expect(factsOf(again, clock.now())).toEqual(factsOf(inventory, clock.now()))
     }),
     { numRuns: 300 },

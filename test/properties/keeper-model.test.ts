@@ -140,7 +140,7 @@ async function prove(begin: () => World, steps: fc.Arbitrary<Step>[], numRuns = 
 describe('whatever happens, in whatever order,', () => {
   test('a keeper with a root of its own never makes a second one, and every SVID verifies as long as it lives', async () => {
     await prove(() => new World(), everyday)
-  })
+  }, 120_000)
 
   describe('with a plugged-in CA', () => {
     const NAMES = [
@@ -180,6 +180,6 @@ describe('whatever happens, in whatever order,', () => {
       const setOf = (name: string) => sets[NAMES.indexOf(name)] as PluggedCa
       const reload = fc.constantFrom(...NAMES).map((name) => plugIn(name, () => setOf(name)))
       await prove(() => new World({ kind: 'plugged-in', ca: setOf('A') }), [...everyday, reload, reload], 40)
-    })
+    }, 120_000)
   })
 })

@@ -196,7 +196,7 @@ test.each([
   async (_roots, narrow) => {
     await fc.assert(
       property(() => new Fleet(), everything, narrow),
-      { numRuns: 80 },
+      { numRuns: 120 },
     )
   },
   120_000,

@@ -75,7 +75,7 @@ describe('files of a plugged-in CA that would break somebody', () => {
     await obtain(server.grpc(), cluster.tokenOf(pod))
     expect(
       server.ledger().flatMap((one) => (one.kind === 'authority' && one.what === 'root activated' ? [one.detail] : [])),
-    ).toEqual(['by the admin: the key of A is lost; FORCED, breaking 1 of 1 live workloads'])
+    ).toEqual(['by the admin: the key of A is lost; FORCED, breaking 1 of 1 live workload'])
   })
 
   test('that break nobody are taken by a start as soon as the ledger is read', async () => {

@@ -252,3 +252,17 @@ describe('a start after an end', () => {
     expect((await server.admin('GET', '/v1/server')).status).toBe(200)
   })
 })
+
+test.each([
+  ['777', 1],
+  ['1777', 1],
+  ['2770', 0],
+  ['755', 0],
+])('a state directory of mode %s is taken, with %i warnings that everybody may write it', async (mode, warnings) => {
+  const state = scratch()
+  chmodSync(state, Number.parseInt(mode, 8))
+  await using server = await aDevServer({ state })
+  const warned = server.log.filter((line) => line.includes('may write the state directory'))
+  expect(warned).toHaveLength(warnings)
+  if (warnings > 0) expect(warned[0]).toContain(`${state} has mode ${mode}; make it 700, or 2770 for a group`)
+})

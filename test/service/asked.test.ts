@@ -74,7 +74,7 @@ describe.each(takings)('$what', ({ ask, denied }) => {
     async (fault) => {
       const at = await running()
       at.world.store.faults.set(at.world.store.writes + 1, fault)
-      await expect(ask(at)).rejects.toBeInstanceOf(JournalInDoubt)
+      await expect(ask(at)).rejects.toMatchObject({ code: 'not_ready', cause: expect.any(JournalInDoubt) })
       expect(at.judged()).toEqual(denied)
       await at.world.clock.advance(10 * MINUTE)
       await at.keeper.tick()
@@ -119,7 +119,10 @@ describe.each(takings)('$what', ({ ask, denied }) => {
 test('a write in doubt that would give trust gives none', async () => {
   const { world, keeper, judged } = await running()
   world.store.faults.set(world.store.writes + 1, 'in doubt, written')
-  await expect(keeper.roots.prepare(ADMIN)).rejects.toBeInstanceOf(JournalInDoubt)
+  await expect(keeper.roots.prepare(ADMIN)).rejects.toMatchObject({
+    code: 'not_ready',
+    cause: expect.any(JournalInDoubt),
+  })
   expect(keeper.set.authorities.map(({ state }) => state)).toEqual(['active', 'active'])
   expect(judged()).toEqual(TRUSTED)
 })

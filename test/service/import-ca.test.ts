@@ -351,6 +351,16 @@ describe('refuses, and changes nothing:', () => {
       'invalid_argument',
       'a CA certificate is for "spiffe://other.example"',
     )
+    // Also where only what stands between the CA and its root is.
+    const { rootA } = intermediates
+    const between = await odd('between', rootA, { extensions: [criticalExtension('2.5.29.17', name)] })
+    const ca = await odd('ca under it', between, { pathLength: 0 })
+    await refused(
+      world,
+      plugged(ca, [ca, between], [rootA]),
+      'invalid_argument',
+      'a CA certificate is for "spiffe://other.example"',
+    )
   })
 })
 
@@ -375,6 +385,13 @@ describe('says what is not as it should be:', () => {
   })
 })
 
+const REFUSED = { code: 'dependency_unavailable', message: 'the journal can’t be written' }
+const IN_DOUBT = {
+  code: 'not_ready',
+  message:
+    'nobody knows whether this was done, because the disk failed in the middle of it: run the same command again, which finishes it or says that it was',
+}
+
 test.each<[string, () => PluggedCa, boolean]>([
   ['into nothing', () => intermediates.a, false],
   ['over a plugged-in CA', () => intermediates.a, true],
@@ -387,7 +404,7 @@ test.each<[string, () => PluggedCa, boolean]>([
       if (over) await world.issue(20 * DAY)
       world.keeper = undefined
       world.store.faults.set(world.store.writes + 1, fault)
-      await expect(imported(world, ca())).rejects.toThrow()
+      await expect(imported(world, ca())).rejects.toMatchObject(fault === 'refused' ? REFUSED : IN_DOUBT)
       world.store.faults.clear()
       const done = fault === 'in doubt, written'
       if (done)

@@ -100,7 +100,7 @@ describe('closes every gate that asks anything while what the ledger held may be
     const inventory = new Inventory()
     const set = aSet(authorities)
     const since = clock.now().getTime() - DAY
-    await inventory.rebuild(readLedger(directory, new Date(since), 'intent'), DAY, clock, NEVER)
+    await inventory.rebuild(readLedger(directory, new Date(since), { without: 'intent' }), DAY, clock, NEVER)
     const { incomplete } = inventoryEvidence(inventory, new TestCluster().cluster.watch, set, clock.now())
     expect(incomplete).toBe(
       places === 0

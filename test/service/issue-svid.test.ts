@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
+import { vouches } from '../../src/authority/authority.ts'
 import { NO_EVIDENCE } from '../../src/authority/gate.ts'
 import { verifyPath } from '../../src/authority/path.ts'
 import { sha256Hex } from '../../src/core/bytes.ts'
@@ -701,7 +702,7 @@ describe('what is being issued', () => {
     const expected = {
       name: 'shop/cart-0',
       namespace: 'shop',
-      svids: [{ issuer: authority.authority.id, bundle: 1, notAfter: tbs.notAfter }],
+      svids: [{ issuer: authority.authority.id, bundle: 1, endsAt: tbs.notAfter.getTime() }],
     }
     expect(seen).toEqual([[expected], [expected]])
     expect([...underWay.among(NO_EVIDENCE).workloads()]).toEqual([])
@@ -768,7 +769,7 @@ describe('what is being issued', () => {
     const ca = await aCa()
     const request = await aRequest(withToken(ca.podToken()))
     const issue = issuing(ca, {
-      vouches: ({ certificate }) => ca.keeper.mayVouch(certificate.tbs.subject, ca.clock.now()).length > 0,
+      vouches: (issuer) => ca.keeper.trusted.every((set) => vouches(set, issuer, ca.clock.now())),
       takenBackSince: () => undefined,
       ledger: {
         intend: async (record) => {
@@ -789,7 +790,7 @@ describe('what is being issued', () => {
 
   test('is one workload with what is known of it', () => {
     const underWay = new IssuancesUnderWay()
-    const svid = (bundle: number) => ({ issuer: 'a', bundle, notAfter: new Date(0) })
+    const svid = (bundle: number) => ({ issuer: 'a', bundle, endsAt: 0 })
     const known = {
       incomplete: 'being read',
       workloads: () => [

@@ -382,7 +382,7 @@ describe('files whose effect is not safe yet', () => {
     const told = () => eventsOf(world, 'pluggedCaWaits')
     const rootB = bundledRoots(keeper.set)[1]
     expect(told()).toMatchObject([
-      { args: ['activate', { id: rootB?.id }, { blockers: [{ workload: 'shop/laggard' }] }] },
+      { args: ['activate', { id: rootB?.id }, { longest: [{ workload: 'shop/laggard' }] }] },
     ])
     for (let minute = 0; minute < 59; minute++) {
       await world.clock.advance(MINUTE)
@@ -475,7 +475,7 @@ describe('files whose effect is not safe yet', () => {
       await keeper.roots.activate(undefined, ADMIN, { breaks: 1 })
       expect(signs(world)).toBe('ca under b')
       expect(world.ledger.of('authority').findLast(({ what }) => what === 'root activated')?.detail).toBe(
-        'by the admin: told to; FORCED, breaking 1 of 1 live workloads',
+        'by the admin: told to; FORCED, breaking 1 of 1 live workload',
       )
       await world.check()
     })

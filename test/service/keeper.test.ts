@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { activeIssuing, activeRoot } from '../../src/authority/authority.ts'
+import { JournalInDoubt } from '../../src/authority/journal.ts'
 import { equalBytes } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, MINUTE } from '../../src/core/duration.ts'
@@ -194,6 +195,34 @@ describe('the rotator', () => {
     await keeper.tick()
     expect(world.active).not.toBe(before)
     await world.check()
+  })
+})
+
+describe('a look that fails while a root is on its way', () => {
+  test('is followed by one a minute later, as the log says', async () => {
+    const world = new World()
+    const stop = new AbortController()
+    const keeper = await world.start()
+    const running = keeper.run(stop.signal)
+    await keeper.roots.rotate({ by: 'admin', because: 'yearly' })
+    for (let ahead = 1; ahead <= 100; ahead++) world.store.faults.set(world.store.writes + ahead, 'refused')
+    const seconds = async (count: number) => {
+      for (let second = 0; second < count; second++) {
+        await world.clock.advance(1000)
+        await keeper.change(async () => undefined)
+      }
+    }
+    await seconds(59)
+    expect(eventsOf(world, 'rotationFailed')).toHaveLength(1)
+    await seconds(8)
+    expect(eventsOf(world, 'rotationFailed')).toHaveLength(2)
+    world.store.faults.clear()
+    await seconds(64)
+    expect(eventsOf(world, 'rotationFailed')).toHaveLength(2)
+    expect(keeper.set.authorities.filter(({ role, state }) => role === 'root' && state === 'active')).toHaveLength(1)
+    expect(keeper.set.rotation).toBeUndefined()
+    stop.abort()
+    await running
   })
 })
 
@@ -409,4 +438,29 @@ test('a failing ledger does not undo what is durable: the authority signs, and i
   expect(world.active).not.toBe(before)
   expect(eventsOf(world, 'authorityUnrecorded')).toHaveLength(1)
   await world.check()
+})
+
+describe('where somebody else wrote the journal', () => {
+  const SAYS = 'the journal has revision 3, not 2: somebody else wrote it'
+
+  test('it stops at its next look, and changes nothing any more', async () => {
+    const world = new World()
+    const first = await world.start()
+    await world.start()
+    const { text } = world.store
+    await first.tick()
+    expect(first.stopped).toEqual(new JournalInDoubt(SAYS))
+    await expect(first.roots.prepare({ by: 'admin', because: 'new' })).rejects.toMatchObject({ code: 'not_ready' })
+    expect(world.store.text).toBe(text)
+  })
+
+  test('it stops at a change that comes before that', async () => {
+    const world = new World()
+    const first = await world.start()
+    await world.start()
+    const { text } = world.store
+    await expect(first.roots.prepare({ by: 'admin', because: 'new' })).rejects.toThrow()
+    expect(first.stopped).toBeInstanceOf(JournalInDoubt)
+    expect(world.store.text).toBe(text)
+  })
 })

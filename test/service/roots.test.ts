@@ -1,14 +1,20 @@
 import { describe, expect, test } from 'vitest'
 import { type Authority, activeIssuing, activeRoot, bundledRoots } from '../../src/authority/authority.ts'
+import { deadlineOf, overdueMs } from '../../src/authority/next-action.ts'
 import { leadsTo } from '../../src/authority/path.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
+import type { PrivateKey } from '../../src/keys/private-key.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
+import { namedInParts } from '../../src/service/root-steps.ts'
 import { prune } from '../../src/service/scheduled-jobs.ts'
+import { readCertificate } from '../../src/x509/certificate.ts'
 import { World } from '../_support/a-world.ts'
 import { MemoryMoment } from '../_support/memory-moment.ts'
+import { beginWithNarrowRoot } from '../_support/narrow-root.ts'
+import { odd } from '../_support/odd-certificates.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
 
 const ADMIN = { by: 'admin', because: 'yearly' } as const
@@ -54,7 +60,7 @@ describe('a prepared root', () => {
       message: [
         `Not yet: 1 of 1 live workload is in the way if you activate root ${shortId(id)} now.`,
         '  shop/cart-0  holds bundle 1, not 2 yet     ends in 60 min',
-        'Safe at the latest in 60 min, when their certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
+        'Safe at the latest in 60 min, when its certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
       ].join('\n'),
     })
     expect(states(keeper)).toEqual(['active', 'prepared'])
@@ -139,8 +145,108 @@ describe('an old root', () => {
     await keeper.roots.revoke(undefined, ADMIN, { breaks: 1 })
     expect(states(keeper)).toEqual(['revoked', 'active'])
     expect(world.ledger.of('authority').findLast(({ what }) => what === 'root revoked')?.detail).toContain(
-      'by the admin: yearly; FORCED, breaking 1 of 1 live workloads; cut off: shop/cart-0',
+      'by the admin: yearly; FORCED, breaking 1 of 1 live workload; cut off: shop/cart-0',
     )
+  })
+})
+
+describe('who is cut off', () => {
+  /** Many stand on a root that is old. */
+  async function manyOn(count: number) {
+    const { world, keeper, first } = await started()
+    const workloads = Array.from({ length: count }, (_, n) => `shop/cart-${n}`)
+    for (const workload of workloads) await world.issue(HOUR, workload)
+    await keeper.roots.prepare(ADMIN)
+    await keeper.roots.activate(undefined, ADMIN, { breaks: count })
+    const revoked = () => world.ledger.of('authority').filter(({ what }) => what === 'root revoked')
+    return { world, keeper, first, workloads, revoked }
+  }
+
+  test('is named in the ledger, every one', async () => {
+    const { keeper, workloads, revoked } = await manyOn(25)
+    await keeper.roots.revoke(undefined, ADMIN, { breaks: 25 })
+    expect(revoked().map(({ detail }) => detail)).toEqual([
+      `bundle 3: by the admin: yearly; FORCED, breaking 25 of 25 live workloads; cut off: ${workloads.toSorted().join(', ')}`,
+    ])
+  })
+
+  test('by the clock is named, too, and if others may be, why nobody can say', async () => {
+    const { world, first, workloads, revoked } = await manyOn(12)
+    const blind = await world.start({
+      evidence: () => ({ ...world.evidence, incomplete: 'the ledger is being read' }),
+    })
+    await blind.roots.taint(first.id, ADMIN, 30 * MINUTE)
+    await world.clock.advance(30 * MINUTE)
+    await blind.tick()
+    expect(states(blind)).toEqual(['revoked', 'active'])
+    expect(revoked().map(({ detail }) => detail)).toEqual([
+      `bundle 3: it was declared compromised: yearly; nobody can say who else is cut off: the ledger is being read; cut off: ${workloads.toSorted().join(', ')}`,
+    ])
+  })
+
+  test('takes as many records as a ledger’s lines have room for', () => {
+    const names = Array.from({ length: 2001 }, (_, n) => `shop/cart-${n}`)
+    expect(namedInParts('bundle 3', names)).toEqual([
+      `bundle 3; cut off: ${names.slice(0, 1000).join(', ')}`,
+      `cut off, part 2 of 3: ${names.slice(1000, 2000).join(', ')}`,
+      'cut off, part 3 of 3: shop/cart-2000',
+    ])
+    expect(namedInParts('bundle 3', names.slice(0, 1000))).toHaveLength(1)
+    expect(namedInParts('bundle 3', [])).toEqual(['bundle 3'])
+  })
+})
+
+test('a taint that is forced is in the ledger as forced', async () => {
+  const { world, keeper, first } = await started()
+  await world.issue(HOUR, 'shop/cart-0')
+  await keeper.roots.prepare(ADMIN)
+  // As where the root that signs is kept elsewhere: nobody certified the new one.
+  Object.assign(keeper.set.authorities.at(-1) as object, { cross: [] })
+  await expect(keeper.roots.taint(first.id, ADMIN, HOUR)).rejects.toMatchObject({ code: 'wrong_state' })
+  const { affected, until } = await keeper.roots.taint(first.id, ADMIN, HOUR, { breaks: 1 })
+  expect({ affected, until }).toEqual({ affected: 1, until: world.issued[0]?.leaf.tbs.notAfter })
+  expect(world.ledger.of('authority').find(({ what }) => what === 'authority tainted')?.detail).toBe(
+    'by the admin: yearly; FORCED, breaking 1 of 1 live workload',
+  )
+})
+
+describe('a gate that nobody can answer for', () => {
+  async function blind() {
+    const { world, keeper, first } = await started()
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.roots.prepare(ADMIN)
+    const evidence = () => ({ ...world.evidence, incomplete: 'the ledger is being read' })
+    return { world, first, keeper: await world.start({ evidence }) }
+  }
+
+  test('is gone through by saying that nobody knows who breaks, by no number', async () => {
+    const { world, keeper } = await blind()
+    for (const breaks of [0, 1])
+      await expect(keeper.roots.activate(undefined, ADMIN, { breaks })).rejects.toMatchObject({
+        code: 'wrong_state',
+        message: expect.stringMatching(
+          /^Nobody can say who breaks if you activate root .{9} now: the ledger is being read\. So no number is right; wait until it is known, or say --yes-break unknown\. Nothing was done$/,
+        ),
+      })
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    await keeper.roots.activate(undefined, ADMIN, { breaks: 'unknown' })
+    expect(states(keeper)).toEqual(['old', 'active'])
+    expect(world.ledger.of('authority').at(-2)?.detail).toBe(
+      'by the admin: yearly; FORCED, breaking nobody knows whom (the ledger is being read), as far as is known 1 of 1 live workload',
+    )
+  })
+
+  test('does not hold up who says so once it can be answered for, unless somebody is in the way', async () => {
+    const { world, keeper } = await started()
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.roots.prepare(ADMIN)
+    await expect(keeper.roots.activate(undefined, ADMIN, { breaks: 'unknown' })).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(/^1 workload would break if you .* now, not an unknown number; nothing was done$/),
+    })
+    await world.issue(HOUR, 'shop/cart-0')
+    await keeper.roots.activate(undefined, ADMIN, { breaks: 'unknown' })
+    expect(world.ledger.of('authority').at(-2)?.detail).toBe('by the admin: yearly')
   })
 })
 
@@ -209,6 +315,46 @@ describe('a rotation', () => {
         code: 'wrong_state',
         message: expect.stringMatching(/^the CA is plugged in, so its roots are replaced by its files/),
       })
+  })
+})
+
+describe('what is told', () => {
+  const told = (world: World, name: string) => world.events.told.filter(({ event }) => event === name)
+
+  test('of a rotation is its beginning, its end, and both authorities that begin to sign', async () => {
+    const { world, keeper, first } = await started()
+    await keeper.roots.rotate(ADMIN)
+    expect(told(world, 'rotationBegun')).toMatchObject([
+      { args: [{ by: 'admin', because: 'yearly' }, { id: first.id }] },
+    ])
+    await keeper.tick()
+    const [root, issuing] = [activeRoot(keeper.set)?.id, activeIssuing(keeper.set)?.id]
+    expect(told(world, 'authorityActivated').slice(1)).toMatchObject([
+      { args: [{ role: 'root', id: root }, 'yearly'] },
+      { args: [{ role: 'issuing', id: issuing }, 'yearly'] },
+    ])
+    expect(told(world, 'rotationDone')).toMatchObject([{ args: [{ by: 'admin', because: 'yearly' }, { id: root }] }])
+  })
+
+  test('of one by the clock and of a compromise is the same', async () => {
+    const { world, keeper } = await started()
+    await world.clock.advance(3650 * DAY - 180 * DAY)
+    await keeper.tick()
+    expect(told(world, 'rotationBegun')).toMatchObject([{ args: [{ by: 'clock' }, {}] }])
+    expect(told(world, 'rotationDone')).toHaveLength(1)
+    const before = told(world, 'authorityActivated').length
+    await keeper.roots.taint(activeRoot(keeper.set)?.id ?? '', ADMIN, HOUR)
+    expect(told(world, 'authorityActivated').slice(before)).toMatchObject([
+      { args: [{ role: 'root' }, 'yearly'] },
+      { args: [{ role: 'issuing', id: activeIssuing(keeper.set)?.id }, 'yearly'] },
+    ])
+  })
+
+  test('of a workload that is forgotten is until when', async () => {
+    const { world, keeper } = await started()
+    await keeper.roots.forget('shop/cart-0', ADMIN)
+    const until = activeIssuing(keeper.set)?.certificate.tbs.notAfter
+    expect(told(world, 'workloadForgotten')).toMatchObject([{ args: [{ workload: 'shop/cart-0', until }, 'yearly'] }])
   })
 })
 
@@ -434,6 +580,20 @@ describe('the key of a root that has left the bundle', () => {
     expect(destroyed(world)).toEqual([id])
   })
 
+  test('is destroyed before the journal forgets the root', async () => {
+    const { world, keeper, first } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    await keeper.change(({ set, commit }) =>
+      commit({ ...set, authorities: set.authorities.map((one) => ({ ...one, cross: [] })) }),
+    )
+    world.store.keyFaults.set(world.store.keyUses + 1, 'refused')
+    await keeper.roots.rollback(ADMIN)
+    const { set } = await world.start()
+    expect(set.authorities.filter(({ role }) => role === 'root').map((root) => root.id)).toEqual([first.id])
+    expect([...world.store.keys.keys()]).toEqual([first.id])
+    expect(destroyed(world)).toEqual([id])
+  })
+
   test('stays while a write that takes the root out is in doubt', async () => {
     const { world, keeper } = await started()
     const { id } = await keeper.roots.prepare(ADMIN)
@@ -494,6 +654,56 @@ describe('a rotation in the way of which something stands', () => {
     expect(world.events.told.filter(({ event }) => event === 'deadlineReached')).toHaveLength(1)
     await world.issue(HOUR, 'shop/till-0')
     expect(world.broken()).toEqual([])
+  })
+
+  test('tells of no activation at the deadline that failed', async () => {
+    const world = new World({ kind: 'dev', root: { algorithm: keyAlgorithm('ecdsa-p256'), lifetimeMs: 60 * DAY } })
+    const keeper = await world.start()
+    await world.clock.advance(49 * DAY)
+    await keeper.tick()
+    await world.issue(11 * DAY, 'shop/cart-0')
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    await world.clock.advance(5 * DAY)
+    world.store.faults.set(world.store.writes + 1, 'refused')
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    expect(world.events.told.filter(({ event }) => event === 'deadlineReached')).toEqual([])
+    await keeper.tick()
+    expect(world.events.told.filter(({ event }) => event === 'deadlineReached')).toHaveLength(1)
+  })
+
+  test('says every hour past the deadline who would not follow, where no cross-certificate leads there', async () => {
+    const world = new World()
+    await beginWithNarrowRoot(world, 60 * DAY)
+    let incomplete: string | undefined
+    const keeper = await world.start({ evidence: () => ({ ...world.evidence, incomplete }) })
+    const passed = () => world.events.told.filter(({ event }) => event === 'deadlinePassed')
+    const look = async (ms: number) => {
+      await world.clock.advance(ms)
+      await keeper.tick()
+    }
+    await look(49 * DAY)
+    await world.issue(10 * DAY, 'shop/cart-0')
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    const deadline = deadlineOf(activeRoot(keeper.set) as Authority)
+    await look(deadline.getTime() - world.clock.now().getTime() - HOUR)
+    expect(passed()).toEqual([])
+    await look(2 * HOUR)
+    expect(passed()).toMatchObject([
+      { args: [{ id: activeRoot(keeper.set)?.id }, { longest: [{ workload: 'shop/cart-0' }] }] },
+    ])
+    for (let minutes = 0; minutes < 59; minutes++) await look(MINUTE)
+    expect(passed()).toHaveLength(1)
+    await look(MINUTE)
+    expect(passed()).toHaveLength(2)
+    expect(overdueMs(keeper.set, world.clock.now())).toBeGreaterThan(0)
+    // It signs when nobody is in the way any more.
+    await look(8 * DAY)
+    expect(states(keeper).at(-1)).toBe('active')
+    expect(overdueMs(keeper.set, world.clock.now())).toBeLessThan(0)
   })
 
   test('makes up for a machine that slept past the end of the root, an hour after it woke', async () => {
@@ -572,7 +782,112 @@ describe('a start with a clock that is wrong', () => {
   })
 })
 
+describe('a cross-certificate in the journal that does not verify', () => {
+  /** A root is prepared, and the first one’s signature over its key is broken. */
+  async function broken() {
+    const all = await started()
+    const { keeper } = all
+    const { id } = await keeper.roots.prepare(ADMIN)
+    await keeper.change(({ set, commit }) =>
+      commit({
+        ...set,
+        authorities: set.authorities.map((one) => ({
+          ...one,
+          cross: one.cross.map(({ by, certificate: { der } }) => {
+            const bytes = Uint8Array.from(der)
+            // In the last byte of the signature.
+            bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1
+            return { by, certificate: readCertificate(bytes) }
+          }),
+        })),
+      }),
+    )
+    return { ...all, id, text: all.world.store.text }
+  }
+  const REFUSED = {
+    message: expect.stringMatching(/^certificate \d of the chain|^the end of the chain|^the chain leads/),
+  }
+
+  test('lets no root sign, and nothing is written', async () => {
+    const { world, keeper, first, text } = await broken()
+    const before = world.active
+    await expect(keeper.roots.activate(undefined, ADMIN)).rejects.toMatchObject(REFUSED)
+    await expect(keeper.roots.taint(first.id, ADMIN, HOUR)).rejects.toMatchObject(REFUSED)
+    expect(world.store.text).toBe(text)
+    expect(world.active).toBe(before)
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+  })
+
+  test('is left behind by another root, and then the compromise can be declared', async () => {
+    const { keeper, first, id } = await broken()
+    await keeper.roots.revoke(id, ADMIN)
+    await keeper.roots.taint(first.id, ADMIN, HOUR)
+    expect(states(keeper)).toEqual(['tainted', 'revoked', 'active'])
+  })
+})
+
+describe('a compromised root whose successor not all would follow', () => {
+  test('stays as it is until somebody says how many break', async () => {
+    const world = new World()
+    await beginWithNarrowRoot(world, 365 * DAY)
+    const keeper = await world.start()
+    const { id } = activeRoot(keeper.set) as Authority
+    await world.issue(HOUR, 'shop/cart-0')
+    const { text } = world.store
+    await expect(keeper.roots.taint(id, ADMIN, HOUR)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(
+        /^Not yet: 1 of 1 live workload is in the way if you let root .{9} sign at once now/,
+      ),
+    })
+    expect(world.store.text).toBe(text)
+    await keeper.roots.taint(id, ADMIN, HOUR, { breaks: 1 })
+    expect(states(keeper)).toEqual(['tainted', 'active'])
+  })
+})
+
 describe('a root that is not valid now', () => {
+  /** Its certificate ended, the key is the same. */
+  async function end(world: World, id: string) {
+    const key = world.store.keys.get(id) as PrivateKey
+    const { certificate } = await odd('ended', 'itself', { key, notAfter: plus(world.clock.now(), -HOUR) })
+    await world.keeper?.change(({ set, commit }) => {
+      const ended = (one: Authority) => (one.id === id ? { ...one, certificate, cross: [] } : one)
+      return commit({ ...set, authorities: set.authorities.map(ended) })
+    })
+    return world.store.text
+  }
+  const ENDED = { code: 'wrong_state', message: expect.stringMatching(/^root .{9} is valid from .*: take it out with/) }
+
+  test('does not follow a compromised one, nor is gone back to', async () => {
+    const { world, keeper, first } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    const prepared = await end(world, id)
+    await expect(keeper.roots.taint(first.id, ADMIN, HOUR)).rejects.toMatchObject(ENDED)
+    expect(world.store.text).toBe(prepared)
+    await keeper.roots.revoke(id, ADMIN)
+    await keeper.roots.prepare(ADMIN)
+    await keeper.roots.activate(undefined, ADMIN)
+    const old = await end(world, first.id)
+    await expect(keeper.roots.rollback(ADMIN)).rejects.toMatchObject(ENDED)
+    expect(world.store.text).toBe(old)
+    // Of the one that was discarded nothing is left: what certified its key has ended.
+    expect(states(keeper)).toEqual(['old', 'active'])
+  })
+
+  test('is discarded by a rotation that was to end on it, which makes another', async () => {
+    const { world, keeper } = await started()
+    await world.issue(24 * HOUR, 'shop/cart-0')
+    await keeper.roots.rotate(ADMIN)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    await end(world, keeper.set.rotation?.to as string)
+    await keeper.tick()
+    expect(states(keeper)).toEqual(['active', 'revoked', 'prepared'])
+    const prepared = keeper.set.authorities.find(({ state }) => state === 'prepared')
+    expect(keeper.set.rotation).toMatchObject({ to: prepared?.id, by: 'admin', because: 'yearly' })
+  })
+
   test('is not activated, with what to do', async () => {
     const { world, keeper } = await started()
     const { id, certificate } = await keeper.roots.prepare(ADMIN)

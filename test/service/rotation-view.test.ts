@@ -122,7 +122,11 @@ describe('the view of a rotation', () => {
     await admin.world.clock.advance(notAfter.getTime() - admin.world.clock.now().getTime() - 35 * DAY)
     admin.incomplete = 'the inventory is being read'
     await keeper.tick()
-    const late = { name: 'shop/late', namespace: 'shop', svids: [{ issuer: 'gone', bundle: 1, notAfter }] }
+    const late = {
+      name: 'shop/late',
+      namespace: 'shop',
+      svids: [{ issuer: 'gone', bundle: 1, endsAt: notAfter.getTime() }],
+    }
     expect(
       rotationView({ ...keeper.seen(), evidence: { incomplete: undefined, workloads: () => [late] } }),
     ).toMatchObject({
@@ -245,6 +249,7 @@ describe('the view of authorities', () => {
         ],
         until: '2030-01-02T06:00:00.000Z',
       },
+      { verb: 'taint', open: true, inTheWay: 0, first: [] },
       { verb: 'revoke', open: true, inTheWay: 0, first: [] },
     ])
   })

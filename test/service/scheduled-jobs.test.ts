@@ -43,6 +43,15 @@ test('renewIssuing renews when it is due, and says who signs', async () => {
   expect(world.active.authority.id).not.toBe(before)
 })
 
+test('renewIssuing takes no other change for a renewal', async () => {
+  const { world, keeper, run } = await jobs()
+  const before = world.active
+  const renewing = run('renewIssuing')
+  await keeper.change(({ set, commit }) => commit({ ...set }))
+  expect(await renewing).toBe('it is not due yet')
+  expect(world.active).not.toBe(before)
+})
+
 test('prune forgets what has ended, and says how much', async () => {
   const { world, run } = await jobs()
   expect(await run('prune')).toBe('nothing had ended')

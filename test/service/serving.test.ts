@@ -9,7 +9,7 @@ import { PrivateKey } from '../../src/keys/private-key.ts'
 import { Serving } from '../../src/service/serving.ts'
 import { readCertificate } from '../../src/x509/certificate.ts'
 import { readPem } from '../../src/x509/pem.ts'
-import { verifies, World } from '../_support/a-world.ts'
+import { World } from '../_support/a-world.ts'
 import { aSet, issuingOf, NOW, rootOf } from '../_support/authority-sets.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
 import { odd } from '../_support/odd-certificates.ts'
@@ -35,7 +35,7 @@ async function believedBy(world: World): Promise<boolean[]> {
     readPem(pem, 100_000, 'nothing else').map(({ der }) => readCertificate(der)),
   )
   return bundledRoots(world.journal.set).map(({ certificate }) =>
-    verifies([own, ...chain], [certificate], world.clock.now()),
+    world.verifies([own, ...chain], [certificate], world.clock.now()),
   )
 }
 

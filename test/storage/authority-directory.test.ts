@@ -420,3 +420,47 @@ test('what a crash left of a first beginning is thrown away: its key never signe
     [],
   )
 })
+
+describe('who else writes', () => {
+  test('is found out before a write by the lock that is gone, and nothing is written', async () => {
+    const state = await begun()
+    const gone = new JournalInDoubt('the lock is gone')
+    const store = new AuthorityDirectory(
+      state,
+      [new PlainKeys()],
+      async () => false,
+      () => {
+        throw gone
+      },
+    )
+    const before = picture(state)
+    await expect(store.write(1, given.later)).rejects.toBe(gone)
+    await expect(store.confirm(1)).rejects.toBe(gone)
+    expect(picture(state)).toEqual(before)
+  })
+
+  test('is found out by the next look at the journal, also where it was written in place', async () => {
+    const state = await begun()
+    const store = openIn(state)
+    await store.confirm(1)
+    const old = readFileSync(journalOf(state))
+    await openIn(state).write(1, given.later)
+    await expect(store.confirm(1)).rejects.toThrow(JournalInDoubt)
+    await store.confirm(2)
+    writeFileSync(journalOf(state), old)
+    await expect(store.confirm(2)).rejects.toThrow(
+      new JournalInDoubt('the journal has revision 1, not 2: somebody else wrote it'),
+    )
+  })
+
+  test('is nobody where the journal is missing: that is told as what it is', async () => {
+    const state = await begun()
+    const store = openIn(state)
+    await store.confirm(1)
+    rmSync(journalOf(state))
+    await expect(store.confirm(1)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringContaining('journal.json is missing; put it back'),
+    })
+  })
+})

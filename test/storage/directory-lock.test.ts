@@ -1,6 +1,18 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { JournalInDoubt } from '../../src/authority/journal.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { lockDirectory } from '../../src/storage/directory-lock.ts'
 import { OtherProcess } from '../_support/other-process.ts'
@@ -139,5 +151,48 @@ test.each([
     message: expect.stringMatching(
       new RegExp(`^the state directory ${path} can’t be written: .*; choose another with --state-directory$`),
     ),
+  })
+})
+
+describe('a lock that is held', () => {
+  const other = 'so another server may be using'
+
+  test('keeps others off for as long as its file is there, whatever becomes of its mode and times', () => {
+    const directory = scratch()
+    using lock = lockDirectory(directory)
+    expect(lock.check).not.toThrow()
+    chmodSync(join(directory, 'lock'), 0o640)
+    utimesSync(join(directory, 'lock'), 1, 1)
+    expect(lock.check).not.toThrow()
+    expect(refusal(directory).code).toBe('conflict')
+  })
+
+  test('is in doubt when its file was removed', () => {
+    const directory = scratch()
+    using lock = lockDirectory(directory)
+    unlinkSync(join(directory, 'lock'))
+    expect(lock.check).toThrow(
+      new JournalInDoubt(`${join(directory, 'lock')} was removed, ${other} ${directory}; end all but one`),
+    )
+  })
+
+  test('is in doubt when another file has its name, and a second server its lock', () => {
+    const directory = scratch()
+    using lock = lockDirectory(directory)
+    unlinkSync(join(directory, 'lock'))
+    using second = lockDirectory(directory)
+    expect(lock.check).toThrow(
+      new JournalInDoubt(`${join(directory, 'lock')} was replaced, ${other} ${directory}; end all but one`),
+    )
+    expect(second.check).not.toThrow()
+  })
+
+  test('is not given up for a look that fails', () => {
+    const directory = join(scratch(), 'state')
+    mkdirSync(directory)
+    using lock = lockDirectory(directory)
+    renameSync(directory, `${directory}.away`)
+    symlinkSync('state', directory)
+    expect(lock.check).toThrow(expect.objectContaining({ code: 'dependency_unavailable' }))
   })
 })

@@ -179,8 +179,8 @@ describe('writing', () => {
   })
 })
 
-test.each(['\u2028', '\u2029'])(
-  'a separator of lines (%j) in what others chose is written as an escape, and read as it was',
+test.each(['\u2028', '\u2029', '\u009b', '\u202e'])(
+  'what ends a line or steers a terminal (%j) in what others chose is written as an escape, and read as it was',
   async (separator) => {
     await using world = aLedger()
     const refused = { ...aRefused('1'), detail: `the key ${separator} is unknown` }
@@ -275,7 +275,7 @@ describe('what is missing', () => {
   }
   const faults = async (directory: string, since?: Date, written?: readonly Date[]) => {
     const found = []
-    for await (const entry of readLedger(directory, since, 'intent', written))
+    for await (const entry of readLedger(directory, since, { without: 'intent', written }))
       if (entry.kind === 'damaged') found.push(entry)
     return found
   }
@@ -649,7 +649,7 @@ describe('reading', () => {
     const begun = '{"kind":"intent'
     write(directory, '2030-01-01.jsonl', `${lines(anIntent('1'), anIssued('1'), anIntent('2'))}${begun}`)
     const found: (LedgerRecord | DamagedLine)[] = []
-    for await (const entry of readLedger(directory, undefined, 'intent')) found.push(entry)
+    for await (const entry of readLedger(directory, undefined, { without: 'intent' })) found.push(entry)
     expect(found).toEqual([anIssued('1'), { kind: 'damaged', file: '2030-01-01.jsonl', line: 4, torn: true }])
   })
 
@@ -667,6 +667,17 @@ describe('reading', () => {
     const refused = { ...aRefused('1'), detail: 'a\u2028b\u2029c\u0085d' }
     write(directory, '2030-01-01.jsonl', lines(refused, aRefused('2')))
     expect(await all(directory)).toEqual([refused, aRefused('2')])
+  })
+
+  test('begins with the latest day where that is asked for, and keeps the order within it', async () => {
+    const directory = scratch()
+    write(directory, '2030-01-01.jsonl', lines(anIssued('1'), anIssued('2')))
+    write(directory, '2030-01-02.jsonl', lines(anIssued('3'), anIssued('4')))
+    write(directory, '2030-01-03.jsonl', lines(anIssued('5')))
+    const found: unknown[] = []
+    for await (const entry of readLedger(directory, new Date('2030-01-02T12:00:00Z'), { latestDayFirst: true }))
+      found.push(entry)
+    expect(found).toEqual([anIssued('5'), anIssued('3'), anIssued('4')])
   })
 
   test('takes a line of megabytes for damage without gathering it, and goes on', async () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -9,7 +10,7 @@ import { KubeletVolume } from '../_support/kubelet-volume.ts'
 import { anIntermediate, aRoot, type TestCa, writeCacerts } from '../_support/plugged-ca.ts'
 import { scratch } from '../_support/scratch.ts'
 import { SteeredClock } from '../_support/steered-clock.ts'
-import { aMoment } from '../_support/until.ts'
+import { aMoment, until } from '../_support/until.ts'
 
 const FILES = ['ca-cert.pem', 'ca-key.pem', 'cert-chain.pem', 'root-cert.pem'] as const
 
@@ -117,15 +118,19 @@ describe('reading', () => {
     const directory = await holding(first)
     writeFileSync(join(directory, 'root-cert.pem'), Buffer.alloc(1024 * 1024 + 1))
     expect((await refusal(read(directory))).message).toBe(
-      `${join(directory, 'root-cert.pem')} has 1048577 bytes; at most 1048576`,
+      `${join(directory, 'root-cert.pem')} is larger than 1048576 bytes`,
     )
   })
 
-  test('refuses a folder in a file’s place', async () => {
+  test.each([
+    ['a folder', (path: string) => mkdirSync(path)],
+    ['a pipe, and waits for nobody to write to it', (path: string) => execFileSync('mkfifo', [path])],
+    ['a device', (path: string) => symlinkSync('/dev/zero', path)],
+  ])('refuses %s in a file’s place', async (_what, make) => {
     const directory = await holding(first)
     rmSync(join(directory, 'root-cert.pem'))
-    mkdirSync(join(directory, 'root-cert.pem'))
-    expect((await refusal(read(directory))).message).toContain(`${join(directory, 'root-cert.pem')} can’t be read`)
+    make(join(directory, 'root-cert.pem'))
+    expect((await refusal(read(directory))).message).toBe(`${join(directory, 'root-cert.pem')} is no plain file`)
   })
 
   test('waits while the files change, and takes them when they have stopped', async () => {
@@ -159,6 +164,12 @@ describe('reading', () => {
 /** Follows a directory from what `read` found there, if it is told to read. */
 async function following(path: string, { reading = true, take }: { reading?: boolean; take?: () => void } = {}) {
   const clock = new SteeredClock()
+  const sleep = clock.sleep.bind(clock)
+  let looks = 0
+  clock.sleep = (ms, signal) => {
+    if (ms === SECOND) looks++
+    return sleep(ms, signal)
+  }
   const stop = new AbortController()
   const directory = new PluggedCaDirectory(path, clock)
   const taken: string[] = []
@@ -176,11 +187,12 @@ async function following(path: string, { reading = true, take }: { reading?: boo
     stop.abort()
     await ended
   })
-  /** The loop looks once a second: lets so many seconds pass, and each look end. */
+  /** The loop looks once a second: lets so many seconds pass, and each look end, after which it sleeps again. */
   const pass = async (seconds: number) => {
     for (let second = 0; second < seconds; second++) {
+      const before = looks
       await clock.leap(SECOND)
-      await aMoment()
+      await until('it has looked', () => looks > before)
     }
   }
   return { clock, taken, refused, pass, stop, ended }

@@ -20,7 +20,7 @@ beforeAll(async () => {
   keys = [
     await PrivateKey.generate(keyAlgorithm('ecdsa-p256')),
     await PrivateKey.generate(keyAlgorithm('ed25519')),
-    await PrivateKey.generate(keyAlgorithm('ecdsa-p384')),
+    await PrivateKey.generate(keyAlgorithm('ecdsa-p256')),
   ]
   ids = keys.map(idOf)
 })

@@ -276,6 +276,89 @@ describe('what else happens is told:', () => {
       [],
     ],
     [
+      'a root activated, which is no issuing authority',
+      (e) => e.authorityActivated(given.roots[0] as Authority, 'yearly'),
+      () => [
+        {
+          level: 'info',
+          message: 'authority activated',
+          authority: shortId((given.roots[0] as Authority).id),
+          role: 'root',
+          notAfter: given.roots[0]?.certificate.tbs.notAfter.toISOString(),
+          because: 'yearly',
+        },
+      ],
+      [],
+    ],
+    [
+      'a root whose successor has to wait past its deadline',
+      (e) =>
+        e.deadlinePassed(given.roots[0] as Authority, {
+          open: false,
+          incomplete: 'the ledger is being read',
+          longest: [{ workload: 'shop/cart-0', namespace: 'shop', why: 'holds bundle 1, not 2 yet', until: notAfter }],
+          live: 2,
+          inTheWay: 1,
+          namespaces: new Map(),
+          until: notAfter,
+        }),
+      () => [
+        {
+          level: 'error',
+          message:
+            'a root should have been replaced by now, and its successor has to wait: some workloads would not follow it',
+          authority: shortId((given.roots[0] as Authority).id),
+          notAfter: given.roots[0]?.certificate.tbs.notAfter.toISOString(),
+          inTheWay: 1,
+          workloads: ['shop/cart-0'],
+          until: '2030-01-02T00:00:00.000Z',
+          detail: 'the ledger is being read',
+        },
+      ],
+      [],
+    ],
+    ...(['rotationBegun', 'rotationDone'] as const).map((name): (typeof others)[number] => [
+      name === 'rotationBegun' ? 'a rotation that began' : 'one that is done',
+      (e) => e[name]({ to: undefined, since: notAfter, by: 'admin', because: 'yearly' }, given.roots[0] as Authority),
+      () => [
+        {
+          level: 'info',
+          message: name === 'rotationBegun' ? 'rotation begun' : 'rotation done',
+          authority: shortId((given.roots[0] as Authority).id),
+          wishedBy: 'admin',
+          because: 'yearly',
+        },
+      ],
+      [],
+    ]),
+    [
+      'a workload forgotten',
+      (e) => e.workloadForgotten({ workload: 'shop/cart-0', at: notAfter, until: notAfter }, 'it is gone'),
+      () => [
+        {
+          level: 'warn',
+          message: 'workload forgotten',
+          workload: 'shop/cart-0',
+          until: '2030-01-02T00:00:00.000Z',
+          because: 'it is gone',
+        },
+      ],
+      [],
+    ],
+    [
+      'a CRL that can’t be signed',
+      (e) => e.crlUnsigned('ab'.repeat(20), new Error('the token is away')),
+      () => [
+        {
+          level: 'error',
+          message: 'a CRL can’t be signed; it is tried again in a minute',
+          authority: 'abab abab',
+          detail: 'the token is away',
+        },
+      ],
+      ['alcazar_crl_failures_total 1'],
+    ],
+    [
       'a rotation that failed',
       (e) =>
         e.rotationFailed(
@@ -321,9 +404,11 @@ describe('what else happens is told:', () => {
         e.pluggedCaWaits('activate', given.roots[0] as Authority, {
           open: false,
           incomplete: undefined,
-          blockers: [{ workload: 'shop/cart-0', namespace: 'shop', why: 'holds bundle 1, not 2 yet', until: notAfter }],
           live: 3,
+          inTheWay: 1,
           until: notAfter,
+          longest: [{ workload: 'shop/cart-0', namespace: 'shop', why: 'holds bundle 1, not 2 yet', until: notAfter }],
+          namespaces: new Map(),
         }),
       () => [
         {

@@ -31,6 +31,16 @@ describe('for machines', () => {
     expect(JSON.parse(lines[0] as string).detail).toBe('one\ntwo\r\n{"level":"error"}')
   })
 
+  test.each(STEERING)(
+    'nobody whose words are logged can steer a terminal that shows it, and nothing is lost (%j)',
+    (steering) => {
+      const { log, lines } = aLog()
+      log.warn({ detail: `before${steering}after` }, 'refused')
+      expect(lines[0]).not.toContain(steering)
+      expect(JSON.parse(lines[0] as string).detail).toBe(`before${steering}after`)
+    },
+  )
+
   test('says nothing of the process or the machine', () => {
     const { log, lines } = aLog()
     log.info('ended')

@@ -1,5 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import type { Authority, AuthoritySet } from '../../src/authority/authority.ts'
 import { shortId } from '../../src/core/bytes.ts'
+import { plus } from '../../src/core/clock.ts'
 import { DAY } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { TrustBundle } from '../../src/spiffe/trust-bundle.ts'
@@ -115,6 +117,22 @@ describe('labels', () => {
 })
 
 describe('gauges', () => {
+  test('show since when another root should have signed, where that is ours to see to', async () => {
+    const root = await odd('root', 'itself', {
+      notBefore: given.clock.now(),
+      notAfter: plus(given.clock.now(), 100 * DAY),
+    })
+    const overdue = async (change: Partial<Authority>, set: Partial<AuthoritySet> = {}) => {
+      const { value } = someMetrics(given, undefined, { authorities: () => aSet([rootOf(root, change)], set) })
+      return value('alcazar_root_replacement_overdue_seconds')
+    }
+    expect(await overdue({})).toBe((-90 * DAY) / 1000)
+    expect(await overdue({ key: 'elsewhere' })).toBe(0)
+    expect(await overdue({ key: 'elsewhere', wasInTheClear: true })).toBe((-90 * DAY) / 1000)
+    expect(await overdue({ state: 'old' })).toBe(0)
+    expect(await overdue({}, { origin: 'plugged-in' })).toBe(0)
+  })
+
   const end = (date: Date | undefined) => (date?.getTime() ?? Number.NaN) / 1000
 
   test('show when the root ends, in Unix seconds and in seconds from now', async () => {

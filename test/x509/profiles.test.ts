@@ -65,12 +65,16 @@ describe('a serving name', () => {
     'a\0b',
     '[::1]',
     '1:2:3',
-    'a'.repeat(254),
+    'a'.repeat(64),
+    [...Array(4).fill('a'.repeat(62)), 'aa'].join('.'),
+    'a..b',
+    'a-.b',
+    'a.',
   ])('%j is refused', (name) => {
     expect(() => namesOf(name)).toThrow(
       expect.objectContaining({
         code: 'invalid_argument',
-        message: `not a DNS name or IP address: ${JSON.stringify(name)}`,
+        message: `not a DNS name or IP address: ${JSON.stringify(name)}; write for example alcazar.example.org, *.example.org, 10.0.0.1 or ::1`,
       }),
     )
   })

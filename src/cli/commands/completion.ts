@@ -2,7 +2,7 @@ import { Argument, Command } from 'commander'
 import type { Verb } from '../env.ts'
 
 /** `completion bash|zsh|fish`: a script made from the verbs themselves, so it is never behind them. */
-export function completionVerb(verbs: () => readonly Verb[]): Verb {
+export function completionVerb(verbs: () => Promise<readonly Verb[]>): Verb {
   return {
     name: 'completion',
     summary: 'Print a completion script for your shell',
@@ -15,7 +15,11 @@ export function completionVerb(verbs: () => readonly Verb[]): Verb {
         )
     },
     async run(env, [shell]) {
-      const words = verbs().map((verb) => ({ path: verb.name.split(' '), flags: flagsOf(verb), summary: verb.summary }))
+      const words = (await verbs()).map((verb) => ({
+        path: verb.name.split(' '),
+        flags: flagsOf(verb),
+        summary: verb.summary,
+      }))
       env.out.write(shell === 'fish' ? fish(words) : bash(words, shell === 'zsh'))
     },
   }

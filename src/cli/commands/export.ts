@@ -3,7 +3,7 @@ import { authorityByPrefix } from '../../authority/transitions.ts'
 import { shortId } from '../../core/bytes.ts'
 import { CaError } from '../../core/errors.ts'
 import { disableExport, noteExport, openForExport } from '../../service/export-ca.ts'
-import { checkEmpty, writeCacerts } from '../../storage/exported-ca.ts'
+import { checkEmpty, writeCertificates, writeKey } from '../../storage/exported-ca.ts'
 import { type CliEnv, print, type Verb } from '../env.ts'
 import { addStateFlags, openStoppedState, requireSealing, type StoppedState } from '../offline-state.ts'
 import { outputOption } from '../output-option.ts'
@@ -61,8 +61,15 @@ async function exporting(env: CliEnv, options: Options, state: StoppedState, fou
     expected: shortId(root.id),
     question: `The key of root ${shortId(root.id)} will lie in the clear in ${out}: whoever reads it is the CA. To export it, type the short id of the root: `,
   })
-  await noteExport(found, root, out, { ...state, clock: env.clock })
-  await writeCacerts(out, ca)
+  // Whatever keeps the key from being written is found out before it is said that it was.
+  const takeBack = await writeCertificates(out, ca)
+  try {
+    await noteExport(found, root, out, { ...state, clock: env.clock })
+  } catch (error) {
+    await takeBack()
+    throw error
+  }
+  await writeKey(out, ca)
   print(env, options, { root: root.id, out, state: root.state }, () => [
     `Wrote the CA of root ${shortId(root.id)} to ${out}: ca-cert.pem, ca-key.pem (in the clear, mode 400), cert-chain.pem, root-cert.pem.`,
     'Status says “was in the clear” of this root from now on, until alcazar root rotate has replaced it.',

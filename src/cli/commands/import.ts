@@ -65,7 +65,7 @@ export const importVerb: Verb = {
     const { files, as } = naming(source.where, () => inCacertsLayout(source.found))
     const ca = await readPluggedCa(files, { where: `${source.where} (${as})`, pathOf: source.pathOf }, now)
     const target = { home: 'sealed' as const, othersUntil: plus(now, unknownFor), now }
-    const seen = await storeIn(options.stateDirectory as string, options).read()
+    const seen = await storeIn(options.stateDirectory as string).read()
     // What is refused makes no directory, and is refused in a dry run alike.
     const foreseen = planImport(seen, ca, trustDomain, target)
     if (dryRun) return report(env, options, foreseen, source)

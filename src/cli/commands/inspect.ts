@@ -1,9 +1,10 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { equalBytes } from '../../core/bytes.ts'
 import { CaError } from '../../core/errors.ts'
 import { asObject, parseStrictJson } from '../../core/json.ts'
 import { PrivateKey } from '../../keys/private-key.ts'
+import { readBoundedInput } from '../../storage/bounded-file.ts'
 import { readCertificate } from '../../x509/certificate.ts'
 import { readCrl } from '../../x509/crl.ts'
 import { readCsrDer } from '../../x509/csr.ts'
@@ -73,15 +74,15 @@ async function inspectFile(env: CliEnv, file: string): Promise<Inspected> {
   let bytes: Uint8Array
   let mode = 0
   try {
-    bytes = file === '-' ? await env.readStdin() : await readFile(file)
+    const bounds = { what: file, atMost: MAX_BYTES }
+    bytes = file === '-' ? await env.readStdin(bounds) : await readBoundedInput(file, bounds)
     if (file !== '-') mode = (await stat(file)).mode & 0o777
   } catch (cause) {
+    if (cause instanceof CaError) throw cause
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
       throw new CaError('not_found', `${file} is not there`, { cause })
     throw fileFault(`${file} can’t be read`, cause)
   }
-  if (bytes.length > MAX_BYTES)
-    throw new CaError('invalid_argument', `${file} has ${bytes.length} bytes; at most ${MAX_BYTES}`)
   try {
     return await inspectBytes(env, file, bytes, mode)
   } catch (error) {

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { Option } from 'commander'
@@ -10,6 +9,7 @@ import type { ServerDescription } from '../../endpoints/admin/routes.ts'
 import { readClaims } from '../../jwt/jws.ts'
 import { KEY_ALGORITHM_NAMES, keyAlgorithm } from '../../keys/algorithms.ts'
 import { PrivateKey } from '../../keys/private-key.ts'
+import { readBoundedInput } from '../../storage/bounded-file.ts'
 import { readCertificate } from '../../x509/certificate.ts'
 import { writeCsrInfo, writeCsrPem } from '../../x509/csr.ts'
 import { commonNameOf } from '../../x509/name.ts'
@@ -184,10 +184,14 @@ function validity(left: number): string {
   return `valid ${durationInWords(Math.ceil(left / unit) * unit)}`
 }
 
+/** Of a token, and of roots. */
+const MAX_FILE_BYTES = 1024 * 1024
+
 async function readText(path: string, flag: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8')
+    return (await readBoundedInput(path, { what: `${flag} ${path}`, atMost: MAX_FILE_BYTES })).toString('utf8')
   } catch (cause) {
+    if (cause instanceof CaError) throw cause
     throw fileFault(`${flag} ${path}`, cause)
   }
 }

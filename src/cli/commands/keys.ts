@@ -1,32 +1,23 @@
-import { Option } from 'commander'
 import { CaError } from '../../core/errors.ts'
 import type { KeyEncryption } from '../../keys/vault.ts'
 import { lockDirectory } from '../../storage/directory-lock.ts'
 import { resealKeys, sealedKeysIn } from '../../storage/reseal-keys.ts'
-import { encryptionFrom } from '../../storage/secret-file.ts'
-import { print, type Verb } from '../env.ts'
+import { type CliEnv, print, type Verb } from '../env.ts'
 import { STATE_FLAG } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
+import { addSealingFlags, type SealingFlags, sealingFrom, sealingWords } from '../sealing-flags.ts'
+
+type Options = Readonly<Record<string, unknown>>
 
 export const keysReseal: Verb = {
   name: 'keys reseal',
   summary:
-    'Change the passphrase or wrapping key that seals a server’s root keys, without a new root (the server is stopped)',
+    'Change the passphrase, wrapping key or token that seals a server’s root keys, without a new root (the server is stopped)',
   define(command) {
+    command.requiredOption(STATE_FLAG, 'the server’s directory')
+    addSealingFlags(command, '', 'that seals them now')
+    addSealingFlags(command, 'new-', 'that shall seal them')
     command
-      .requiredOption(STATE_FLAG, 'the server’s directory')
-      .addOption(new Option('--passphrase-file <file>', 'with the passphrase that seals them now'))
-      .addOption(
-        new Option('--wrapping-key-file <file>', 'with the wrapping key that seals them now').conflicts(
-          'passphraseFile',
-        ),
-      )
-      .addOption(new Option('--new-passphrase-file <file>', 'with the passphrase that shall seal them'))
-      .addOption(
-        new Option('--new-wrapping-key-file <file>', 'with the wrapping key that shall seal them').conflicts(
-          'newPassphraseFile',
-        ),
-      )
       .addOption(outputOption())
       .addHelpText(
         'after',
@@ -35,13 +26,14 @@ export const keysReseal: Verb = {
   },
   async run(env, _args, options) {
     const state = options.stateDirectory as string
-    const from = secret(options, 'passphraseFile', 'wrappingKeyFile', '--passphrase-file or --wrapping-key-file')
-    const to = secret(
-      options,
-      'newPassphraseFile',
-      'newWrappingKeyFile',
-      '--new-passphrase-file or --new-wrapping-key-file',
-    )
+    await using opened = new AsyncDisposableStack()
+    const from = sealing(env, options, '', opened)
+    const to = sealing(env, options, 'new-', opened)
+    if (options.pkcs11Module !== undefined && options.pkcs11Module === options.newPkcs11Module)
+      throw new CaError(
+        'invalid_argument',
+        'from one token to another of the same module takes two steps: first to a passphrase or wrapping key, then to the other token',
+      )
     // Only a server's directory gets a lock.
     await sealedKeysIn(state)
     using _lock = lockDirectory(state)
@@ -55,16 +47,8 @@ export const keysReseal: Verb = {
   },
 }
 
-function secret(
-  options: Readonly<Record<string, unknown>>,
-  passphrase: string,
-  wrappingKey: string,
-  flags: string,
-): KeyEncryption {
-  const encryption = encryptionFrom({
-    passphraseFile: options[passphrase] as string | undefined,
-    wrappingKeyFile: options[wrappingKey] as string | undefined,
-  })
-  if (!encryption) throw new CaError('invalid_argument', `${flags} is required`)
+function sealing(env: CliEnv, options: Options, prefix: SealingFlags, opened: AsyncDisposableStack): KeyEncryption {
+  const encryption = sealingFrom(env, options, prefix, opened)
+  if (!encryption) throw new CaError('invalid_argument', sealingWords(prefix))
   return encryption
 }

@@ -149,7 +149,10 @@ function forcing(command: Command): Command {
   return command
     .option('--force', 'even where workloads break: says which, and asks for the root’s id to be typed')
     .addOption(
-      new Option('--yes-break <n>', 'the same without asking, if exactly so many workloads break').implies({
+      new Option(
+        '--yes-break <n>',
+        'the same without asking, if exactly so many workloads break; “unknown” where nobody can say',
+      ).implies({
         force: true,
       }),
     )

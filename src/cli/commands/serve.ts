@@ -50,7 +50,7 @@ function banner(env: CliEnv, config: Config, server: ServerHandle, status: Statu
   const mode = config.dev
     ? `dev mode: state in ${state}, tokens issued here, do not use in production`
     : config.pluggedCa === undefined
-      ? 'its own root, sealed'
+      ? 'its own root'
       : `plugged-in CA from ${config.pluggedCa}`
   const lines = [
     `Alcazar ${env.version} · trust domain ${status.trustDomain} · ${mode}`,

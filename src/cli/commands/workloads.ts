@@ -1,5 +1,6 @@
 import { Option } from 'commander'
 import type { AttestationMethod } from '../../attestation/caller.ts'
+import { idPrefix } from '../../core/bytes.ts'
 import { relativeInWords } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { WorkloadList, WorkloadStatus } from '../../service/list-workloads.ts'
@@ -8,6 +9,7 @@ import { limitOf } from '../limit.ts'
 import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { momentInWords } from '../moments.ts'
 import { outputOption } from '../output-option.ts'
+import { columns } from '../roots/words.ts'
 
 const DEFAULT_LIMIT = 100
 /** The server's own bound. */
@@ -38,7 +40,7 @@ export const workloads: Verb = {
 
 /** As it is printed, too: `3f9a 21c4`. */
 function authorityIdOf(given: string): string {
-  const id = given.replaceAll(/[\s:]/g, '').toLowerCase()
+  const id = idPrefix(given)
   if (!/^[0-9a-f]{4,40}$/.test(id))
     throw new CaError('invalid_argument', '--on takes an authority’s id from its beginning: hex, 4 to 40 digits')
   return id
@@ -54,14 +56,7 @@ const HEADINGS = ['WORKLOAD', 'SERVICE ACCOUNT', 'ASKED BY', 'SERIAL', 'ENDS', '
 
 function lines({ svids, total, bundleSequence }: WorkloadList, now: Date): string[] {
   if (svids.length === 0) return ['No live SVID of the kind.']
-  const rows = [HEADINGS, ...svids.map((svid) => rowOf(svid, bundleSequence, now))]
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length)))
-  const table = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] as number))
-      .join('  ')
-      .trimEnd(),
-  )
+  const table = columns([HEADINGS, ...svids.map((svid) => rowOf(svid, bundleSequence, now))])
   const more = total - svids.length
   return more > 0 ? [...table, `… and ${more.toLocaleString('en-US')} more; --limit shows more of them`] : table
 }

@@ -19,7 +19,7 @@ export function dryRunLines(view: RotationView): string[] {
     ...(leaving.length > 0 && !incoming
       ? []
       : [
-          `distribute  ${workloads(incoming ? live - ready : live)} get the new bundle with their next certificate`,
+          `distribute  ${getsBundle(incoming ? live - ready : live)}`,
           `activate    the new root signs once all have it${forced(ifForced.activate)}`,
         ]),
     'renew       each workload gets a certificate under the new root when it renews',
@@ -32,9 +32,12 @@ export function dryRunLines(view: RotationView): string[] {
     ...steps.map((step, index) => `  ${index + 1}  ${step}`),
     ...broken('Forcing activate now would break', ifForced.activate, now),
     ...broken('Forcing revoke now would break', ifForced.revoke, now),
-    `Nothing was changed. To ${made ? 'go on' : 'begin'}: alcazar root rotate`,
+    `Nothing was changed. ${view.stopped === undefined ? `To ${made ? 'go on' : 'begin'}: alcazar root rotate` : `And ${view.stopped}`}`,
   ]
 }
+
+const getsBundle = (number: number): string =>
+  `${workloads(number)} ${number === 1 ? 'gets the new bundle with its' : 'get the new bundle with their'} next certificate`
 
 function effect({ open, inTheWay, incomplete }: GateView): string {
   if (open) return 'breaks nobody'

@@ -54,7 +54,11 @@ function restarts({ namespaces }: RotationView, now: Date): string[] {
   return [
     'Who should not wait is restarted; a restart of all that runs in a namespace:',
     ...lines,
-    ...(waiting.length > NAMED ? [`  … ${waiting.length - NAMED} more namespaces: alcazar workloads`] : []),
+    ...(waiting.length > NAMED
+      ? [
+          `  … ${waiting.length - NAMED} more ${waiting.length === NAMED + 1 ? 'namespace' : 'namespaces'}: alcazar workloads`,
+        ]
+      : []),
   ]
 }
 

@@ -1,9 +1,9 @@
-import { readFile, stat } from 'node:fs/promises'
 import { type Command, Option } from 'commander'
 import { shortId } from '../../core/bytes.ts'
 import { CaError } from '../../core/errors.ts'
 import { MAX_CHAIN_BYTES, type PreparedSigned } from '../../endpoints/admin/offline-routes.ts'
 import type { SignRequest } from '../../service/offline-roots.ts'
+import { readBoundedInput } from '../../storage/bounded-file.ts'
 import { writeDurably } from '../../storage/durable-file.ts'
 import { type CliEnv, print } from '../env.ts'
 import { fileFault } from '../file-fault.ts'
@@ -60,10 +60,7 @@ export async function prepareSigned(env: CliEnv, options: Options): Promise<void
 
 async function chainIn(file: string): Promise<string> {
   try {
-    const { size } = await stat(file)
-    if (size > MAX_CHAIN_BYTES)
-      throw new CaError('invalid_argument', `--cert ${file} has ${size} bytes; at most ${MAX_CHAIN_BYTES}`)
-    return await readFile(file, 'utf8')
+    return (await readBoundedInput(file, { what: `--cert ${file}`, atMost: MAX_CHAIN_BYTES })).toString('utf8')
   } catch (error) {
     if (error instanceof CaError) throw error
     throw fileFault(`--cert ${file}`, error)

@@ -55,9 +55,10 @@ function currently(view: RotationView, stage: Stage): string {
 }
 
 /** What can be said of workloads that are not in the way. */
-function doneWhat({ phase, incoming, leaving, signing }: RotationView): string {
-  if (phase === 'distribute') return `hold bundle ${incoming?.bundledSince}`
-  return `${phase === 'renew' ? 'are free of' : 'need no more of'} ${shortId(leaving[0]?.id ?? signing ?? '')}`
+function doneWhat({ phase, live, incoming, leaving, signing }: RotationView): string {
+  const is = (one: string, many: string) => (live === 1 ? one : many)
+  if (phase === 'distribute') return `${is('holds', 'hold')} bundle ${incoming?.bundledSince}`
+  return `${phase === 'renew' ? is('is free of', 'are free of') : is('needs no more of', 'need no more of')} ${shortId(leaving[0]?.id ?? signing ?? '')}`
 }
 
 function namespaceLines({ namespaces, phase }: RotationView): string[] {
@@ -71,13 +72,17 @@ function namespaceLines({ namespaces, phase }: RotationView): string[] {
       ({ namespace, live, ready }) =>
         `   ${namespace.slice(0, width).padEnd(width)} ${bar(ready, live)} ${count(ready)} / ${count(live)}`,
     ),
-    ...(lagging.length > shown.length ? [`   … ${lagging.length - shown.length} more namespaces wait`] : []),
+    ...(lagging.length > shown.length ? [moreWait(lagging.length - shown.length)] : []),
   ]
 }
 
+const moreWait = (number: number): string =>
+  `   … ${number} more ${number === 1 ? 'namespace waits' : 'namespaces wait'}`
+
 const byLag = (a: NamespaceView, b: NamespaceView): number => b.live - b.ready - (a.live - a.ready)
 
-function waitLines({ gate, next }: RotationView, now: Date): string[] {
+function waitLines({ gate, next, stopped }: RotationView, now: Date): string[] {
+  if (stopped !== undefined) return [`   ${stopped}`]
   const lines = [`   next: ${next.what}${latest(next, now)}`]
   if (!next.byItself) lines.push('   it waits for you: alcazar root rotate goes on, alcazar root rollback goes back')
   if (gate?.incomplete !== undefined) lines.push(`   nobody can say yet who is in the way: ${gate.incomplete}`)
@@ -108,10 +113,12 @@ export function progressLine(view: RotationView): string {
   const isOver = phase === 'none' || phase === 'done'
   const at = `${view.now.slice(0, 19).replace('T', ' ')}Z  ${(isOver ? 'done' : phase).padEnd(10)}`
   if (isOver) return `${at}  root ${shortId(view.signing ?? '')} signs, no other is on its way`
+  if (view.stopped !== undefined) return `${at}  ${view.stopped}`
   if (phase === 'prepare' || phase === 'activate') return `${at}  ${ABOUT[phase][0]}`
   const far = `${count(view.ready)} / ${workloads(view.live, '')} ${doneWhat(view)}`
   const [first] = gate?.first ?? []
-  const who = first ? `; waits for ${first.workload}${(gate?.inTheWay ?? 0) > 1 ? ' and others' : ''}` : ''
+  const others = ['', ' and another'][(gate?.inTheWay ?? 0) - 1] ?? ' and others'
+  const who = first ? `; waits for ${first.workload}${others}` : ''
   const unknown = gate?.incomplete === undefined ? '' : `; closed: ${gate.incomplete}`
   const until = next.byItself ? latest(next, new Date(view.now)) : '; waits for you'
   return `${at}  ${far}${who}${unknown}; next: ${next.what}${until}`
@@ -120,8 +127,8 @@ export function progressLine(view: RotationView): string {
 /** Whether a log needs another line: another phase, another hundredth, or another reason to wait. */
 export function isNews(before: RotationView | undefined, view: RotationView): boolean {
   if (!before) return true
-  const key = ({ phase, ready, live, gate }: RotationView) =>
-    JSON.stringify([phase, live === 0 ? 0 : Math.floor((ready / live) * 100), gate?.incomplete])
+  const key = ({ phase, ready, live, gate, stopped }: RotationView) =>
+    JSON.stringify([phase, live === 0 ? 0 : Math.floor((ready / live) * 100), gate?.incomplete, stopped])
   return key(before) !== key(view)
 }
 

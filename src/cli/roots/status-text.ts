@@ -2,6 +2,7 @@ import { shortId } from '../../core/bytes.ts'
 import { durationInWords, relativeInWords } from '../../core/duration.ts'
 import type { StatusView } from '../../endpoints/admin/authority-routes.ts'
 import { keyAlgorithm } from '../../keys/algorithms.ts'
+import { sealedWith } from '../../keys/seal.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
 import { endInWords } from '../moments.ts'
@@ -28,12 +29,18 @@ export function statusLines(view: StatusView, all: boolean): string[] {
   ])
   const hidden = roots.length - shown.length
   return [
+    ...(view.stopped === undefined ? [] : [`warning: ${view.stopped}`]),
     table[0] as string,
     ...shown.flatMap((root, index) => [table[index + 1] as string, ...under(view, root, all, now)]),
     ...(hidden > 0 ? [`${hidden} revoked before: alcazar authority status`] : []),
     `Bundle ${view.bundleSequence}, ${workloads(view.live)}.${
-      view.rotating ? ' A rotation is on its way; watch it, or take it up: alcazar root rotate' : ''
+      view.rotating && view.stopped === undefined
+        ? ' A rotation is on its way; watch it, or take it up: alcazar root rotate'
+        : ''
     }`,
+    ...(view.sealedWith !== undefined && view.authorities.some(({ key }) => key === 'sealed')
+      ? [`Sealed files are sealed with ${sealedWith(view.sealedWith)}.`]
+      : []),
     ...view.forgotten.map(
       ({ workload, until }) => `Cut off: ${workload}, until ${until.slice(0, 16).replace('T', ' ')} UTC`,
     ),
@@ -124,9 +131,9 @@ function pluggedLines({ authorities }: AuthoritiesView): string[] {
   return waits ? [] : ['next: its files are replaced by whoever plugged it in; or alcazar import']
 }
 
-function activeLines({ authorities, rotating }: AuthoritiesView, root: AuthorityView, now: Date): string[] {
+function activeLines({ authorities, rotating, stopped }: AuthoritiesView, root: AuthorityView, now: Date): string[] {
   const moving = authorities.some((one) => one.role === 'root' && ['prepared', 'old', 'tainted'].includes(one.state))
-  if (moving || rotating) return []
+  if (moving || rotating || stopped !== undefined) return []
   const due = root.dueAt === undefined ? undefined : new Date(root.dueAt)
   const when = due && (due <= now ? ', due now' : `, by itself ${relativeInWords(due, now)}`)
   return [`next: a new root${when ?? ''}    possible now: alcazar root rotate`]

@@ -1,12 +1,13 @@
+import { NAMED } from '../../authority/gate.ts'
 import { HOUR, MINUTE, SECOND } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
-import { type AuthoritiesView, authoritiesView, NAMED } from '../../service/authorities-view.ts'
+import { type AuthoritiesView, authoritiesView } from '../../service/authorities-view.ts'
 import type { Force } from '../../service/closed-gate.ts'
 import { forgetWorkload } from '../../service/forget-workload.ts'
 import type { Keeper } from '../../service/keeper.ts'
 import type { RefusingClient } from '../../service/refusing-clients.ts'
-import type { Wish } from '../../service/root-steps.ts'
+import { MAX_REASON, type Wish } from '../../service/root-steps.ts'
 import { rotationView } from '../../service/rotation-view.ts'
 import type { Tainted } from '../../service/taint-root.ts'
 import type { HttpAnswer, HttpCall, Route } from './http.ts'
@@ -26,14 +27,17 @@ export type TaintedView = AuthoritiesView & {
 }
 
 /** What there is, with who did not believe our own certificate. */
-export type StatusView = AuthoritiesView & { readonly refusing: readonly RefusingClient[] }
+export type StatusView = AuthoritiesView & {
+  readonly refusing: readonly RefusingClient[]
+  /** What seals the keys in files: the kind of a KeyEncryption. Nothing where none is set. */
+  readonly sealedWith?: string
+}
 
-export const TAINT_WITHIN_MS = HOUR
+const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
 const MAX_WITHIN_MS = 7 * 24 * HOUR
 /** So many that the answer stays below the 4 MiB a client takes. */
 const MAX_NAMED = 2000
-export const MAX_REASON = 500
 /** An id of 40 digits, however it is spaced. */
 const MAX_ID = 80
 /** The longest names Kubernetes has: a namespace of 63, a slash, a pod of 253, and what tells apart those without a pod. */
@@ -43,8 +47,10 @@ const MAX_WORKLOAD = 340
 export function authorityRoutes(
   keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>,
   refusing: () => readonly RefusingClient[],
+  sealedWith?: string,
 ): readonly Route[] {
   const { roots } = keeper
+  const sealed = sealedWith === undefined ? {} : { sealedWith }
   const seen = () => keeper.seen()
   const authorities = (): HttpAnswer => json(authoritiesView(seen()))
   const rotation = (): HttpAnswer => json(rotationView(seen(), roots.left))
@@ -61,7 +67,7 @@ export function authorityRoutes(
       method: 'GET',
       path: '/v1/authorities',
       handle: async (call) =>
-        json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing() } satisfies StatusView),
+        json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing(), ...sealed } satisfies StatusView),
     },
     { method: 'GET', path: '/v1/rotation', handle: async () => rotation() },
     {
@@ -140,13 +146,19 @@ export function wishIn(body: Body): Wish {
 const idIn = (body: Body): string | undefined => textIn(body, 'id', MAX_ID)
 
 function forceIn({ breaks }: Body): Force | undefined {
-  return breaks === undefined ? undefined : { breaks: wholeNumber(breaks, 'breaks', 'how many workloads may break') }
+  if (breaks === undefined) return undefined
+  if (breaks === 'unknown' || isWholeNumber(breaks)) return { breaks }
+  throw new CaError(
+    'invalid_argument',
+    'breaks is how many workloads may break, a whole number, or "unknown" where nobody can say',
+  )
 }
 
 function withinIn({ withinSeconds }: Body): number {
   if (withinSeconds === undefined) return TAINT_WITHIN_MS
   const what = `the seconds after which the root leaves at the latest, from ${MIN_WITHIN_MS / SECOND} to ${MAX_WITHIN_MS / SECOND} (7 days)`
-  const within = wholeNumber(withinSeconds, 'withinSeconds', what) * SECOND
+  if (!isWholeNumber(withinSeconds)) throw new CaError('invalid_argument', `withinSeconds is a whole number: ${what}`)
+  const within = withinSeconds * SECOND
   if (within < MIN_WITHIN_MS || within > MAX_WITHIN_MS)
     throw new CaError('invalid_argument', `withinSeconds is ${what}`)
   return within
@@ -160,8 +172,4 @@ function textIn(body: Body, name: string, longest: number): string | undefined {
   return text
 }
 
-function wholeNumber(value: Json, name: string, what: string): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-    throw new CaError('invalid_argument', `${name} is a whole number: ${what}`)
-  return value
-}
+const isWholeNumber = (value: Json): value is number => Number.isSafeInteger(value) && (value as number) >= 0

@@ -3,6 +3,7 @@ import { hex } from '../../core/bytes.ts'
 import { CaError } from '../../core/errors.ts'
 import { keyIdOf } from '../../keys/public-key.ts'
 import type { OfflineRoots } from '../../service/offline-roots.ts'
+import { MAX_REASON } from '../../service/root-steps.ts'
 import { type Certificate, readCertificate } from '../../x509/certificate.ts'
 import { readPem } from '../../x509/pem.ts'
 import type { Route } from './http.ts'
@@ -19,7 +20,6 @@ export type PreparedSigned = {
 
 /** Of the certificates together, PEM. */
 export const MAX_CHAIN_BYTES = 64 * 1024
-const MAX_REASON = 500
 
 /** The verbs for roots whose keys are elsewhere, on the unix socket alone. */
 export function offlineRoutes(roots: OfflineRoots): readonly Route[] {

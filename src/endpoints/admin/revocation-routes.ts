@@ -2,7 +2,7 @@ import { CaError } from '../../core/errors.ts'
 import type { FindRevocable } from '../../service/find-revocable.ts'
 import type { Keeper } from '../../service/keeper.ts'
 import type { RevocationsView } from '../../service/revocations.ts'
-import { MAX_REASON, wishIn } from './authority-routes.ts'
+import { wishIn } from './authority-routes.ts'
 import type { Route } from './http.ts'
 import { fields, json } from './routes.ts'
 
@@ -33,9 +33,12 @@ export function revocationRoutes(keeper: Pick<Keeper, 'revocations' | 'tick'>, f
   ]
 }
 
+/** 20 bytes of hex, however they are set apart. */
+const MAX_SERIAL = 80
+
 /** As OpenSSL prints it, too: upper case, perhaps with colons. */
 function serialIn(given: unknown): string {
-  const serial = typeof given === 'string' && given.length <= MAX_REASON ? given.replaceAll(':', '').toLowerCase() : ''
+  const serial = typeof given === 'string' && given.length <= MAX_SERIAL ? given.replaceAll(':', '').toLowerCase() : ''
   if (!/^(?:[0-9a-f]{2}){1,20}$/.test(serial))
     throw new CaError(
       'invalid_argument',

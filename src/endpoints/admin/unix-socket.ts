@@ -1,7 +1,8 @@
 import { chmod, unlink } from 'node:fs/promises'
-import { createServer, type RequestListener, type Server } from 'node:http'
+import type { RequestListener, Server } from 'node:http'
 import { SECOND } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
+import { createServer } from '../../core/node-http.ts'
 
 /** sockaddr_un on Linux holds 108 bytes with the final zero, on macOS 104. */
 const MAX_PATH_BYTES = 103

@@ -1,7 +1,8 @@
-import { createServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import { SECOND } from '../../core/duration.ts'
+import { createServer } from '../../core/node-http.ts'
 import type { Readiness } from '../../service/readiness.ts'
 import { type Address, listenError } from '../listener.ts'
 
