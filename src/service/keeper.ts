@@ -221,17 +221,12 @@ export class Keeper implements IssuingKeys {
    */
   change<T>(action: (change: Change) => Promise<T>): Promise<T> {
     return this.#turns.run(async () => {
-      // What a crash left of that goes first: the journal may be about to forget the root.
-      await this.#destroyRetired()
       const done = await action(this.#changing())
-      await this.#destroyRetired()
+      // A start’s first change confirms the journal: nothing is destroyed by one that a power cut may take back.
+      for (const root of await this.#parents.retire(this.#set))
+        await recordAuthority(this.#parts, 'root key destroyed', root, 'it has left the bundle')
       return done
     })
-  }
-
-  async #destroyRetired(): Promise<void> {
-    for (const root of await this.#parents.retire(this.#set))
-      await recordAuthority(this.#parts, 'root key destroyed', root, 'it has left the bundle')
   }
 
   /** Does the next thing that is due; whether there was one. */

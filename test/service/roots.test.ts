@@ -588,6 +588,7 @@ describe('the key of a root that has left the bundle', () => {
     )
     world.store.keyFaults.set(world.store.keyUses + 1, 'refused')
     await keeper.roots.rollback(ADMIN)
+    expect(world.store.keys.has(id)).toBe(true)
     const { set } = await world.start()
     expect(set.authorities.filter(({ role }) => role === 'root').map((root) => root.id)).toEqual([first.id])
     expect([...world.store.keys.keys()]).toEqual([first.id])
