@@ -10,11 +10,8 @@ import { type Clock, loop } from './core/clock.ts'
 import { MINUTE, SECOND } from './core/duration.ts'
 import { causesOf } from './core/errors.ts'
 import type { RandomBytes } from './core/random.ts'
-import { authorityRoutes } from './endpoints/admin/authority-routes.ts'
 import { httpApplication } from './endpoints/admin/http.ts'
-import { offlineRoutes } from './endpoints/admin/offline-routes.ts'
-import { revocationRoutes } from './endpoints/admin/revocation-routes.ts'
-import { localRoutes, publicRoutes, type ServerDescription } from './endpoints/admin/routes.ts'
+import { publicRoutes } from './endpoints/admin/routes.ts'
 import { listenOnUnixSocket } from './endpoints/admin/unix-socket.ts'
 import { InFlight, PATIENCE, type Patience } from './endpoints/edge.ts'
 import { addReflection } from './endpoints/grpc-reflection.ts'
@@ -26,19 +23,18 @@ import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { Inventory } from './ledger/inventory.ts'
-import { keyVaults, kubernetesTokens, loopbackOf, openState, sealedWith, tokenPolicy } from './server-parts.ts'
+import { adminRoutes } from './server-admin.ts'
+import { keyVaults, kubernetesTokens, openState, tokenPolicy } from './server-parts.ts'
 import { askingRenewals } from './service/ask-renewal.ts'
 import type { AttestedCallParts } from './service/attested-call.ts'
 import { EndWarnings } from './service/authority-ends.ts'
 import { DevCluster } from './service/dev-cluster.ts'
-import { findingRevocable } from './service/find-revocable.ts'
 import { inventoryEvidence } from './service/inventory-evidence.ts'
 import { keepInventory } from './service/inventory-upkeep.ts'
 import { IssuancesUnderWay } from './service/issuances-under-way.ts'
 import { issuingSvids } from './service/issue-svid.ts'
 import { Keeper } from './service/keeper.ts'
 import type { RootSource } from './service/keeper-parts.ts'
-import { listingWorkloads } from './service/list-workloads.ts'
 import { OwnCertificate } from './service/own-certificate.ts'
 import { readinessCheck } from './service/readiness.ts'
 import { RefusingClients } from './service/refusing-clients.ts'
@@ -54,7 +50,6 @@ import { ScheduleFile } from './storage/schedule-file.ts'
 import { telemetry } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
-import { certificatePem } from './x509/pem.ts'
 
 export type ServerParts = {
   readonly config: Config
@@ -262,36 +257,22 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   opened.defer(() => void health.server.close().closeAllConnections())
 
   const adminSocket = join(state, 'admin.sock')
-  const describe = async (): Promise<ServerDescription> => ({
-    status: await status(),
-    caAddress: `${loopbackOf(ca.host)}:${ca.port}`,
-    trustBundle: bundleOf(keeper.set).roots.map(certificatePem).join(''),
-  })
-  const listWorkloads = listingWorkloads({
-    inventory,
-    watch: tokens.cluster.watch,
-    bundleSequence: () => keeper.set.bundleSequence,
-    standsOn: (issuer) => keeper.set.authorities.find(({ id, role }) => id === issuer && role === 'issuing')?.root,
-    clock,
-  })
-  const readIssued = (since: Date, written?: readonly Date[]) =>
-    readLedger(ledgerPath, since, { without: 'intent', written })
-  const readLatest = (since: Date) => readLedger(ledgerPath, since, { without: 'intent', latestDayFirst: true })
-  const findRevocable = findingRevocable({ inventory, readLedger: readLatest, authorities: () => keeper.set, clock })
   const admin = await listenOnUnixSocket(
     adminSocket,
     httpApplication({
-      routes: [
-        ...localRoutes({
-          describe,
-          listWorkloads,
-          schedule: () => schedule.status,
-          issueToken: dev && ((account) => dev.issueToken(account)),
-        }),
-        ...authorityRoutes(keeper, () => refusing.list(), sealedWith(vaults)),
-        ...offlineRoutes(keeper.offline),
-        ...revocationRoutes(keeper, findRevocable),
-      ],
+      routes: adminRoutes({
+        keeper,
+        vaults,
+        inventory,
+        ledgerPath,
+        cluster: tokens.cluster,
+        schedule,
+        refusing,
+        dev,
+        status,
+        ca,
+        clock,
+      }),
       ...edge,
       connectionOf: () => undefined,
     }),
@@ -309,7 +290,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
       {
         inventory,
         authorities: () => keeper.set,
-        readLedger: readIssued,
+        readLedger: (since, written) => readLedger(ledgerPath, since, { without: 'intent', written }),
         longestMs: config.svid.maxTtl,
         events,
         clock,

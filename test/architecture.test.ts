@@ -25,8 +25,9 @@ const LEVELS: Record<string, number> = {
   config: 7,
   cli: 8,
   'server-parts.ts': 9,
-  'server.ts': 10,
-  'main.ts': 11,
+  'server-admin.ts': 10,
+  'server.ts': 11,
+  'main.ts': 12,
 }
 
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' })

@@ -26,7 +26,6 @@ export async function readSecret(
       'dependency_unavailable',
       `the Secret ${namespace}/${name} can’t be read: ${reason(error)}`,
       // A parser's error quotes what it could not parse.
-      error instanceof SyntaxError ? undefined : { cause: error },
     )
   }
   const { data } = (found ?? {}) as { data?: Record<string, unknown> | null }
@@ -39,6 +38,5 @@ export async function readSecret(
 }
 
 function reason(error: unknown): string {
-  if (error instanceof SyntaxError) return 'the API server’s answer is not JSON'
   return error instanceof Error ? error.message : 'the API server can’t be asked'
 }

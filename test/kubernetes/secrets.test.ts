@@ -59,7 +59,7 @@ describe('a Secret', () => {
     const error = await readSecret(apiOf(server), SECRET, NEVER).catch((error: unknown) => error)
     expect(error).toMatchObject({
       code: 'dependency_unavailable',
-      message: 'the Secret istio-system/cacerts can’t be read: the API server’s answer is not JSON',
+      message: 'the Secret istio-system/cacerts can’t be read: the API server answered something else than JSON',
     })
     expect(causesOf(error)).not.toMatch(/SECRET/)
   })
