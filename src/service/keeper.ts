@@ -222,7 +222,7 @@ export class Keeper implements IssuingKeys {
   change<T>(action: (change: Change) => Promise<T>): Promise<T> {
     return this.#turns.run(async () => {
       const done = await action(this.#changing())
-      // A start’s first change confirms the journal: nothing is destroyed by one that a power cut may take back.
+      // After it: the first change of a start asks whether the journal is still this process’s to go by.
       for (const root of await this.#parents.retire(this.#set))
         await recordAuthority(this.#parts, 'root key destroyed', root, 'it has left the bundle')
       return done
