@@ -183,6 +183,17 @@ export function signingUnder(root: Authority): OnlineCa {
   return online ?? { certificate, intermediates: [], key }
 }
 
+/** Of roots that have left the bundle, whose keys sign nothing any more, and never will again. */
+export function retiredRoots({ authorities, request }: AuthoritySet): readonly Authority[] {
+  const inUse = authorities.filter(({ state }) => state !== 'revoked')
+  const uses = (one: Authority, id: string) =>
+    one.id === id || (one.online !== undefined && hex(keyIdOf(one.online.certificate.tbs.publicKey)) === id)
+  return authorities.filter(
+    ({ role, state, id }) =>
+      role === 'root' && state === 'revoked' && request?.id !== id && !inUse.some((one) => uses(one, id)),
+  )
+}
+
 /** In the trust bundle: everything but what was revoked. */
 export function bundledRoots(set: AuthoritySet): readonly Authority[] {
   return set.authorities.filter((authority) => authority.role === 'root' && authority.state !== 'revoked')

@@ -67,6 +67,20 @@ export class Pkcs11Keys implements KeyVault {
     })
   }
 
+  destroy(id: string): Promise<boolean> {
+    return this.#token.use(async (session) => {
+      session.proved.delete(id)
+      const { CKO_PRIVATE_KEY, CKO_PUBLIC_KEY } = session.constants
+      let any = false
+      for (const CLASS of [CKO_PRIVATE_KEY, CKO_PUBLIC_KEY])
+        for (const half of session.find({ CLASS, TOKEN: true, ID: Buffer.from(id, 'hex') })) {
+          session.destroy(half)
+          any = true
+        }
+      return any
+    })
+  }
+
   /** Finds a key and proves it, once a session: after a while without the token, another one may be in its place. */
   async #openPair(session: TokenSession, id: string): Promise<OpenPair> {
     const proved = session.proved.get(id)

@@ -21,6 +21,10 @@ export class PlainKeys implements KeyVault {
     return key
   }
 
+  destroy(id: string, files: KeyFiles): Promise<boolean> {
+    return files.remove(fileOf(id))
+  }
+
   async open(id: string, files: KeyFiles): Promise<PrivateKey> {
     const name = fileOf(id)
     const pem = await readKeyFile(name, files)

@@ -34,6 +34,10 @@ export class SealedKeys implements KeyVault {
     return key
   }
 
+  destroy(id: string, files: KeyFiles): Promise<boolean> {
+    return files.remove(fileOf(id))
+  }
+
   async open(id: string, files: KeyFiles): Promise<PrivateKey> {
     const name = fileOf(id)
     return openSeal(name, id, readSeal(name, await readKeyFile(name, files)), this.#encryption)

@@ -15,6 +15,8 @@ export interface KeyFiles {
   replace(name: string, bytes: Uint8Array): Promise<void>
   /** At most 64 KiB. @throws CaError `wrong_state`: larger, no file, or readable by others · `dependency_unavailable` */
   read(name: string): Promise<Uint8Array | undefined>
+  /** Durable when it resolves; whether there was one. @throws CaError `dependency_unavailable` */
+  remove(name: string): Promise<boolean>
 }
 
 /** Keeps root keys. */
@@ -26,6 +28,8 @@ export interface KeyVault {
   take(key: PrivateKey, files: KeyFiles): Promise<Signer>
   /** Opens the key of the authority `id` (40 hex digits). @throws CaError `wrong_state`: missing, damaged, other key, wrong passphrase */
   open(id: string, files: KeyFiles): Promise<Signer>
+  /** Takes the key of the authority `id` away for ever; whether there was one. @throws CaError `dependency_unavailable` · `wrong_state`: the token refuses */
+  destroy(id: string, files: KeyFiles): Promise<boolean>
 }
 
 /** How a data key is wrapped (32 bytes): by a passphrase, a key file, or a token. */

@@ -96,6 +96,7 @@ export type AuthorityRecord = {
     | 'root prepared'
     | 'root activated'
     | 'root revoked'
+    | 'root key destroyed'
     | 'authority tainted'
     | 'issuing authority activated'
     | 'plugged-in CA taken'

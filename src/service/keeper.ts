@@ -220,7 +220,13 @@ export class Keeper implements IssuingKeys {
    * @throws CaError `not_ready`: this process changes no authority any more, or nobody knows whether this was done · what `action` throws
    */
   change<T>(action: (change: Change) => Promise<T>): Promise<T> {
-    return this.#turns.run(() => action(this.#changing()))
+    return this.#turns.run(async () => {
+      const done = await action(this.#changing())
+      // After it: the first change of a start asks whether the journal is still this process’s to go by.
+      for (const root of await this.#parents.retire(this.#set))
+        await recordAuthority(this.#parts, 'root key destroyed', root, 'it has left the bundle')
+      return done
+    })
   }
 
   /** Does the next thing that is due; whether there was one. */

@@ -1,4 +1,11 @@
-import { type Authority, authorityOf, type KeyHome, signingUnder } from '../authority/authority.ts'
+import {
+  type Authority,
+  type AuthoritySet,
+  authorityOf,
+  type KeyHome,
+  retiredRoots,
+  signingUnder,
+} from '../authority/authority.ts'
 import { maySignCas } from '../authority/plugged-ca.ts'
 import { equalBytes, hex, shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
@@ -14,14 +21,38 @@ export type OpenParent = Parent & {
   readonly signsLeavesFrom?: KeyHome
 }
 
+/** Where keys are that can be destroyed here. */
+const VAULTS: ReadonlySet<KeyHome> = new Set(['file', 'sealed', 'pkcs11'])
+
 /** What signs under each root of the journal; each key is opened once. */
 export class Parents {
   readonly #store: AuthorityStore
   /** By the key's id. */
   readonly #opened = new Map<string, Signer>()
+  /** Ids of roots whose keys are no more. */
+  readonly #retired = new Set<string>()
 
   constructor(store: AuthorityStore) {
     this.#store = store
+  }
+
+  /**
+   * Destroys the keys of roots that have left the bundle, and gives the roots of which there was one. What can't be reached now is tried again after the
+   * next change, and after a crash by the next start: it stays as well kept as it was.
+   */
+  async retire(set: AuthoritySet): Promise<readonly Authority[]> {
+    const destroyed: Authority[] = []
+    for (const root of retiredRoots(set)) {
+      if (this.#retired.has(root.id) || !VAULTS.has(root.key)) continue
+      try {
+        if (await this.#store.destroyRootKey(root.id, root.key)) destroyed.push(root)
+        this.#opened.delete(root.id)
+        this.#retired.add(root.id)
+      } catch (error) {
+        if (!(error instanceof CaError)) throw error
+      }
+    }
+    return destroyed
   }
 
   /** @throws CaError `wrong_state`: the key of the root, or of its online CA, can't be opened here */

@@ -25,6 +25,11 @@ export interface AuthorityStore extends Journal {
    * @throws CaError `wrong_state`: missing, damaged, readable by others, sealed with something else, or kept where no setting leads
    */
   rootKey(id: string, home: KeyHome): Promise<Signer>
+  /**
+   * Takes a root's key away for ever; durable when it resolves. Whether there was one.
+   * @throws CaError `dependency_unavailable` · `wrong_state`: kept where no setting leads, or refused there
+   */
+  destroyRootKey(id: string, home: KeyHome): Promise<boolean>
 }
 
 /** One run of a job. Without an outcome it was begun and its process ended in the middle. */

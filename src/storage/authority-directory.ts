@@ -142,8 +142,12 @@ export class AuthorityDirectory implements AuthorityStore {
     return inFolder(this.#directory, vaultOf(this.#vaults, home), (vault, files) => vault.open(id, files))
   }
 
+  async destroyRootKey(id: string, home: KeyHome): Promise<boolean> {
+    return inFolder(this.#directory, vaultOf(this.#vaults, home), (vault, files) => vault.destroy(id, files))
+  }
+
   /** Before a trust domain begins, in the folder that will be its own; afterwards there. */
-  async #keeping(keep: VaultAction): Promise<Signer> {
+  async #keeping(keep: VaultAction<Signer>): Promise<Signer> {
     const vault = makingVault(this.#vaults)
     if (await this.read()) return inFolder(this.#directory, vault, keep)
     await this.#stage()
@@ -163,10 +167,10 @@ export class AuthorityDirectory implements AuthorityStore {
   }
 }
 
-type VaultAction = (vault: KeyVault, files: KeyFiles) => Promise<Signer>
+type VaultAction<T> = (vault: KeyVault, files: KeyFiles) => Promise<T>
 
 /** What is wrong with a file is told with its folder; a token, and what is wrong with a passphrase, have none. */
-async function inFolder(path: string, vault: KeyVault, act: VaultAction): Promise<Signer> {
+async function inFolder<T>(path: string, vault: KeyVault, act: VaultAction<T>): Promise<T> {
   try {
     return await act(vault, new KeyDirectory(path))
   } catch (error) {

@@ -1,9 +1,9 @@
 import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CaError } from '../core/errors.ts'
 import type { KeyFiles } from '../keys/vault.ts'
-import { exists, isMissing, unavailable, writeDurably } from './durable-file.ts'
+import { exists, isMissing, syncDirectory, unavailable, writeDurably } from './durable-file.ts'
 
 const MAX_BYTES = 64 * 1024
 
@@ -26,6 +26,17 @@ export class KeyDirectory implements KeyFiles {
       await writeDurably(join(this.#path, name), bytes, 0o600)
     } catch (error) {
       throw unavailable(`the root’s key ${name} can’t be written`, error)
+    }
+  }
+
+  async remove(name: string): Promise<boolean> {
+    try {
+      await unlink(join(this.#path, name))
+      await syncDirectory(this.#path)
+      return true
+    } catch (error) {
+      if (isMissing(error)) return false
+      throw unavailable(`the root’s key ${name} can’t be removed`, error)
     }
   }
 

@@ -84,6 +84,14 @@ export class MemoryStore implements AuthorityStore {
     return key
   }
 
+  async destroyRootKey(id: string, home: KeyHome): Promise<boolean> {
+    if (home !== this.newKeyHome) throw new CaError('wrong_state', `the root’s key is not kept here, but “${home}”`)
+    const fault = this.keyFaults.get(++this.keyUses)
+    const had = fault === 'refused' || fault === 'in doubt, not written' ? false : this.keys.delete(id)
+    if (fault !== undefined) throw keysAway()
+    return had
+  }
+
   async #store(revision: number, set: AuthoritySet): Promise<void> {
     const fault = this.faults.get(++this.writes)
     if (fault === 'refused') throw new CaError('dependency_unavailable', 'the journal can’t be written')

@@ -69,6 +69,25 @@ export function storeContract(open: () => AuthorityStore): void {
       expect(signer.publicKey.spki).toEqual(given.rootKey.publicKey.spki)
     })
 
+    test('destroys the root’s key, once, and no journal with it', async () => {
+      const store = await begun()
+      expect(await store.destroyRootKey(given.rootId, store.newKeyHome)).toBe(true)
+      expect(await store.destroyRootKey(given.rootId, store.newKeyHome)).toBe(false)
+      await expect(store.rootKey(given.rootId, store.newKeyHome)).rejects.toMatchObject({
+        code: 'wrong_state',
+        message: expect.stringContaining('missing'),
+      })
+      expect(await textOf(store)).toBe(printJournal(1, given.begun))
+    })
+
+    test('destroys no key where it keeps none', async () => {
+      const store = await begun()
+      await expect(store.destroyRootKey(given.rootId, 'pkcs11')).rejects.toMatchObject({
+        code: 'wrong_state',
+        message: expect.stringMatching(/^the root’s key is/),
+      })
+    })
+
     test('has no root key where the root is plugged in', async () => {
       const store = open()
       await store.begin(aSet([], { origin: 'plugged-in' }))

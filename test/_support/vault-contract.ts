@@ -73,6 +73,19 @@ export function vaultContract({ open, makes, takes }: VaultKind): void {
       expect(readdirSync(path)).toEqual([])
     })
 
+    test('destroys a key for ever, and no other; one that is not there is told so', async () => {
+      const { files } = folder()
+      const vault = await open()
+      const [one, other] = [idOf(await vault.make(p256, files)), idOf(await vault.make(p256, files))]
+      expect(await vault.destroy(one, files)).toBe(true)
+      const gone = { code: 'wrong_state', message: expect.stringMatching(/missing/) }
+      await expect(vault.open(one, files)).rejects.toMatchObject(gone)
+      const later = await open()
+      await expect(later.open(one, files)).rejects.toMatchObject(gone)
+      expect(await later.destroy(one, files)).toBe(false)
+      await proves(await later.open(other, files))
+    })
+
     test('gives out a signer that does not show its key', async () => {
       const { files } = folder()
       const made = await (await open()).make(p256, files)

@@ -144,7 +144,7 @@ describe('an old root', () => {
     })
     await keeper.roots.revoke(undefined, ADMIN, { breaks: 1 })
     expect(states(keeper)).toEqual(['revoked', 'active'])
-    expect(world.ledger.of('authority').at(-1)?.detail).toContain(
+    expect(world.ledger.of('authority').findLast(({ what }) => what === 'root revoked')?.detail).toContain(
       'by the admin: yearly; FORCED, breaking 1 of 1 live workload; cut off: shop/cart-0',
     )
   })
@@ -392,6 +392,28 @@ describe('a compromised root', () => {
   })
 })
 
+test('what is left of a compromised root is not looked at every two seconds', async () => {
+  const { world, first } = await started()
+  let looks = 0
+  const evidence = () => {
+    looks++
+    return world.evidence
+  }
+  const keeper = await world.start({ evidence })
+  await keeper.roots.taint(first.id, ADMIN, HOUR)
+  await keeper.tick()
+  expect(states(keeper)).toEqual(['revoked', 'active'])
+  const stop = new AbortController()
+  const running = keeper.run(stop.signal)
+  looks = 0
+  await world.clock.advance(50_000)
+  expect(looks).toBe(0)
+  await world.clock.advance(30_000)
+  expect(looks).toBeGreaterThan(0)
+  stop.abort()
+  await running
+})
+
 describe('a root that certified a compromised one', () => {
   /** A old, B signing and certified by A, and one workload on B. */
   async function rotated() {
@@ -505,14 +527,90 @@ describe('a compromised root that never signed', () => {
     const tainted = await keeper.roots.taint(b?.id ?? '', STOLEN, HOUR)
     expect(tainted).toMatchObject({ successor: undefined, leaving: [], affected: 0, until: undefined })
     expect(bundledRoots(keeper.set).map(({ id }) => id)).toEqual([first?.id])
-    expect(world.ledger.of('authority').slice(-2)).toMatchObject([
+    expect(world.ledger.of('authority').slice(-3)).toMatchObject([
       { what: 'root revoked', detail: 'bundle 3: laptop stolen' },
       { what: 'authority tainted', detail: 'by the admin: laptop stolen' },
+      { what: 'root key destroyed', detail: 'it has left the bundle' },
     ])
     await expect(keeper.roots.taint(b?.id ?? '', STOLEN, HOUR)).rejects.toMatchObject({
       code: 'wrong_state',
       message: expect.stringMatching(/^root .{9} is revoked, so taint is not possible; possible now: nothing$/),
     })
+  })
+})
+
+describe('the key of a root that has left the bundle', () => {
+  const destroyed = (world: World) =>
+    world.ledger.of('authority').flatMap(({ what, authority }) => (what === 'root key destroyed' ? [authority] : []))
+
+  test('is destroyed at once where it was discarded, and the others are not', async () => {
+    const { world, keeper, first } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    expect([...world.store.keys.keys()]).toEqual([first.id, id])
+    await keeper.roots.rollback(ADMIN)
+    expect([...world.store.keys.keys()]).toEqual([first.id])
+    expect(destroyed(world)).toEqual([id])
+    await keeper.tick()
+    const { keyUses } = world.store
+    await keeper.tick()
+    expect(world.store.keyUses, 'once is enough').toBe(keyUses)
+    await keeper.roots.prepare(ADMIN)
+    await world.check()
+  })
+
+  test('and where it was replaced', async () => {
+    const { world, keeper, first } = await started()
+    await keeper.roots.rotate(ADMIN)
+    for (let look = 0; look < 4; look++) await keeper.tick()
+    expect(states(keeper)).toEqual(['revoked', 'active'])
+    expect([...world.store.keys.keys()]).toEqual([activeRoot(keeper.set)?.id])
+    expect(destroyed(world)).toEqual([first.id])
+  })
+
+  test('is destroyed by the next start where the process ended before that', async () => {
+    const { world, keeper, first } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    world.store.keyFaults.set(world.store.keyUses + 1, 'refused')
+    await keeper.roots.rollback(ADMIN)
+    expect(states(keeper)).toEqual(['active', 'revoked'])
+    expect(world.store.keys.has(id)).toBe(true)
+    expect(destroyed(world)).toEqual([])
+    await world.start()
+    expect([...world.store.keys.keys()]).toEqual([first.id])
+    expect(destroyed(world)).toEqual([id])
+  })
+
+  test('is destroyed before the journal forgets the root', async () => {
+    const { world, keeper, first } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    await keeper.change(({ set, commit }) =>
+      commit({ ...set, authorities: set.authorities.map((one) => ({ ...one, cross: [] })) }),
+    )
+    world.store.keyFaults.set(world.store.keyUses + 1, 'refused')
+    await keeper.roots.rollback(ADMIN)
+    expect(world.store.keys.has(id)).toBe(true)
+    const { set } = await world.start()
+    expect(set.authorities.filter(({ role }) => role === 'root').map((root) => root.id)).toEqual([first.id])
+    expect([...world.store.keys.keys()]).toEqual([first.id])
+    expect(destroyed(world)).toEqual([id])
+  })
+
+  test('stays while a write that takes the root out is in doubt', async () => {
+    const { world, keeper } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    world.store.faults.set(world.store.writes + 1, 'in doubt, not written')
+    await expect(keeper.roots.rollback(ADMIN)).rejects.toThrow()
+    expect(world.store.keys.has(id)).toBe(true)
+    await world.start()
+    expect(world.store.keys.has(id), 'it was not taken out').toBe(true)
+  })
+
+  test('stays where something else signs by it', async () => {
+    const { world, keeper, first } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    await keeper.change(({ set, commit }) => commit({ ...set, request: { id, key: 'file' } }))
+    await keeper.roots.rollback(ADMIN)
+    expect([...world.store.keys.keys()]).toEqual([first.id, id])
   })
 })
 
@@ -817,9 +915,9 @@ describe('a store that can’t be written', () => {
     expect(world.events.told.filter(({ event }) => event === 'rotationFailed')).toHaveLength(5)
     await keeper.tick()
     expect(states(keeper)).toEqual(['revoked', 'active'])
-    expect(world.store.keys.size).toBe(2)
+    expect(world.store.keys.size).toBe(1)
     await keeper.roots.prepare(ADMIN)
-    expect(world.store.keys.size).toBe(3)
+    expect(world.store.keys.size).toBe(2)
   })
 })
 

@@ -129,3 +129,21 @@ describe('a disk that is full in the middle of a write', () => {
     })
   })
 })
+
+describe('removing a key', () => {
+  test('leaves nothing of it, and says whether there was one', async () => {
+    const path = await holding()
+    expect(await new KeyDirectory(path).remove('key')).toBe(true)
+    expect(readdirSync(path)).toEqual([])
+    expect(await new KeyDirectory(path).remove('key')).toBe(false)
+  })
+
+  test('is told where the disk refuses', async () => {
+    const path = scratch()
+    mkdirSync(join(path, 'key'))
+    await expect(new KeyDirectory(path).remove('key')).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+      message: expect.stringMatching(/^the root’s key key can’t be removed: E/),
+    })
+  })
+})
