@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
 import type { ClusterWatch, Pod } from '../../src/attestation/cluster.ts'
 import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
-import { type AuthoritySet, activeRoot, bundledRoots, type Taint } from '../../src/authority/authority.ts'
+import { type AuthoritySet, activeRoot, bundledRoots, type Taint, vouches } from '../../src/authority/authority.ts'
 import { type Evidence, gate, NO_EVIDENCE, type Standing } from '../../src/authority/gate.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
@@ -212,11 +212,9 @@ export class Fleet extends World {
     try {
       const { notBefore, notAfter } = authority.authority.certificate.tbs
       const now = this.clock.now()
-      const record = this.keeper?.set.authorities.find(
-        ({ id, role }) => id === authority.authority.id && role === 'issuing',
-      )
-      // As `issue-svid` refuses: it has ended, or was taken back since.
-      if (now < notBefore || now >= notAfter || (record?.state !== 'active' && record?.state !== 'old')) return
+      // As `issue-svid` refuses: it has ended, or was taken back since, or is to be by a write in doubt.
+      const vouched = this.keeper?.trusted.every((set) => vouches(set, authority.authority, now))
+      if (now < notBefore || now >= notAfter || !vouched) return
       const svid = await this.issue(ttlMs, holder.workload, authority)
       const row: Row = {
         svid,
