@@ -14,7 +14,7 @@ export type GateView = {
   readonly inTheWay: number
   /** Of these, those that are in the way for longest. */
   readonly first: readonly BlockerView[]
-  /** When the last of them has ended, whatever they do. */
+  /** When the last certificate that is in the way has ended, whatever they do. */
   readonly until?: string
 }
 

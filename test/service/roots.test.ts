@@ -60,7 +60,7 @@ describe('a prepared root', () => {
       message: [
         `Not yet: 1 of 1 live workload is in the way if you activate root ${shortId(id)} now.`,
         '  shop/cart-0  holds bundle 1, not 2 yet     ends in 60 min',
-        'Safe at the latest in 60 min, when its certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
+        'Safe at the latest in 60 min, when the last certificate that is in the way has ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
       ].join('\n'),
     })
     expect(states(keeper)).toEqual(['active', 'prepared'])
