@@ -90,6 +90,11 @@ describe('a prepared root', () => {
     await keeper.roots.rollback(ADMIN)
     expect(bundledRoots(keeper.set).map(({ id }) => id)).toEqual(before)
     expect(keeper.set.bundleSequence).toBe(3)
+    expect(world.ledger.of('authority').findLast(({ what }) => what.startsWith('rotation'))).toMatchObject({
+      what: 'rotation rolled back',
+      authority: before[0],
+      detail: expect.stringMatching(/^prepared root .{9} is discarded; by the admin: yearly$/),
+    })
     await world.check()
   })
 })
@@ -131,6 +136,11 @@ describe('an old root', () => {
     await keeper.tick()
     expect(states(keeper)).toEqual(['active', 'revoked'])
     expect(keeper.set.rotation).toBeUndefined()
+    expect(said(world)).not.toContain('rotation done')
+    expect(world.ledger.of('authority').findLast(({ what }) => what.startsWith('rotation'))).toMatchObject({
+      what: 'rotation rolled back',
+      detail: 'yearly',
+    })
     await world.check()
   })
 
