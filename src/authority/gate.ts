@@ -23,6 +23,8 @@ export type WorkloadEvidence = {
 export type Evidence = {
   /** Why something may be unknown, and so every gate is closed; nothing if all is known. */
   readonly incomplete: string | undefined
+  /** When whatever is unknown has ended, where that can be said. */
+  readonly unknownUntil?: Date | undefined
   readonly workloads: () => Iterable<WorkloadEvidence>
 }
 
@@ -49,7 +51,7 @@ export type Gate = {
   readonly live: number
   /** For how many of them the step would not be safe. */
   readonly inTheWay: number
-  /** When the last of these has ended. */
+  /** When the last of these has ended, and what is unknown where that can be said. */
   readonly until: Date | undefined
   /** Those of them that end last, by name where they end together: as many as were asked for. */
   readonly longest: readonly Blocker[]
@@ -98,7 +100,9 @@ export function gate(
   }
   const incomplete = ask && evidence.incomplete
   const open = incomplete === undefined && inTheWay === 0
-  const until = inTheWay === 0 ? undefined : new Date(last)
+  const unknownUntil = incomplete === undefined ? 0 : (evidence.unknownUntil?.getTime() ?? 0)
+  const ends = Math.max(last, unknownUntil)
+  const until = ends === 0 ? undefined : new Date(ends)
   return { open, incomplete, live, inTheWay, until, longest: longest.blockers(), namespaces }
 }
 

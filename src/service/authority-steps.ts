@@ -35,10 +35,11 @@ const OPEN: GateView = { open: true, inTheWay: 0, first: [] }
 /** The evidence as it is now: what asks it several times reads the inventory once. */
 export function snapshot({
   incomplete,
+  unknownUntil,
   workloads,
 }: Evidence): Evidence & { readonly all: readonly WorkloadEvidence[] } {
   const all = [...workloads()]
-  return { incomplete, workloads: () => all, all }
+  return { incomplete, unknownUntil, workloads: () => all, all }
 }
 
 /** What an admin can do to a root now, in the order of the transition table, and whom it would break; of a plugged-in CA what its files ask for. */

@@ -3,6 +3,7 @@ import { stillThere } from '../attestation/liveness.ts'
 import type { AuthoritySet } from '../authority/authority.ts'
 import type { Evidence, WorkloadEvidence } from '../authority/gate.ts'
 import { denials, type TakenBack } from '../authority/revocations.ts'
+import { later } from '../core/clock.ts'
 import type { Inventory } from '../ledger/inventory.ts'
 import type { LiveSvid } from '../ledger/live-svid.ts'
 
@@ -23,13 +24,15 @@ export function inventoryEvidence(
     : closedUntil
       ? `the ledger is damaged or lacks something in ${unknown} ${unknown === 1 ? 'place' : 'places'} (alcazar ledger list names them), and what stood there may be alive until ${closedUntil.toISOString()}`
       : othersUntil && now <= othersUntil
-        ? `what the CA issued before it was imported is not in this ledger, and may be alive until ${othersUntil.toISOString()}`
+        ? `what the CA issued before its import is unknown until ${othersUntil.toISOString().slice(0, 16).replace('T', ' ')} UTC`
         : undefined
+  const unknownUntil = incomplete === undefined || !complete ? undefined : latestOf(closedUntil, othersUntil)
   const takenBack = takenBackAmong(set)
   const all = () => inventory.workloads(now, stillThere(watch, now))
-  if (set.forgotten.length === 0 && set.revocations.length === 0) return { incomplete, workloads: all }
+  if (set.forgotten.length === 0 && set.revocations.length === 0) return { incomplete, unknownUntil, workloads: all }
   return {
     incomplete,
+    unknownUntil,
     workloads: function* (): Generator<WorkloadEvidence> {
       for (const workload of all()) {
         if (!workload.svids.some((svid) => takenBack(svid, workload))) yield workload
@@ -41,6 +44,8 @@ export function inventoryEvidence(
     },
   }
 }
+
+const latestOf = (a: Date | undefined, b: Date | undefined): Date | undefined => (a && b ? later(a, b) : (a ?? b))
 
 /** Why an SVID of a workload counts and renews no more; nothing if it does. Asked many times of one set: build it once for each. */
 export function takenBackAmong(

@@ -230,6 +230,13 @@ describe('a gate', () => {
       incomplete: 'the ledger is being read',
       inTheWay: 0,
     })
+    const unknownUntil = plus(NOW, 5 * HOUR)
+    const until = (workloads: Record<string, Standing[]>, incomplete?: string) =>
+      gate(aSet([a, b]), b, 'trusted', { ...knowing(workloads, incomplete), unknownUntil }).until
+    expect(until({}, 'it was imported')).toEqual(unknownUntil)
+    expect(until({ 'shop/cart': [one(3, 2)] }, 'it was imported')).toEqual(unknownUntil)
+    expect(until({ 'shop/cart': [one(3, 9)] }, 'it was imported')).toEqual(plus(NOW, 9 * HOUR))
+    expect(until({})).toBeUndefined()
     expect(gate(aSet([a, b]), a, 'unused', { ...NO_EVIDENCE, incomplete: 'a replica is lost' }).open).toBe(false)
   })
 
