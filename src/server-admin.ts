@@ -41,7 +41,7 @@ export function adminRoutes(parts: AdminParts): readonly Route[] {
   const listWorkloads = listingWorkloads({
     inventory,
     watch: parts.cluster.watch,
-    bundleSequence: () => keeper.set.bundleSequence,
+    journal: () => keeper.set,
     standsOn: (issuer) => keeper.set.authorities.find(({ id, role }) => id === issuer && role === 'issuing')?.root,
     clock,
   })

@@ -68,7 +68,11 @@ export type Rotation = {
   readonly since: Date
   readonly by: 'admin' | 'clock'
   readonly because: string
+  /** The root that a rollback went back to: as long as that is the one to end on, nothing is replaced. */
+  readonly backTo?: string
 }
+
+export const isRollback = ({ to, backTo }: Rotation): boolean => backTo !== undefined && backTo === to
 
 /** A workload that an admin cut off: what was issued to it before then counts and renews no more. */
 export type Forgotten = {

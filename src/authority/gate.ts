@@ -23,6 +23,8 @@ export type WorkloadEvidence = {
 export type Evidence = {
   /** Why something may be unknown, and so every gate is closed; nothing if all is known. */
   readonly incomplete: string | undefined
+  /** When whatever is unknown has ended, where that can be said. */
+  readonly unknownUntil?: Date | undefined
   readonly workloads: () => Iterable<WorkloadEvidence>
 }
 
@@ -34,7 +36,7 @@ export type Blocker = {
   readonly workload: string
   readonly namespace: string
   readonly why: string
-  /** Its certificates have ended then, and it blocks no longer, whatever it does. */
+  /** Those of its certificates that are in the way have ended then, and it blocks no longer, whatever else it gets until then. */
   readonly until: Date
 }
 
@@ -49,7 +51,7 @@ export type Gate = {
   readonly live: number
   /** For how many of them the step would not be safe. */
   readonly inTheWay: number
-  /** When the last of these has ended. */
+  /** When the last of these has ended, and what is unknown where that can be said. */
   readonly until: Date | undefined
   /** Those of them that end last, by name where they end together: as many as were asked for. */
   readonly longest: readonly Blocker[]
@@ -57,7 +59,7 @@ export type Gate = {
   readonly namespaces: ReadonlyMap<string, Tally>
 }
 
-/** How many live workloads, and when the last of them has ended (milliseconds since 1970). */
+/** How many live workloads, and when the last certificate that makes them count has ended (milliseconds since 1970). */
 export type Tally = { readonly workloads: number; readonly endsAt: number }
 
 /**
@@ -88,24 +90,20 @@ export function gate(
   let last = 0
   for (const { name: workload, namespace, svids } of evidence.workloads()) {
     live++
-    const why = ask?.(svids)
-    if (why === undefined) continue
+    const found = ask?.(svids)
+    if (found === undefined) continue
+    const { why, endsAt } = found
     inTheWay++
-    const endsAt = endOf(svids)
     last = Math.max(last, endsAt)
     longest.add({ workload, namespace, why, endsAt })
     count(namespaces, namespace, endsAt)
   }
   const incomplete = ask && evidence.incomplete
   const open = incomplete === undefined && inTheWay === 0
-  const until = inTheWay === 0 ? undefined : new Date(last)
+  const unknownUntil = incomplete === undefined ? 0 : (evidence.unknownUntil?.getTime() ?? 0)
+  const ends = Math.max(last, unknownUntil)
+  const until = ends === 0 ? undefined : new Date(ends)
   return { open, incomplete, live, inTheWay, until, longest: longest.blockers(), namespaces }
-}
-
-function endOf(svids: readonly Standing[]): number {
-  let last = 0
-  for (const { endsAt } of svids) last = Math.max(last, endsAt)
-  return last
 }
 
 type Found = Pick<Blocker, 'workload' | 'namespace' | 'why'> & { readonly endsAt: number }
@@ -141,8 +139,11 @@ const SORTED_AT_ONCE = 1000
 
 const byEnd = (a: Found, b: Found): number => b.endsAt - a.endsAt || (a.workload < b.workload ? -1 : 1)
 
-/** Gives why a workload with these certificates is in the way; nothing if it isn't. */
-type Question = (svids: readonly Standing[]) => string | undefined
+/**
+ * Gives why a workload with these certificates is in the way, and when the last of those for which it is has ended; nothing if it isn't. What else it
+ * has, as each renewal gives it, is in nobody's way and puts that off no further.
+ */
+type Question = (svids: readonly Standing[]) => { readonly why: string; readonly endsAt: number } | undefined
 
 function questionOf(set: AuthoritySet, root: Authority, condition: Condition): Question | undefined {
   const since = root.bundledSince
@@ -153,8 +154,10 @@ function questionOf(set: AuthoritySet, root: Authority, condition: Condition): Q
   const follows = followedSince(root, roots)
   return (svids) => {
     const [oldest, newest] = bundlesOf(svids)
-    if (oldest < follows) return holding(oldest, follows)
-    return condition === 'followed' || newest >= since ? undefined : holding(oldest, since)
+    if (oldest >= follows && (condition === 'followed' || newest >= since)) return undefined
+    const endsAt = lastBefore(follows, svids)
+    if (condition === 'followed') return { why: holding(oldest, follows), endsAt }
+    return { why: holding(oldest, oldest < follows ? follows : since), endsAt: Math.max(endsAt, unsent(since, svids)) }
   }
 }
 
@@ -167,10 +170,20 @@ function unusedBy(set: AuthoritySet, root: Authority): Question {
   const staying = bundledRoots(set).filter(({ id }) => id !== root.id)
   const follows = signing ? followedSince(signing, staying) : Number.POSITIVE_INFINITY
   return (svids) => {
-    if (svids.some(({ issuer }) => rootOfIssuer.get(issuer) === root.id)) return `stands on ${shortId(root.id)}`
-    if (svids.some(({ issuer }) => rootOfIssuer.get(issuer) === undefined)) return `may stand on ${shortId(root.id)}`
-    const [oldest] = bundlesOf(svids)
-    return oldest < follows ? holding(oldest, follows) : undefined
+    let [stands, mayStand, endsAt] = [false, false, 0]
+    let oldest = Number.POSITIVE_INFINITY
+    for (const one of svids) {
+      const under = rootOfIssuer.get(one.issuer)
+      const free = under !== undefined && under !== root.id
+      if (free && one.bundle >= follows) continue
+      if (under === root.id) stands = true
+      else if (!free) mayStand = true
+      oldest = Math.min(oldest, one.bundle)
+      endsAt = Math.max(endsAt, one.endsAt)
+    }
+    if (endsAt === 0) return undefined
+    if (stands) return { why: `stands on ${shortId(root.id)}`, endsAt }
+    return { why: mayStand ? `may stand on ${shortId(root.id)}` : holding(oldest, follows), endsAt }
   }
 }
 
@@ -190,6 +203,21 @@ function bundlesOf(svids: readonly Standing[]): readonly [oldest: number, newest
     if (bundle > newest) newest = bundle
   }
   return [oldest, newest]
+}
+
+/** When the last of those has ended that came with a bundle before this one; 0 where none did. */
+function lastBefore(bundle: number, svids: readonly Standing[]): number {
+  let last = 0
+  for (const one of svids) if (one.bundle < bundle) last = Math.max(last, one.endsAt)
+  return last
+}
+
+/** When the last has ended that no later one outlives which came with this bundle or a newer; 0 where one does. */
+function unsent(bundle: number, svids: readonly Standing[]): number {
+  let sent = 0
+  for (const one of svids) if (one.bundle >= bundle) sent = Math.max(sent, one.endsAt)
+  const last = lastBefore(bundle, svids)
+  return last > sent ? last : 0
 }
 
 const holding = (bundle: number, since: number): string => `holds bundle ${bundle}, not ${since} yet`

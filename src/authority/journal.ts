@@ -213,12 +213,13 @@ function readTaint(json: Json): Taint {
 }
 
 function readRotation(json: Json): Rotation {
-  const { to, since, by, because } = asObject(json) ?? {}
+  const { to, since, by, because, backTo } = asObject(json) ?? {}
   return {
     to: to === undefined ? undefined : string(to),
     since: date(since),
     by: oneOf(['admin', 'clock'], by),
     because: string(because),
+    ...(backTo !== undefined && { backTo: string(backTo) }),
   }
 }
 

@@ -103,6 +103,7 @@ export type AuthorityRecord = {
     | 'bundle published'
     | 'rotation begun'
     | 'rotation done'
+    | 'rotation rolled back'
     | 'workload forgotten'
     | 'CA taken over'
     | 'online CA replaced'

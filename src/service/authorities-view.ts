@@ -55,6 +55,8 @@ export type AuthoritiesView = {
   readonly origin: Origin
   readonly bundleSequence: number
   readonly live: number
+  /** Why there may be more. */
+  readonly incomplete?: string
   readonly rotating: boolean
   readonly authorities: readonly AuthorityView[]
   readonly forgotten: readonly { readonly workload: string; readonly at: string; readonly until: string }[]
@@ -74,6 +76,7 @@ export function authoritiesView(seen: Seen, named = NAMED): AuthoritiesView {
     origin: set.origin,
     bundleSequence: set.bundleSequence,
     live: evidence.all.length,
+    ...(evidence.incomplete !== undefined && { incomplete: evidence.incomplete }),
     rotating: set.rotation !== undefined,
     authorities: set.authorities.map((one) => authorityView(one, { ...seen, evidence }, standing, named)),
     forgotten: set.forgotten.map(forgottenView),

@@ -14,7 +14,7 @@ export type GateView = {
   readonly inTheWay: number
   /** Of these, those that are in the way for longest. */
   readonly first: readonly BlockerView[]
-  /** When the last of them has ended, whatever they do. */
+  /** When the last certificate that is in the way has ended, whatever they do. */
   readonly until?: string
 }
 
@@ -35,10 +35,11 @@ const OPEN: GateView = { open: true, inTheWay: 0, first: [] }
 /** The evidence as it is now: what asks it several times reads the inventory once. */
 export function snapshot({
   incomplete,
+  unknownUntil,
   workloads,
 }: Evidence): Evidence & { readonly all: readonly WorkloadEvidence[] } {
   const all = [...workloads()]
-  return { incomplete, workloads: () => all, all }
+  return { incomplete, unknownUntil, workloads: () => all, all }
 }
 
 /** What an admin can do to a root now, in the order of the transition table, and whom it would break; of a plugged-in CA what its files ask for. */

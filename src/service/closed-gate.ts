@@ -36,7 +36,7 @@ function refusal(gate: Gate, what: string, more: string, now: Date): string {
     ...(left > 0 ? [`  … ${left.toLocaleString('en-US')} more: ${more}`] : []),
     ...(until
       ? [
-          `Safe at the latest in ${durationInWords(until.getTime() - now.getTime())}, when ${inTheWay === 1 ? 'its' : 'their'} certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME`,
+          `Safe at the latest in ${durationInWords(until.getTime() - now.getTime())}, when the last certificate that is in the way has ended. If one is gone: alcazar workloads forget NAMESPACE/NAME`,
         ]
       : []),
   ].join('\n')

@@ -2,7 +2,8 @@ import type { ClusterWatch } from '../attestation/cluster.ts'
 import { stillThere } from '../attestation/liveness.ts'
 import type { AuthoritySet } from '../authority/authority.ts'
 import type { Evidence, WorkloadEvidence } from '../authority/gate.ts'
-import { denials } from '../authority/revocations.ts'
+import { denials, type TakenBack } from '../authority/revocations.ts'
+import { later } from '../core/clock.ts'
 import type { Inventory } from '../ledger/inventory.ts'
 import type { LiveSvid } from '../ledger/live-svid.ts'
 
@@ -23,26 +24,41 @@ export function inventoryEvidence(
     : closedUntil
       ? `the ledger is damaged or lacks something in ${unknown} ${unknown === 1 ? 'place' : 'places'} (alcazar ledger list names them), and what stood there may be alive until ${closedUntil.toISOString()}`
       : othersUntil && now <= othersUntil
-        ? `what the CA issued before it was imported is not in this ledger, and may be alive until ${othersUntil.toISOString()}`
+        ? `what the CA issued before its import is unknown until ${othersUntil.toISOString().slice(0, 16).replace('T', ' ')} UTC`
         : undefined
+  const unknownUntil = incomplete === undefined || !complete ? undefined : latestOf(closedUntil, othersUntil)
+  const takenBack = takenBackAmong(set)
+  const all = () => inventory.workloads(now, stillThere(watch, now))
+  if (set.forgotten.length === 0 && set.revocations.length === 0) return { incomplete, unknownUntil, workloads: all }
+  return {
+    incomplete,
+    unknownUntil,
+    workloads: function* (): Generator<WorkloadEvidence> {
+      for (const workload of all()) {
+        if (!workload.svids.some((svid) => takenBack(svid, workload))) yield workload
+        else {
+          const svids = workload.svids.filter((svid) => !takenBack(svid, workload))
+          if (svids.length > 0) yield { ...workload, svids }
+        }
+      }
+    },
+  }
+}
+
+const latestOf = (a: Date | undefined, b: Date | undefined): Date | undefined => (a && b ? later(a, b) : (a ?? b))
+
+/** Why an SVID of a workload counts and renews no more; nothing if it does. Asked many times of one set: build it once for each. */
+export function takenBackAmong(
+  set: Pick<AuthoritySet, 'authorities' | 'forgotten' | 'revocations'>,
+): (svid: LiveSvid, workload: Pick<WorkloadEvidence, 'name' | 'namespace'>) => TakenBack | undefined {
+  const { isRevoked } = denials(set)
+  const anyRevoked = set.revocations.length > 0
   const cutOff = new Map(set.forgotten.map(({ workload, at }) => [workload, at]))
   // A name is made when it is looked up, and a date when it is read; there are a hundred thousand of each.
   const cutOffIn = new Set(set.forgotten.map(({ workload }) => workload.slice(0, workload.indexOf('/'))))
-  const { isRevoked } = denials(set)
-  const anyRevoked = set.revocations.length > 0
-  const all = () => inventory.workloads(now, stillThere(watch, now))
-  if (set.forgotten.length === 0 && !anyRevoked) return { incomplete, workloads: all }
-  return {
-    incomplete,
-    workloads: function* (): Generator<WorkloadEvidence> {
-      for (const workload of all()) {
-        const at = cutOffIn.has(workload.namespace) ? cutOff.get(workload.name) : undefined
-        const counts = (svid: LiveSvid) =>
-          !(at && svid.issuedAt < at) && !(anyRevoked && isRevoked(svid.issuer, svid.serial))
-        const svids = at || anyRevoked ? workload.svids.filter(counts) : workload.svids
-        if (svids.length === workload.svids.length) yield workload
-        else if (svids.length > 0) yield { ...workload, svids }
-      }
-    },
+  return (svid, workload) => {
+    if (anyRevoked && isRevoked(svid.issuer, svid.serial)) return 'revoked'
+    const at = cutOffIn.has(workload.namespace) ? cutOff.get(workload.name) : undefined
+    return at && svid.issuedAt < at ? 'forgotten' : undefined
   }
 }

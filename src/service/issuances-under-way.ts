@@ -17,8 +17,8 @@ export class IssuancesUnderWay {
   }
 
   /** What is known of the living, and these. */
-  among({ incomplete, workloads }: Evidence): Evidence {
-    return { incomplete, workloads: () => this.#with(workloads()) }
+  among({ workloads, ...known }: Evidence): Evidence {
+    return { ...known, workloads: () => this.#with(workloads()) }
   }
 
   *#with(known: Iterable<WorkloadEvidence>): Generator<WorkloadEvidence> {

@@ -1,9 +1,12 @@
 import type { AttestationMethod } from '../attestation/caller.ts'
 import type { ClusterWatch } from '../attestation/cluster.ts'
 import { stillThere } from '../attestation/liveness.ts'
+import type { AuthoritySet } from '../authority/authority.ts'
+import type { TakenBack } from '../authority/revocations.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Inventory } from '../ledger/inventory.ts'
 import { type LiveSvid, workloadName } from '../ledger/live-svid.ts'
+import { takenBackAmong } from './inventory-evidence.ts'
 
 export type WorkloadQuery = {
   readonly namespace: string | undefined
@@ -31,6 +34,8 @@ export type WorkloadStatus = {
   readonly bundleSequence: number
   readonly proven: boolean
   readonly lastSeen: string
+  /** Why it renews no more, and holds up no rotation: an admin revoked it, or cut its workload off. */
+  readonly takenBack?: TakenBack
 }
 
 export type WorkloadList = {
@@ -51,7 +56,7 @@ export type ListWorkloads = (query: WorkloadQuery) => WorkloadList
 export type ListWorkloadsParts = {
   readonly inventory: Inventory
   readonly watch: ClusterWatch
-  readonly bundleSequence: () => number
+  readonly journal: () => Pick<AuthoritySet, 'authorities' | 'bundleSequence' | 'forgotten' | 'revocations'>
   /** Id of the root that an issuing authority stands on. */
   readonly standsOn: (issuer: string) => string | undefined
   readonly clock: Clock
@@ -59,10 +64,12 @@ export type ListWorkloadsParts = {
 
 /** What is alive, with what is known of who holds it. */
 export function listingWorkloads(parts: ListWorkloadsParts): ListWorkloads {
-  const { inventory, watch, standsOn, clock } = parts
+  const { inventory, watch, journal, standsOn, clock } = parts
   return ({ namespace, on, lagging, limit }) => {
     const now = clock.now()
-    const bundleSequence = parts.bundleSequence()
+    const set = journal()
+    const { bundleSequence } = set
+    const takenBack = takenBackAmong(set)
     const stands = (issuer: string) =>
       on === undefined || issuer.startsWith(on) || standsOn(issuer)?.startsWith(on) === true
     const found: LiveSvid[] = []
@@ -80,7 +87,10 @@ export function listingWorkloads(parts: ListWorkloadsParts): ListWorkloads {
       ...(closedUntil && { closedUntil: closedUntil.toISOString() }),
       bundleSequence,
       total: found.length,
-      svids: newest(found, limit).map(statusOf),
+      svids: newest(found, limit).map((svid) => {
+        const why = takenBack(svid, { name: workloadName(svid), namespace: svid.namespace })
+        return { ...statusOf(svid), ...(why && { takenBack: why }) }
+      }),
     }
   }
 }

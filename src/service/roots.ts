@@ -1,5 +1,12 @@
 import { bundleOf } from '../authority/active-authority.ts'
-import { type Authority, type AuthoritySet, activeRoot, bundledRoots, type Rotation } from '../authority/authority.ts'
+import {
+  type Authority,
+  type AuthoritySet,
+  activeRoot,
+  bundledRoots,
+  isRollback,
+  type Rotation,
+} from '../authority/authority.ts'
 import { type Gate, gate } from '../authority/gate.ts'
 import type { Action } from '../authority/next-action.ts'
 import { withForgotten } from '../authority/revocations.ts'
@@ -111,11 +118,12 @@ export class Roots {
       const prepared = set.authorities.find(({ role, state }) => role === 'root' && state === 'prepared')
       if (prepared) {
         await this.#revoke(change, prepared, checked(wish).because, undefined)
-        return activeRoot(this.#keeper.set) as Authority
+        return this.#rolledBack(change, `prepared root ${shortId(prepared.id)} is discarded`, wish)
       }
       if (set.rotation && set.rotation.to === undefined) {
+        const { because } = checked(wish)
         await change.commit({ ...set, rotation: undefined })
-        return activeRoot(set) as Authority
+        return this.#rolledBack(change, 'before a root was made', { ...wish, because })
       }
       // One that has to leave for what it certified signs no more.
       const before = set.authorities.findLast(
@@ -133,7 +141,8 @@ export class Roots {
         this.#parts.clock.now(),
       )
       // The one that signed until now leaves when nothing stands on it any more.
-      const rotation: Rotation = { to: before.id, since: this.#parts.clock.now(), ...checked(wish) }
+      const since = this.#parts.clock.now()
+      const rotation: Rotation = { to: before.id, since, ...checked(wish), backTo: before.id }
       await this.#activate(change, before, 'rollback', describe(wish, found, force), rotation)
       return before
     })
@@ -232,9 +241,19 @@ export class Roots {
       case 'end-rotation':
         await change.commit({ ...set, rotation: undefined })
         if (set.rotation) events.rotationDone(set.rotation, activeRoot(set) as Authority)
-        await change.record('rotation done', activeRoot(set) as Authority, set.rotation?.because ?? '')
+        await change.record(
+          set.rotation && isRollback(set.rotation) ? 'rotation rolled back' : 'rotation done',
+          activeRoot(set) as Authority,
+          set.rotation?.because ?? '',
+        )
         return true
     }
+  }
+
+  async #rolledBack(change: Change, what: string, { by, because }: Wish): Promise<Authority> {
+    const active = activeRoot(change.set) as Authority
+    await change.record('rotation rolled back', active, `${what}; by the ${by}: ${because}`)
+    return active
   }
 
   async #prepare(change: Change, wish: Wish, rotation: Rotation | undefined): Promise<Authority> {

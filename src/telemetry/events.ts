@@ -1,3 +1,4 @@
+import { isRollback } from '../authority/authority.ts'
 import { shortId } from '../core/bytes.ts'
 import { durationInWords } from '../core/duration.ts'
 import { type CaError, type CaErrorCode, causesOf } from '../core/errors.ts'
@@ -136,8 +137,10 @@ export function telemetry(log: Log, metrics: Metrics): Events {
     rotationBegun({ by, because }, { id }) {
       log.info({ authority: shortId(id), wishedBy: by, because }, 'rotation begun')
     },
-    rotationDone({ by, because }, { id }) {
-      log.info({ authority: shortId(id), wishedBy: by, because }, 'rotation done')
+    rotationDone(rotation, { id }) {
+      const { by, because } = rotation
+      const message = isRollback(rotation) ? 'rotation rolled back' : 'rotation done'
+      log.info({ authority: shortId(id), wishedBy: by, because }, message)
     },
     workloadForgotten({ workload, until }, because) {
       log.warn({ workload, until: until.toISOString(), because }, 'workload forgotten')

@@ -149,6 +149,36 @@ describe('a gate', () => {
     })
   })
 
+  describe('is closed until the last certificate ends that is in the way, whatever the workload got since', () => {
+    const ends = (set: Authority[], root: Authority, condition: Condition, ...svids: Standing[]) => {
+      const { until, namespaces } = gate(aSet(set), root, condition, knowing({ 'shop/cart': svids }))
+      expect(namespaces.get('shop')?.endsAt).toBe(until?.getTime())
+      return until && (until.getTime() - NOW.getTime()) / HOUR
+    }
+    const leaving = () => [{ ...a, state: 'old' as const }, { ...crossed, state: 'active' as const }, underA, underB]
+
+    test('one that stands on the root, or may', () => {
+      expect(ends(leaving(), a, 'unused', one(4, 2), one(4, 9, underB))).toBe(2)
+      expect(ends(leaving(), a, 'unused', { ...one(4, 3), issuer: 'e'.repeat(40) }, one(4, 2), one(5, 9, underB))).toBe(
+        3,
+      )
+    })
+
+    test('one that came with a bundle without the root that signs', () => {
+      expect(ends(leaving(), a, 'unused', one(3, 4, underB), one(4, 2), one(4, 9, underB))).toBe(4)
+      expect(ends([a, b], b, 'followed', one(3, 2), one(4, 9))).toBe(2)
+      expect(ends([a, b], b, 'trusted', one(3, 2), one(4, 9))).toBe(2)
+    })
+
+    test('the last of all where none came with the root itself, and of those that none outlives which did', () => {
+      expect(ends([a, crossed], crossed, 'trusted', one(2, 5), one(3, 2))).toBe(5)
+      const byB = { ...c, cross: [{ by: b.id, certificate: c.certificate }] }
+      const set = [{ ...a, state: 'old' as const }, { ...b, state: 'active' as const }, byB]
+      expect(ends(set, byB, 'trusted', one(3, 2), one(4, 5), one(6, 9))).toBe(2)
+      expect(ends(set, byB, 'trusted', one(3, 2), one(4, 5), one(6, 4))).toBe(5)
+    })
+  })
+
   test('names as many as are asked for of any number, those that end last first, and counts all', () => {
     // Ends that neither rise nor fall, each twice: a gate sorts them a thousand at a time.
     const ends = Array.from({ length: 3000 }, (_, n) => ((n * 1_237) % 1500) / 100)
@@ -200,6 +230,13 @@ describe('a gate', () => {
       incomplete: 'the ledger is being read',
       inTheWay: 0,
     })
+    const unknownUntil = plus(NOW, 5 * HOUR)
+    const until = (workloads: Record<string, Standing[]>, incomplete?: string) =>
+      gate(aSet([a, b]), b, 'trusted', { ...knowing(workloads, incomplete), unknownUntil }).until
+    expect(until({}, 'it was imported')).toEqual(unknownUntil)
+    expect(until({ 'shop/cart': [one(3, 2)] }, 'it was imported')).toEqual(unknownUntil)
+    expect(until({ 'shop/cart': [one(3, 9)] }, 'it was imported')).toEqual(plus(NOW, 9 * HOUR))
+    expect(until({})).toBeUndefined()
     expect(gate(aSet([a, b]), a, 'unused', { ...NO_EVIDENCE, incomplete: 'a replica is lost' }).open).toBe(false)
   })
 

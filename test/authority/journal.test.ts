@@ -330,6 +330,13 @@ describe('what a rotation leaves in it', () => {
     })
   })
 
+  test('is read of a rotation that is taken back', () => {
+    const back = changed(({ rotation }) => Object.assign(rotation as object, { backTo: 'ab'.repeat(20) }), rotating)
+    const { set } = readJournal(back)
+    expect(set.rotation).toMatchObject({ because: 'yearly', backTo: 'ab'.repeat(20) })
+    expect(readJournal(printJournal(8, set)).set).toEqual(set)
+  })
+
   test('is read of a rotation that has no root yet', () => {
     const { set } = readJournal(changed(({ rotation }) => delete (rotation as { to?: string }).to, rotating))
     expect(set.rotation).toMatchObject({ to: undefined, because: 'yearly' })
@@ -357,6 +364,7 @@ describe('what a rotation leaves in it', () => {
     ['rotation.since', undefined, 'a text is missing'],
     ['rotation.by', 'chance', '"chance" is none of admin, clock'],
     ['rotation.because', undefined, 'a text is missing'],
+    ['rotation.backTo', 7, 'a text is missing'],
     ['rotation', 'yes', 'a text is missing'],
     ['forgotten', {}, 'a list is missing'],
     ['forgotten.0.workload', undefined, 'a text is missing'],

@@ -19,7 +19,7 @@ test('revoke says how far it reaches, and revocations lists it', async () => {
   expect(out.split('\n')).toEqual([
     expect.stringMatching(
       new RegExp(
-        `^${serial} is revoked: it renews nothing any more, and it is on the CRL of authority [0-9a-f]{4} [0-9a-f]{4}\\.$`,
+        `^${serial} is revoked: it renews nothing any more, holds up no rotation, and is on the CRL of authority [0-9a-f]{4} [0-9a-f]{4}\\.$`,
       ),
     ),
     expect.stringMatching(/^It ends in \d+ h; until then it still works wherever CRLs are not checked\.$/),

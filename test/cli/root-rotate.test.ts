@@ -238,6 +238,20 @@ test('what is left out of a list is counted, one as one', async () => {
   expect(progressLines(ten, 80)).toContain('   … 2 more namespaces wait')
 })
 
+test('where it is not known who is alive no bar is full, and until when comes first', async () => {
+  const admin = await Admin.start()
+  await admin.keeper.roots.rotate({ by: 'admin', because: 'yearly' })
+  admin.incomplete = 'what the CA issued before its import is unknown until 2030-01-02 01:52 UTC'
+  await admin.tick()
+  const evidence = { ...admin.evidence, unknownUntil: new Date('2030-01-02T01:52:00Z') }
+  const lines = progressLines(rotationView({ ...admin.keeper.seen(), evidence }), 120)
+  expect(lines.slice(2, 5)).toEqual([
+    ` distribute ▕${'░'.repeat(24)}▏ 0 / 0 workloads hold bundle 2`,
+    `   closed: ${admin.incomplete}`,
+    expect.stringMatching(/^ {3}next: root .{9} signs, at the latest in 25 h$/),
+  ])
+})
+
 test('a bar is full only when nothing is left, and where there is nothing', () => {
   expect(bar(0, 0)).toBe(`▕${'█'.repeat(24)}▏`)
   expect(bar(9_999, 10_000)).toBe(`▕${'█'.repeat(23)}░▏`)

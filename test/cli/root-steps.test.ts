@@ -353,7 +353,7 @@ test('the same verbs are there for authorities', async () => {
       'activate',
       /^Root .{9} signs.\nNext: alcazar root revoke [0-9a-f]{8} {4}waits for 13 live workloads, at the latest in 24 h\n$/,
     ],
-    ['rollback', /^Root .{9} signs.\n/],
+    ['rollback', /^Rolled back: .{9} signs; .{9} leaves when nothing stands on it \(now\)\. Nothing to do\.\n$/],
   ] as const)
     expect(await admin.run(['authority', verb])).toMatchObject({ exit: 0, out: expect.stringMatching(says) })
   await admin.later(25 * HOUR)
@@ -361,6 +361,23 @@ test('the same verbs are there for authorities', async () => {
     exit: 0,
     out: expect.stringMatching(/^Done: bundle 3 has .{9} \(active\).\n/),
   })
+})
+
+test('a rollback says what it took back, and offers no command that would begin another rotation', async () => {
+  const admin = await Admin.start()
+  const first = shortId(activeRoot(admin.keeper.set)?.id ?? '')
+  await admin.run(['root', 'prepare'])
+  const prepared = shortId(admin.keeper.set.authorities.at(-1)?.id ?? '')
+  expect((await admin.run(['root', 'rollback'])).out).toBe(
+    `Prepared root ${prepared} is discarded; ${first} signs on.\n`,
+  )
+  await admin.run(['root', 'prepare'])
+  await admin.run(['root', 'activate'])
+  const second = shortId(activeRoot(admin.keeper.set)?.id ?? '')
+  await admin.issue(MANY)
+  expect((await admin.run(['root', 'rollback'])).out).toBe(
+    `Rolled back: ${first} signs; ${second} leaves when nothing stands on it (13 live workloads in the way, at the latest in 24 h). Nothing to do.\n`,
+  )
 })
 
 test('a workload that is forgotten is cut off, and status says until when', async () => {

@@ -47,6 +47,22 @@ test('lists the newest first, who asked by what, and what is proven', async () =
   ])
 })
 
+test('marks what was revoked and what was cut off: it is alive, but holds up nothing', async () => {
+  await using server = await aDevServer()
+  await complete(server)
+  const { leaf } = await issue(server, 'shop', 'cart')
+  await issue(server, 'bank', 'teller')
+  await alcazar(['revoke', '--serial', leaf.serialNumber, '--because', 'INC-17', '--state-directory', server.state])
+  await alcazar(['workloads', 'forget', 'bank/teller-dev', '--state-directory', server.state])
+  const { out } = await list(server)
+  expect(out).toMatch(/^bank\/teller-dev .* in \d+ h \(cut off\) /m)
+  expect(out).toMatch(/^shop\/cart-dev .* in \d+ h \(revoked\) /m)
+  expect(JSON.parse((await list(server, '-o', 'json')).out).svids).toMatchObject([
+    { workload: 'bank/teller-dev', takenBack: 'forgotten' },
+    { workload: 'shop/cart-dev', takenBack: 'revoked' },
+  ])
+})
+
 test('shows what was asked for, and how many more there are', async () => {
   await using server = await aDevServer()
   await complete(server)

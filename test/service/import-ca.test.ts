@@ -225,7 +225,8 @@ describe('a CA becomes the root where there was none', () => {
     const root = activeRoot(set)
     expect(root && gate(set, root, 'trusted', evidence(UNKNOWN_UNTIL))).toMatchObject({
       open: false,
-      incomplete: `what the CA issued before it was imported is not in this ledger, and may be alive until ${UNKNOWN_UNTIL.toISOString()}`,
+      incomplete: `what the CA issued before its import is unknown until ${UNKNOWN_UNTIL.toISOString().slice(0, 16).replace('T', ' ')} UTC`,
+      until: UNKNOWN_UNTIL,
     })
     expect(root && gate(set, root, 'trusted', evidence(plus(UNKNOWN_UNTIL, 1)))).toMatchObject({ open: true })
   })

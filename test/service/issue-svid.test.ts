@@ -801,8 +801,9 @@ describe('what is being issued', () => {
     const end = underWay.begin({ name: 'shop/cart-0', namespace: 'shop', svid: svid(2) })
     underWay.begin({ name: 'tax/tax-0', namespace: 'tax', svid: svid(3) })
     underWay.begin({ name: 'tax/tax-0', namespace: 'tax', svid: svid(4) })
-    const { incomplete, workloads } = underWay.among(known)
-    expect(incomplete).toBe('being read')
+    const unknownUntil = new Date('2030-01-02T01:52:00Z')
+    const { workloads, ...rest } = underWay.among({ ...known, unknownUntil })
+    expect(rest).toEqual({ incomplete: 'being read', unknownUntil })
     expect([...workloads()]).toEqual([
       { name: 'shop/cart-0', namespace: 'shop', svids: [svid(1), svid(2)] },
       { name: 'shop/till-0', namespace: 'shop', svids: [svid(1)] },

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { IssuedRecord } from '../../src/ledger/ledger.ts'
 import { listingWorkloads, type WorkloadQuery } from '../../src/service/list-workloads.ts'
 import { TestCluster } from '../_support/a-ca.ts'
+import { aSet } from '../_support/authority-sets.ts'
 import { FakeClock } from '../_support/fake-clock.ts'
 import { at, inventoryOf, issuedRecord, podlessRecord } from '../_support/live-svids.ts'
 
@@ -10,7 +11,11 @@ const inPod = (serial: string, name: string, change: Partial<IssuedRecord> = {})
   issuedRecord(serial, { pod: name, podUid: `uid-of-${name}`, ...change })
 
 /** Three SVIDs an hour apart, seen at four o'clock, when bundle 2 is published. */
-async function list(query: Partial<WorkloadQuery> = {}, cluster = new TestCluster()) {
+async function list(
+  query: Partial<WorkloadQuery> = {},
+  cluster = new TestCluster(),
+  journal: Parameters<typeof aSet>[1] = {},
+) {
   const records = [
     inPod('01', 'cart-0', { at: at(1).toISOString(), issuer: OLD }),
     podlessRecord('02aabbccdd', {
@@ -25,7 +30,7 @@ async function list(query: Partial<WorkloadQuery> = {}, cluster = new TestCluste
   const listWorkloads = listingWorkloads({
     inventory: await inventoryOf(records, clock),
     watch: cluster.cluster.watch,
-    bundleSequence: () => 2,
+    journal: () => aSet([], { bundleSequence: 2, ...journal }),
     standsOn: (issuer) => ({ [OLD]: 'aa'.repeat(20), [NEW]: 'bb'.repeat(20) })[issuer],
     clock,
   })
@@ -88,12 +93,29 @@ describe('lists only', () => {
   })
 })
 
+test('marks what was revoked, and what was issued to a workload before it was cut off', async () => {
+  const marks = async (journal: Parameters<typeof aSet>[1]) =>
+    (await list({}, blind(), journal)).svids.map(({ serial, takenBack }) => [serial, takenBack])
+  const revoked = { serial: '03', issuer: NEW, at: at(4), until: at(24), because: 'INC-17' }
+  const cutOff = (name: string, hour: number) => ({ workload: `shop/${name}`, at: at(hour), until: at(24) })
+  expect(await marks({ revocations: [revoked], forgotten: [cutOff('cart-0', 2)] })).toEqual([
+    ['03', 'revoked'],
+    ['02aabbccdd', undefined],
+    ['01', 'forgotten'],
+  ])
+  expect(await marks({ revocations: [{ ...revoked, issuer: OLD }], forgotten: [cutOff('cart-0', 1)] })).toEqual([
+    ['03', undefined],
+    ['02aabbccdd', undefined],
+    ['01', undefined],
+  ])
+})
+
 test('of many that were issued at the same moment it lists as many as were asked for', async () => {
   const records = Array.from({ length: 50 }, (_, index) => inPod(String(index).padStart(2, '0'), `cart-${index}`))
   const listWorkloads = listingWorkloads({
     inventory: await inventoryOf(records),
     watch: blind().cluster.watch,
-    bundleSequence: () => 1,
+    journal: () => aSet([], { bundleSequence: 1 }),
     standsOn: () => undefined,
     clock: new FakeClock(),
   })
@@ -105,7 +127,7 @@ test('says until when damaged lines may have been SVIDs', async () => {
   const listWorkloads = listingWorkloads({
     inventory: await inventoryOf([{ kind: 'damaged', file: '2029-12-31.jsonl', line: 7, torn: false }]),
     watch: blind().cluster.watch,
-    bundleSequence: () => 1,
+    journal: () => aSet([], { bundleSequence: 1 }),
     standsOn: () => undefined,
     clock: new FakeClock(),
   })

@@ -60,7 +60,7 @@ describe('a prepared root', () => {
       message: [
         `Not yet: 1 of 1 live workload is in the way if you activate root ${shortId(id)} now.`,
         '  shop/cart-0  holds bundle 1, not 2 yet     ends in 60 min',
-        'Safe at the latest in 60 min, when its certificates have ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
+        'Safe at the latest in 60 min, when the last certificate that is in the way has ended. If one is gone: alcazar workloads forget NAMESPACE/NAME',
       ].join('\n'),
     })
     expect(states(keeper)).toEqual(['active', 'prepared'])
@@ -90,6 +90,11 @@ describe('a prepared root', () => {
     await keeper.roots.rollback(ADMIN)
     expect(bundledRoots(keeper.set).map(({ id }) => id)).toEqual(before)
     expect(keeper.set.bundleSequence).toBe(3)
+    expect(world.ledger.of('authority').findLast(({ what }) => what.startsWith('rotation'))).toMatchObject({
+      what: 'rotation rolled back',
+      authority: before[0],
+      detail: expect.stringMatching(/^prepared root .{9} is discarded; by the admin: yearly$/),
+    })
     await world.check()
   })
 })
@@ -131,6 +136,11 @@ describe('an old root', () => {
     await keeper.tick()
     expect(states(keeper)).toEqual(['active', 'revoked'])
     expect(keeper.set.rotation).toBeUndefined()
+    expect(said(world)).not.toContain('rotation done')
+    expect(world.ledger.of('authority').findLast(({ what }) => what.startsWith('rotation'))).toMatchObject({
+      what: 'rotation rolled back',
+      detail: 'yearly',
+    })
     await world.check()
   })
 

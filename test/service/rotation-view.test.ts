@@ -166,6 +166,11 @@ describe('the view of a rotation', () => {
     await admin.issue(ALL)
     await keeper.tick()
     const evidence = { incomplete: 'the ledger is still being read', workloads: () => [] }
+    const unknownUntil = new Date('2030-01-02T01:52:00.000Z')
+    expect(rotationView({ ...keeper.seen(), evidence: { ...evidence, unknownUntil } })).toMatchObject({
+      gate: { open: false, until: unknownUntil.toISOString() },
+      next: { atTheLatest: unknownUntil.toISOString() },
+    })
     expect(rotationView({ ...keeper.seen(), evidence })).toMatchObject({
       phase: 'renew',
       live: 0,

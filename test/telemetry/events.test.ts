@@ -319,7 +319,11 @@ describe('what else happens is told:', () => {
     ],
     ...(['rotationBegun', 'rotationDone'] as const).map((name): (typeof others)[number] => [
       name === 'rotationBegun' ? 'a rotation that began' : 'one that is done',
-      (e) => e[name]({ to: undefined, since: notAfter, by: 'admin', because: 'yearly' }, given.roots[0] as Authority),
+      (e) =>
+        e[name](
+          { to: 'cd', since: notAfter, by: 'admin', because: 'yearly', backTo: 'ab' },
+          given.roots[0] as Authority,
+        ),
       () => [
         {
           level: 'info',
@@ -331,6 +335,24 @@ describe('what else happens is told:', () => {
       ],
       [],
     ]),
+    [
+      'one that was taken back',
+      (e) =>
+        e.rotationDone(
+          { to: 'ab', since: notAfter, by: 'admin', because: 'yearly', backTo: 'ab' },
+          given.roots[0] as Authority,
+        ),
+      () => [
+        {
+          level: 'info',
+          message: 'rotation rolled back',
+          authority: shortId((given.roots[0] as Authority).id),
+          wishedBy: 'admin',
+          because: 'yearly',
+        },
+      ],
+      [],
+    ],
     [
       'a workload forgotten',
       (e) => e.workloadForgotten({ workload: 'shop/cart-0', at: notAfter, until: notAfter }, 'it is gone'),

@@ -11,6 +11,7 @@ import { RootsApi } from '../roots/api.ts'
 import { allowedToBreak } from '../roots/force.ts'
 import { incidentLines, incidentOf, reportLines } from '../roots/incident.ts'
 import { addOfflineFlags, prepareSigned, requestOnlineCa } from '../roots/offline.ts'
+import { rolledBackLines } from '../roots/rollback.ts'
 import { rotateRun } from '../roots/rotate.ts'
 import { statusLines } from '../roots/status-text.ts'
 import { watch } from '../roots/watch.ts'
@@ -65,7 +66,7 @@ export function rootVerbs(group: 'root' | 'authority'): readonly Verb[] {
       },
     },
     stepVerb('activate', 'Let the prepared root sign, once every live workload has been sent it', true, signs),
-    stepVerb('rollback', 'Go back one step: discard the prepared root, or let the one before sign again', false, signs),
+    stepVerb('rollback', 'Go back one step: discard the prepared root, or let the one before sign again', false),
     stepVerb(
       'revoke',
       'Take an old root out of the bundle, once nothing alive stands on it; or discard a prepared one',
@@ -92,7 +93,7 @@ export function rootVerbs(group: 'root' | 'authority'): readonly Verb[] {
 
 type Step = 'activate' | 'rollback' | 'revoke'
 
-function stepVerb(verb: Step, summary: string, takesId: boolean, says: (view: AuthoritiesView) => string): Verb {
+function stepVerb(verb: Step, summary: string, takesId: boolean, says = signs): Verb {
   return {
     name: verb,
     summary,
@@ -104,12 +105,14 @@ function stepVerb(verb: Step, summary: string, takesId: boolean, says: (view: Au
       const api = new RootsApi(env, options)
       const id = idIn(args)
       const breaks = await allowedToBreak(env, api, verb, id, options)
+      const before = verb === 'rollback' ? await api.authorities() : undefined
       const view = await api.change(verb, {
         ...(id !== undefined && { id }),
         because: reasonOf(env, options),
         ...(breaks !== undefined && { breaks }),
       })
-      done(env, options, view, says)
+      if (before) print(env, options, view, () => rolledBackLines(before, view))
+      else done(env, options, view, says)
     },
   }
 }

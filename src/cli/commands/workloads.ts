@@ -52,6 +52,12 @@ const ASKED_BY: Readonly<Record<AttestationMethod, string>> = {
   impersonation: 'node proxy',
 }
 
+/** It holds up no rotation and renews nothing, but works until it ends. */
+const TAKEN_BACK: Readonly<Record<NonNullable<WorkloadStatus['takenBack']>, string>> = {
+  revoked: 'revoked',
+  forgotten: 'cut off',
+}
+
 const HEADINGS = ['WORKLOAD', 'SERVICE ACCOUNT', 'ASKED BY', 'SERIAL', 'ENDS', 'BUNDLE', 'PROVEN', 'LAST SEEN']
 
 function lines({ svids, total, bundleSequence }: WorkloadList, now: Date): string[] {
@@ -67,7 +73,7 @@ function rowOf(svid: WorkloadStatus, bundleSequence: number, now: Date): string[
     `${svid.namespace}/${svid.serviceAccount}`,
     ASKED_BY[svid.method],
     `${svid.serial.slice(0, 8)}…`,
-    relativeInWords(new Date(svid.notAfter), now),
+    `${relativeInWords(new Date(svid.notAfter), now)}${svid.takenBack === undefined ? '' : ` (${TAKEN_BACK[svid.takenBack]})`}`,
     svid.bundleSequence < bundleSequence ? `${svid.bundleSequence} of ${bundleSequence}` : `${svid.bundleSequence}`,
     svid.proven ? 'yes' : 'no',
     relativeInWords(new Date(svid.lastSeen), now),

@@ -51,7 +51,9 @@ function made({ incoming, signing }: RotationView): string {
 
 function currently(view: RotationView, stage: Stage): string {
   if (stage !== 'distribute' && stage !== 'renew' && stage !== 'retire') return ABOUT[stage][0]
-  return `${bar(view.ready, view.live)} ${count(view.ready)} / ${workloads(view.live, '')} ${doneWhat(view)}`
+  // Where not all are known somebody may be left.
+  const unknown = view.gate?.incomplete === undefined ? 0 : 1
+  return `${bar(view.ready, view.live + unknown)} ${count(view.ready)} / ${workloads(view.live, '')} ${doneWhat(view)}`
 }
 
 /** What can be said of workloads that are not in the way. */
@@ -83,9 +85,9 @@ const byLag = (a: NamespaceView, b: NamespaceView): number => b.live - b.ready -
 
 function waitLines({ gate, next, stopped }: RotationView, now: Date): string[] {
   if (stopped !== undefined) return [`   ${stopped}`]
-  const lines = [`   next: ${next.what}${latest(next, now)}`]
+  const lines = gate?.incomplete === undefined ? [] : [`   closed: ${gate.incomplete}`]
+  lines.push(`   next: ${next.what}${latest(next, now)}`)
   if (!next.byItself) lines.push('   it waits for you: alcazar root rotate goes on, alcazar root rollback goes back')
-  if (gate?.incomplete !== undefined) lines.push(`   nobody can say yet who is in the way: ${gate.incomplete}`)
   for (const { workload, why, until } of gate?.first.slice(0, NAMED_WORKLOADS) ?? [])
     lines.push(`   waits for ${workload}: ${why}, ends ${relativeInWords(new Date(until), now)}`)
   const more = (gate?.inTheWay ?? 0) - NAMED_WORKLOADS

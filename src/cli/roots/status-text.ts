@@ -38,6 +38,7 @@ export function statusLines(view: StatusView, all: boolean): string[] {
         ? ' A rotation is on its way; watch it, or take it up: alcazar root rotate'
         : ''
     }`,
+    ...(view.incomplete === undefined ? [] : [`Not all that is alive is known: ${view.incomplete}.`]),
     ...(view.sealedWith !== undefined && view.authorities.some(({ key }) => key === 'sealed')
       ? [`Sealed files are sealed with ${sealedWith(view.sealedWith)}.`]
       : []),

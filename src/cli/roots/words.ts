@@ -39,7 +39,7 @@ export function blockerTable(blockers: readonly BlockerView[], now: Date): strin
   const [name, why] = [width(({ workload }) => workload), width((one) => one.why)]
   return blockers.map(
     (one) =>
-      `  ${one.workload.padEnd(name)}  ${one.why.padEnd(why)}  its certificates end ${relativeInWords(new Date(one.until), now)}`,
+      `  ${one.workload.padEnd(name)}  ${one.why.padEnd(why)}  its last certificate in the way ends ${relativeInWords(new Date(one.until), now)}`,
   )
 }
 
