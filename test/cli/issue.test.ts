@@ -104,7 +104,17 @@ test('takes a lifetime, and says what the longest is', async () => {
   expect((await issue('shortest', ...cart, '--ttl', '1s')).out).toMatch(/ {4}(valid 1 s|ended already) \(until/)
   const long = await issue('long', ...cart, '--ttl', '91d')
   expect(long.exit).toBe(2)
-  expect(long.err).toMatch(/a lifetime of 91 days was asked for; at most 90 days, and 0 means 24 h/)
+  expect(long.err).toMatch(/a lifetime of 91 days was asked for; at most 90 days \(svid\.maxTtl\), and 0 means 24 h/)
+})
+
+test('a file of several lines is no token', async () => {
+  await issue('cart-key', ...cart)
+  const path = join(work, 'cart-key/key.pem')
+  expect(await issue('by-key', '--token', path)).toEqual({
+    exit: 2,
+    out: '',
+    err: `alcazar: ${path} holds no token: a token is one line\n`,
+  })
 })
 
 test('uses a token from a file', async () => {
