@@ -298,7 +298,7 @@ describe('import refuses, and changes nothing:', () => {
     const state = scratch()
     using _server = lockDirectory(state)
     const ran = await into(state, '--from', 'directory', path, '--wrapping-key-file', aWrappingKey())
-    expect(ran).toMatchObject({ exit: 6, err: expect.stringContaining('another Alcazar server is using') })
+    expect(ran).toMatchObject({ exit: 6, err: expect.stringContaining('stop the server first') })
     expect(readdirSync(state)).toEqual(['lock'])
   })
 
