@@ -87,7 +87,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   opened.defer(() => stop.abort())
   const { signal } = stop
   const state = config.stateDirectory
-  for (const address of [config.listen, config.healthListen]) await checkFree(address)
+  await checkFree(config.listen, '--listen')
+  await checkFree(config.healthListen, '--health-listen')
   await openState(state, log)
   const lock = opened.use(lockDirectory(state))
 

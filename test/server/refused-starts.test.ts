@@ -71,7 +71,9 @@ describe('a start is refused in one line, with its exit code, and nothing is ove
     expect(ran).toMatchObject({
       exit: 6,
       out: '',
-      err: line(`127.0.0.1:${port} is in use; stop what listens there, or choose another address`),
+      err: line(
+        `127.0.0.1:${port} is in use; stop what listens there, or choose another address with ${flag} HOST:PORT (in dev mode: npm start -- ${flag} HOST:PORT)`,
+      ),
     })
     expect([kept(), ledgerOf(state)]).toEqual([before, written])
     taken.close()
