@@ -43,10 +43,13 @@ export function rootVerbs(group: 'root' | 'authority'): readonly Verb[] {
         common(command)
           .addOption(reason())
           .option('--dry-run', 'say what would happen, and who would break if it were forced now; change nothing')
-          .option('--if-due', 'do nothing unless a rotation is on its way or the root is due to be replaced')
+          .option(
+            '--if-due',
+            'do nothing unless a rotation is on its way or the root is due by its age (root.rotateBefore), whatever schedule.rotateRoot says; for schedules outside the server',
+          )
           .addHelpText(
             'after',
-            '\nExit 0: the old root is out. Ctrl-C stops watching (exit 7), not the rotation: it goes on by itself where it is safe.\nWith --output json each change is a line; in the last one done is true.',
+            '\nExit 0: the old root is out. Ctrl-C stops watching (exit 7; npx makes it 130), not the rotation: it goes on by itself where it is safe.\nWith --output json each change is a line; in the last one done is true.',
           ),
       run: rotateRun,
     },
