@@ -107,6 +107,14 @@ test('takes a lifetime, and says what the longest is', async () => {
   expect(long.err).toMatch(/a lifetime of 91 days was asked for; at most 90 days \(svid\.maxTtl\), and 0 means 24 h/)
 })
 
+test('root bundle prints the roots by which to trust the server', async () => {
+  const bundle = (...more: string[]) => alcazar(['root', 'bundle', '--state-directory', server.state, ...more])
+  await issue('trusting', ...cart)
+  const roots = readFileSync(join(work, 'trusting/root-cert.pem'), 'utf8')
+  expect(await bundle()).toEqual({ exit: 0, out: roots, err: '' })
+  expect(JSON.parse((await bundle('--output', 'json')).out)).toEqual({ bundleSequence: 1, trustBundle: roots })
+})
+
 test('a file of several lines is no token', async () => {
   await issue('cart-key', ...cart)
   const path = join(work, 'cart-key/key.pem')

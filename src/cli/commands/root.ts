@@ -1,11 +1,12 @@
 import { type Command, Option } from 'commander'
 import { shortId } from '../../core/bytes.ts'
 import { parseDuration, relativeInWords, SECOND } from '../../core/duration.ts'
+import type { ServerDescription } from '../../endpoints/admin/routes.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
 import { asText, type CliEnv, print, type Verb } from '../env.ts'
 import { limitOf } from '../limit.ts'
-import { STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
 import { RootsApi } from '../roots/api.ts'
 import { allowedToBreak } from '../roots/force.ts'
@@ -90,7 +91,18 @@ export function rootVerbs(group: 'root' | 'authority'): readonly Verb[] {
       run: taint,
     },
   ]
-  return verbs.map((verb) => ({ ...verb, name: `${group} ${verb.name}` }))
+  const named = all ? verbs : [...verbs, bundleVerb]
+  return named.map((verb) => ({ ...verb, name: `${group} ${verb.name}` }))
+}
+
+const bundleVerb: Verb = {
+  name: 'bundle',
+  summary: 'Print the trust bundle in PEM: the roots by which to trust this server and what it signs',
+  define: (command) => common(command).addHelpText('after', '\nExample:\n  alcazar root bundle > root.pem'),
+  async run(env, _args, options) {
+    const { status, trustBundle } = (await new LocalServer(env, options).call('GET', '/v1/server')) as ServerDescription
+    print(env, options, { bundleSequence: status.bundleSequence, trustBundle }, () => trustBundle.trimEnd().split('\n'))
+  },
 }
 
 type Step = 'activate' | 'rollback' | 'revoke'
