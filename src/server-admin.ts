@@ -62,7 +62,12 @@ export function adminRoutes(parts: AdminParts): readonly Route[] {
       schedule: () => parts.schedule.status,
       issueToken: dev && ((account) => dev.issueToken(account)),
     }),
-    ...authorityRoutes(keeper, () => parts.refusing.list(), sealedWith(parts.vaults)),
+    ...authorityRoutes(
+      keeper,
+      () => parts.refusing.list(),
+      sealedWith(parts.vaults),
+      () => parts.schedule.status.jobs.find(({ name }) => name === 'rotateRoot')?.next,
+    ),
     ...offlineRoutes(keeper.offline),
     ...revocationRoutes(keeper, findRevocable),
   ]

@@ -12,6 +12,7 @@ import { Pkcs11Keys } from './keys/pkcs11-keys.ts'
 import { PlainKeys } from './keys/plain-keys.ts'
 import { SealedKeys } from './keys/sealed-keys.ts'
 import type { KeyVaults } from './keys/vaults.ts'
+import type { KubernetesApi } from './kubernetes/api.ts'
 import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
 import type { Events } from './service/events.ts'
@@ -68,24 +69,25 @@ export type Tokens = {
   readonly run: (signal: AbortSignal) => Promise<unknown>
 }
 
-export async function kubernetesTokens(
-  config: Config,
+/**
+ * The API server that the settings lead to; nobody asks it yet.
+ * @throws CaError `invalid_argument`: they lead nowhere
+ */
+export async function apiServerOf({ attestation }: Config, clock: Clock): Promise<KubernetesApi> {
+  const { kubeconfig, apiServer: server = '', apiServerCa: caFile, apiServerToken: tokenFile } = attestation
+  return kubeconfig === undefined
+    ? connectMounted({ server, caFile, tokenFile }, clock)
+    : await connectKubeconfig(kubeconfig, clock)
+}
+
+export function kubernetesTokens(
+  api: KubernetesApi,
+  { attestation }: Config,
   clock: Clock,
   random: RandomBytes,
   events: Events,
-): Promise<Tokens> {
-  const {
-    kubeconfig,
-    apiServer: server = '',
-    apiServerCa: caFile,
-    apiServerToken: tokenFile,
-    jwksFile,
-    issuer,
-  } = config.attestation
-  const api =
-    kubeconfig === undefined
-      ? connectMounted({ server, caFile, tokenFile }, clock)
-      : await connectKubeconfig(kubeconfig, clock)
+): Tokens {
+  const { jwksFile, issuer } = attestation
   const cluster = new KubernetesCluster({ api, clock, random, events })
   const discover = discoverTokenIssuer(api)
   const fetch: FetchTokenIssuer = async (signal) => {

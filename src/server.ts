@@ -21,10 +21,11 @@ import { serveHealth } from './endpoints/health/http.ts'
 import { addIstioCa } from './endpoints/istio-ca/handler.ts'
 import { type Address, checkFree, TlsListener } from './endpoints/listener.ts'
 import { keyAlgorithm } from './keys/algorithms.ts'
+import type { KubernetesApi } from './kubernetes/api.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { Inventory } from './ledger/inventory.ts'
 import { adminRoutes } from './server-admin.ts'
-import { keyVaults, kubernetesTokens, openState, tokenPolicy } from './server-parts.ts'
+import { apiServerOf, keyVaults, kubernetesTokens, openState, tokenPolicy } from './server-parts.ts'
 import { askingRenewals } from './service/ask-renewal.ts'
 import type { AttestedCallParts } from './service/attested-call.ts'
 import { EndWarnings } from './service/authority-ends.ts'
@@ -87,7 +88,9 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   opened.defer(() => stop.abort())
   const { signal } = stop
   const state = config.stateDirectory
-  for (const address of [config.listen, config.healthListen]) await checkFree(address)
+  await checkFree(config.listen, '--listen')
+  await checkFree(config.healthListen, '--health-listen')
+  const api = config.dev ? undefined : await apiServerOf(config, clock)
   await openState(state, log)
   const lock = opened.use(lockDirectory(state))
 
@@ -132,12 +135,12 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     clock,
   })
 
-  const dev = config.dev
-    ? await DevCluster.start(config.trustDomain, config.attestation.audiences[0] as string, clock)
-    : undefined
+  const dev = api
+    ? undefined
+    : await DevCluster.start(config.trustDomain, config.attestation.audiences[0] as string, clock)
   const tokens = dev
     ? { cluster: dev.cluster, fetch: dev.tokenIssuer, run: async () => undefined }
-    : await kubernetesTokens(config, clock, random, events)
+    : kubernetesTokens(api as KubernetesApi, config, clock, random, events)
   evidence = () => inventoryEvidence(inventory, tokens.cluster.watch, keeper.set, clock.now())
   const keys = new TokenKeys(tokens.fetch, clock, signal)
   const refreshKeys = async () => {

@@ -20,6 +20,13 @@ export function addStateFlags(command: Command): Command {
   return addSealingFlags(command, '', 'that seals root keys')
 }
 
+/**
+ * Keeps a server from starting on a state directory, while such a verb works on it.
+ * @throws CaError `conflict`: one is using it · `invalid_argument`: it can’t be written
+ */
+export const lockStopped = (state: string): DirectoryLock =>
+  lockDirectory(state, `an Alcazar server is using ${state}; stop the server first`)
+
 const ledgerOf = (state: string) => join(state, 'ledger')
 
 /** The journal of a state directory, and its sealed keys where what opens them is given: without its lock to read them. */
@@ -55,7 +62,7 @@ export async function openStoppedState(env: CliEnv, options: Options): Promise<S
     throw fileFault(`--state-directory ${state}`, cause)
   }
   await using opened = new AsyncDisposableStack()
-  const lock = opened.use(lockDirectory(state))
+  const lock = opened.use(lockStopped(state))
   const ledger = opened.use(new LedgerDirectory(ledgerOf(state), env.clock))
   const store = storeIn(state, sealingFrom(env, options, '', opened), lock)
   const kept = opened.move()

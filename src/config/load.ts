@@ -72,7 +72,7 @@ export function loadConfig({ flags, environment, file }: Sources): Loaded {
     put(key, read(setting, value, setting.flag), `flag ${setting.flag}`)
   }
   complete(values, origins, environment)
-  const result = SCHEMA.safeParse(nested(values))
+  const result = SCHEMA.safeParse(nested(values), { error: inWords })
   for (const { path: at, message } of result.error?.issues ?? []) {
     const key = at.join('.')
     const setting = SETTINGS.find((one) => `${key}.`.startsWith(`${one.key}.`))?.key ?? key
@@ -84,6 +84,25 @@ export function loadConfig({ flags, environment, file }: Sources): Loaded {
   faults.push(...contradictions(config, isInCluster(environment), faulty))
   if (faults.length > 0) throw new ConfigFaults(faults)
   return { config, values, origins }
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  string: 'a text',
+  boolean: 'true or false',
+  number: 'a number',
+  int: 'a whole number',
+  array: 'a list',
+  object: 'a group',
+}
+
+/** What a setting takes that was given another kind of value, as only a file can. */
+function inWords({ code, expected, input }: z.core.$ZodRawIssue): string | undefined {
+  if (code !== 'invalid_type') return undefined
+  const kind = Array.isArray(input) ? 'array' : typeof input
+  const given = input === null ? 'nothing' : expected === 'int' && kind === 'number' ? String(input) : KINDS[kind]
+  // Every number that is a setting is whole.
+  const taken = expected === 'number' ? 'int' : (expected as string)
+  return `write ${KINDS[taken] ?? taken}, not ${given ?? kind}`
 }
 
 /** The defaults that depend on others. */
@@ -220,8 +239,12 @@ function* fromFile(path: string, faults: string[]): Generator<[string, unknown]>
     if (documents.length > 1) throw new Error(`${documents.length} documents; expected one`)
     document = documents[0]
   } catch (error) {
-    faults.push(`${path} can’t be read as YAML: ${(error as Error).message.split('\n')[0]}`)
-    return
+    // What else is missing may well be in it.
+    throw new ConfigFaults([
+      (error as NodeJS.ErrnoException).code === 'ENOENT'
+        ? `there is no file ${path}`
+        : `${path} can’t be read as YAML: ${(error as Error).message.split('\n')[0]}`,
+    ])
   }
   if (document === undefined || document === null) return
   yield* leaves(document, [], path, faults)

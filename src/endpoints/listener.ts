@@ -112,7 +112,9 @@ export class TlsListener {
   listen(): Promise<Address> {
     const { host, port } = this.#parts.address
     return new Promise((resolve, reject) => {
-      this.#server.once('error', (cause: NodeJS.ErrnoException) => reject(listenError(cause, this.#parts.address)))
+      this.#server.once('error', (cause: NodeJS.ErrnoException) =>
+        reject(listenError(cause, this.#parts.address, '--listen')),
+      )
       this.#server.listen({ host, port, backlog: 1024 }, () => {
         const bound = this.#server.address() as AddressInfo
         resolve({ host: bound.address, port: bound.port })
@@ -224,22 +226,27 @@ function addressOf(socket: TLSSocket & { readonly _parent?: Socket }): string | 
  * That somebody could listen there now: asked before a start changes anything.
  * @throws CaError as `TlsListener.listen`
  */
-export async function checkFree(address: Address): Promise<void> {
+export async function checkFree(address: Address, flag: ListenFlag): Promise<void> {
   const probe = createNetServer()
   await new Promise<void>((resolve, reject) => {
-    probe.once('error', (cause: NodeJS.ErrnoException) => reject(listenError(cause, address)))
+    probe.once('error', (cause: NodeJS.ErrnoException) => reject(listenError(cause, address, flag)))
     probe.listen(address.port, address.host, resolve)
   })
   await new Promise((closed) => probe.close(closed))
 }
 
-export function listenError(cause: NodeJS.ErrnoException, { host, port }: Address): CaError {
+/** What names another address. */
+type ListenFlag = '--listen' | '--health-listen'
+
+export function listenError(cause: NodeJS.ErrnoException, { host, port }: Address, flag: ListenFlag): CaError {
   const where = `${host.includes(':') ? `[${host}]` : host}:${port}`
   switch (cause.code) {
     case 'EADDRINUSE':
-      return new CaError('conflict', `${where} is in use; stop what listens there, or choose another address`, {
-        cause,
-      })
+      return new CaError(
+        'conflict',
+        `${where} is in use; stop what listens there, or choose another address with ${flag} HOST:PORT (in dev mode: npm start -- ${flag} HOST:PORT)`,
+        { cause },
+      )
     case 'EACCES':
       return new CaError(
         'permission_denied',

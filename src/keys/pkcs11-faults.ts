@@ -42,7 +42,7 @@ export function refusalOf(error: unknown, token: string): CaError | undefined {
 export function unreachable(token: string, why: string, cause?: unknown): CaError {
   return new CaError(
     'dependency_unavailable',
-    `${token} can’t be used: ${why}; it is tried again when it is next needed`,
+    `${token} can’t be used: ${why}; a running server tries again when it next needs it`,
     { cause },
   )
 }

@@ -25,7 +25,7 @@ export function entitlementOf(caller: Caller, askedTtlMs: number, policy: Issuan
   if (askedTtlMs > policy.maxTtlMs)
     throw new CaError(
       'invalid_argument',
-      `a lifetime of ${durationInWords(askedTtlMs)} was asked for; at most ${durationInWords(policy.maxTtlMs)}, and 0 means ${durationInWords(policy.defaultTtlMs)}`,
+      `a lifetime of ${durationInWords(askedTtlMs)} was asked for; at most ${durationInWords(policy.maxTtlMs)} (svid.maxTtl), and 0 means ${durationInWords(policy.defaultTtlMs)} (svid.defaultTtl)`,
     )
   return {
     id: serviceAccountId(policy.trustDomain, caller.account),

@@ -87,7 +87,7 @@ export class EndWarnings {
     this.#parts = parts
   }
 
-  /** Gives in words what ends first. */
+  /** Gives in words what ends first of what is watched: issuing authorities made here end sooner, and are replaced in time. */
   check(): string {
     const { set, events, clock } = this.#parts
     const now = clock.now()
@@ -109,7 +109,8 @@ export class EndWarnings {
     const [first] = watched.toSorted((a, b) => remainingMs(a, now) - remainingMs(b, now))
     if (!first) return 'there is nothing that could end'
     const { notAfter } = first.certificate.tbs
-    return `${first.role} ${shortId(first.id)} ${notAfter <= now ? 'ended' : 'ends first,'} ${relativeInWords(notAfter, now)}`
+    const of = watched.every(({ role }) => role === 'root') ? 'of the roots' : 'of the roots and the CAs not made here'
+    return `${of}, ${first.role} ${shortId(first.id)} ${notAfter <= now ? 'ended' : 'ends first,'} ${relativeInWords(notAfter, now)}`
   }
 }
 

@@ -21,7 +21,8 @@ export class CronExpression {
 
   private constructor(text: string) {
     const { fields, errors } = cron.validateDetailed(text)
-    if (!fields) throw refusal(text, errors.map(({ message }) => message).join(', '))
+    if (!fields)
+      throw refusal(text, errors.map(({ message }) => message.replace(' a invalid ', ' an invalid ')).join(', '))
     const { minute, hour, dayOfMonth, month, dayOfWeek } = fields
     const task = cron.createTask(`0 12 ${dayOfMonth.join()} ${month.join()} ${dayOfWeek.join()}`, () => undefined, {
       timezone: 'Etc/UTC',

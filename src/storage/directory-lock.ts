@@ -19,9 +19,13 @@ export type DirectoryLock = Disposable & {
 /**
  * Keeps a second server off a state directory, by the kernel's own file lock: it is gone with the process, however that ends, so none is
  * ever stale. Node has no call for such locks; SQLite has, so an empty database is held exclusively and nothing is ever written to it.
+ * @param inUse what is said where a server has it
  * @throws CaError `conflict`: another server has it · `invalid_argument`: the directory can't be written
  */
-export function lockDirectory(directory: string): DirectoryLock {
+export function lockDirectory(
+  directory: string,
+  inUse = `another Alcazar server is using ${directory}; stop it, or give this one a directory of its own with --state-directory`,
+): DirectoryLock {
   let database: DatabaseSync | undefined
   const path = join(directory, 'lock')
   try {
@@ -33,12 +37,7 @@ export function lockDirectory(directory: string): DirectoryLock {
     database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
   } catch (cause) {
     database?.close()
-    if ((cause as { errcode?: number }).errcode === BUSY)
-      throw new CaError(
-        'conflict',
-        `another Alcazar server is using ${directory}; stop it, or give this one a directory of its own with --state-directory`,
-        { cause },
-      )
+    if ((cause as { errcode?: number }).errcode === BUSY) throw new CaError('conflict', inUse, { cause })
     throw new CaError(
       'invalid_argument',
       `the state directory ${directory} can’t be written: ${(cause as Error).message}; choose another with --state-directory`,

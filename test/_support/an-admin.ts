@@ -33,6 +33,8 @@ export class Admin {
   incomplete: string | undefined
   /** Clients that refused the server’s certificate. */
   refusing: RefusingClient[] = []
+  /** When schedule.rotateRoot is next due. */
+  rotationScheduled: string | undefined
   /** What happens in the world while the terminal waits, one at each look. */
   meanwhile: (() => unknown)[] = []
   #close: (() => Promise<void>) | undefined
@@ -56,7 +58,12 @@ export class Admin {
     const server = await listenOnUnixSocket(
       join(this.state, 'admin.sock'),
       httpApplication({
-        routes: authorityRoutes(this.keeper, () => this.refusing),
+        routes: authorityRoutes(
+          this.keeper,
+          () => this.refusing,
+          undefined,
+          () => this.rotationScheduled,
+        ),
         inFlight: new InFlight({ issuing: 8, light: 8 }, recordedEvents()),
         events: recordedEvents(),
         clock: world.clock,

@@ -9,6 +9,12 @@ test('config check says that all is well', async () => {
   })
 })
 
+test('config check counts one setting as one', async () => {
+  expect((await alcazar(['config', 'check', '--dev'])).out).toBe(
+    'The configuration is good: 1 setting given, the others have their defaults.\n',
+  )
+})
+
 test('config check lists every fault and exits with 2', async () => {
   const { exit, out, err } = await alcazar([
     'config',

@@ -1,4 +1,13 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Authority } from '../../src/authority/authority.ts'
@@ -49,6 +58,19 @@ describe('export', () => {
     expect(statSync(join(out, 'ca-key.pem')).mode & 0o777).toBe(0o400)
     expect(statSync(out).mode & 0o777).toBe(0o700)
     expect(ran.out).not.toContain('PRIVATE KEY')
+  })
+
+  test('says that it wrote every root of the bundle into root-cert.pem', async () => {
+    const other = await aRootDirectory()
+    const both = async () => {
+      const one = await aRootDirectory()
+      appendFileSync(join(one.path, 'root-cert.pem'), readFileSync(join(other.path, 'root-cert.pem')))
+      return one
+    }
+    const { run, whole, short, out } = await stopped(both as typeof aRootDirectory)
+    const ran = await run(...whole, '--yes-export', short)
+    expect(ran.out).toContain('root-cert.pem has all 2 roots of the bundle, not this one alone')
+    expect(readFileSync(join(out, 'root-cert.pem'), 'utf8').match(/BEGIN CERTIFICATE/g)).toHaveLength(2)
   })
 
   test('says so in the ledger, and in the journal for status', async () => {
@@ -131,7 +153,10 @@ describe('export', () => {
         },
       })
     for (const wrong of ['', 'yes', '0000 0000', short.slice(0, 4)])
-      expect(await typing(wrong)).toMatchObject({ exit: 2, err: `alcazar: that is not ${short}; nothing was done\n` })
+      expect(await typing(wrong)).toMatchObject({
+        exit: 2,
+        err: `alcazar: that is not ${short}, the short id of the root, in two groups; nothing was done\n`,
+      })
     expect(existsSync(out)).toBe(false)
     expect(picture(join(state, 'authority'))).toEqual(before)
     expect(asked[0]).toContain(`The key of root ${short} will lie in the clear in ${out}`)

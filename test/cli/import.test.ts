@@ -112,10 +112,18 @@ describe('import --from directory', () => {
     },
   )
 
-  test('--dry-run says the same and touches nothing, without a passphrase', async () => {
+  test('--dry-run says the same and touches nothing', async () => {
     const { path } = await aRootDirectory()
     const state = join(scratch(), 'state')
-    const { exit, out } = await into(state, '--from', 'directory', path, '--dry-run')
+    const { exit, out } = await into(
+      state,
+      '--from',
+      'directory',
+      path,
+      '--dry-run',
+      '--wrapping-key-file',
+      aWrappingKey(),
+    )
     expect(exit).toBe(0)
     expect(out).toMatch(/^Would take over from .*: root/)
     expect(out).toContain('Nothing alive would notice: same root, same bundle')
@@ -123,9 +131,19 @@ describe('import --from directory', () => {
     expect(existsSync(state)).toBe(false)
   })
 
+  test('--dry-run asks for what would seal the key, as the import will', async () => {
+    const { path } = await aRootDirectory()
+    const ran = await into(scratch(), '--from', 'directory', path, '--dry-run')
+    expect(ran).toEqual({
+      exit: 2,
+      out: '',
+      err: 'alcazar: --passphrase-file, --wrapping-key-file or --pkcs11-module is required: it seals the root’s key\n',
+    })
+  })
+
   test('--output json has the same for programs', async () => {
     const { path } = await aRootDirectory()
-    const args = ['--from', 'directory', path, '--dry-run', '--output', 'json']
+    const args = ['--from', 'directory', path, '--dry-run', '--wrapping-key-file', aWrappingKey(), '--output', 'json']
     expect(json(await into(scratch(), ...args))).toMatchObject({
       dryRun: true,
       from: path,
@@ -240,7 +258,10 @@ describe('import refuses, and changes nothing:', () => {
     const { path } = await aRootDirectory()
     await spoil(path)
     const state = join(scratch(), 'state')
-    for (const mode of [['--dry-run'], ['--wrapping-key-file', aWrappingKey()]]) {
+    for (const mode of [
+      ['--dry-run', '--wrapping-key-file', aWrappingKey()],
+      ['--wrapping-key-file', aWrappingKey()],
+    ]) {
       const ran = await into(state, '--from', 'directory', path, ...mode)
       expect(ran).toMatchObject({ exit, out: '', err: expect.stringContaining(message as string) })
       expect(ran.err).not.toMatch(/SECRET/)
@@ -251,12 +272,14 @@ describe('import refuses, and changes nothing:', () => {
   test('a chain without its root, and a Secret whose ca.crt is missing', async () => {
     const { path } = await aCacertsDirectory()
     rmSync(join(path, 'root-cert.pem'))
-    expect((await into(scratch(), '--from', 'directory', path, '--dry-run')).err).toMatch(/root-cert\.pem is missing/)
+    expect(
+      (await into(scratch(), '--from', 'directory', path, '--dry-run', '--wrapping-key-file', aWrappingKey())).err,
+    ).toMatch(/root-cert\.pem is missing/)
     const tls = scratch()
     const ca = await anIntermediate(await aRoot())
     writeFileSync(join(tls, 'tls.crt'), pemOf(ca))
     writeFileSync(join(tls, 'tls.key'), await keyPemOf(ca))
-    const ran = await into(scratch(), '--from', 'directory', tls, '--dry-run')
+    const ran = await into(scratch(), '--from', 'directory', tls, '--dry-run', '--wrapping-key-file', aWrappingKey())
     expect(ran).toMatchObject({ exit: 2, err: expect.stringMatching(/is no root: it was issued by another name/) })
   })
 
@@ -267,7 +290,7 @@ describe('import refuses, and changes nothing:', () => {
     [['--from', 'directory', '.', '--longest-svid', 'soon'], 'not a duration'],
     [['--from', 'directory', '.', '--trust-domain', 'Not One'], 'trust domain'],
   ])('%j', async (args, message) => {
-    expect(await into(scratch(), ...args, '--dry-run')).toMatchObject({
+    expect(await into(scratch(), ...args, '--dry-run', '--wrapping-key-file', aWrappingKey())).toMatchObject({
       exit: 2,
       err: expect.stringContaining(message),
     })
@@ -298,7 +321,7 @@ describe('import refuses, and changes nothing:', () => {
     const state = scratch()
     using _server = lockDirectory(state)
     const ran = await into(state, '--from', 'directory', path, '--wrapping-key-file', aWrappingKey())
-    expect(ran).toMatchObject({ exit: 6, err: expect.stringContaining('another Alcazar server is using') })
+    expect(ran).toMatchObject({ exit: 6, err: expect.stringContaining('stop the server first') })
     expect(readdirSync(state)).toEqual(['lock'])
   })
 
@@ -403,6 +426,8 @@ describe('import --from istio', () => {
       '--istio-namespace',
       'mesh',
       '--dry-run',
+      '--wrapping-key-file',
+      aWrappingKey(),
       '-o',
       'json',
     ]
@@ -418,7 +443,16 @@ describe('import --from istio', () => {
     await using at = await mesh({
       'istio-system/cacerts': { 'tls.crt': pemOf(root), 'tls.key': await keyPemOf(root), 'ca.crt': pemOf(root) },
     })
-    const args = ['import', '--state-directory', scratch(), '--from', 'istio', '--dry-run']
+    const args = [
+      'import',
+      '--state-directory',
+      scratch(),
+      '--from',
+      'istio',
+      '--dry-run',
+      '--wrapping-key-file',
+      aWrappingKey(),
+    ]
     const ran = await alcazar(args, { environment: { KUBECONFIG: at.kubeconfig } })
     expect([ran.exit, ran.err]).toEqual([0, ''])
   })
@@ -442,7 +476,16 @@ describe('import --from istio', () => {
   ])('refuses %j with status %s', async (secrets, status, exit, message) => {
     await using at = await mesh(secrets)
     at.server.failWith = status
-    const ran = await into(scratch(), '--from', 'istio', '--kubeconfig', at.kubeconfig, '--dry-run')
+    const ran = await into(
+      scratch(),
+      '--from',
+      'istio',
+      '--kubeconfig',
+      at.kubeconfig,
+      '--dry-run',
+      '--wrapping-key-file',
+      aWrappingKey(),
+    )
     expect(ran).toMatchObject({ exit, err: expect.stringContaining(message) })
     expect(ran.err).not.toMatch(/SECRET/)
   })

@@ -104,7 +104,25 @@ test('takes a lifetime, and says what the longest is', async () => {
   expect((await issue('shortest', ...cart, '--ttl', '1s')).out).toMatch(/ {4}(valid 1 s|ended already) \(until/)
   const long = await issue('long', ...cart, '--ttl', '91d')
   expect(long.exit).toBe(2)
-  expect(long.err).toMatch(/a lifetime of 91 days was asked for; at most 90 days, and 0 means 24 h/)
+  expect(long.err).toMatch(/a lifetime of 91 days was asked for; at most 90 days \(svid\.maxTtl\), and 0 means 24 h/)
+})
+
+test('root bundle prints the roots by which to trust the server', async () => {
+  const bundle = (...more: string[]) => alcazar(['root', 'bundle', '--state-directory', server.state, ...more])
+  await issue('trusting', ...cart)
+  const roots = readFileSync(join(work, 'trusting/root-cert.pem'), 'utf8')
+  expect(await bundle()).toEqual({ exit: 0, out: roots, err: '' })
+  expect(JSON.parse((await bundle('--output', 'json')).out)).toEqual({ bundleSequence: 1, trustBundle: roots })
+})
+
+test('a file of several lines is no token', async () => {
+  await issue('cart-key', ...cart)
+  const path = join(work, 'cart-key/key.pem')
+  expect(await issue('by-key', '--token', path)).toEqual({
+    exit: 2,
+    out: '',
+    err: `alcazar: ${path} holds no token: a token is one line\n`,
+  })
 })
 
 test('uses a token from a file', async () => {

@@ -5,6 +5,7 @@ import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { SealedKeys } from '../../src/keys/sealed-keys.ts'
 import type { KeyEncryption } from '../../src/keys/vault.ts'
 import { AuthorityDirectory } from '../../src/storage/authority-directory.ts'
+import { lockDirectory } from '../../src/storage/directory-lock.ts'
 import { KeyDirectory } from '../../src/storage/key-directory.ts'
 import { alcazar } from '../_support/a-terminal.ts'
 import { aSet } from '../_support/authority-sets.ts'
@@ -47,6 +48,17 @@ test('says what it did to programs, and that it had been done', async () => {
   const name = `root-${id.slice(0, 16)}.key.sealed`
   expect(await done()).toEqual([{ file: name, outcome: 'resealed' }])
   expect(await done()).toEqual([{ file: name, outcome: 'was already' }])
+})
+
+test('asks for the server to be stopped that is using the directory', async () => {
+  const { state } = await aState(withKey('old'))
+  using _server = lockDirectory(state)
+  const keys = ['--wrapping-key-file', file(aWrappingKey('old')), '--new-wrapping-key-file', file(aWrappingKey('new'))]
+  expect(await reseal(state, ...keys)).toEqual({
+    exit: 6,
+    out: '',
+    err: `alcazar: an Alcazar server is using ${state}; stop the server first\n`,
+  })
 })
 
 test.each<[string, string[], RegExp]>([

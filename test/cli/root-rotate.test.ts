@@ -286,7 +286,7 @@ describe('--if-due', () => {
     const admin = await Admin.start()
     expect(await admin.run(['root', 'rotate', '--if-due'])).toMatchObject({
       exit: 0,
-      out: expect.stringMatching(/^Not due: root .{9} is to be replaced in 9 years. Nothing was done.\n$/),
+      out: expect.stringMatching(/^Not due: root .{9} is due by its age in 9 years. Nothing was done.\n$/),
     })
     const { out } = await admin.run(['root', 'rotate', '--if-due', '-o', 'json'])
     expect(JSON.parse(out)).toMatchObject({ done: true, replaced: false, phase: 'none' })

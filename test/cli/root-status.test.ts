@@ -51,6 +51,19 @@ test('a root that was made elsewhere is as old as its certificate', async () => 
   expect(out).toMatch(/^ROOT +STATE +AGE +ENDS IN .*\n.{9} {2}active {2}400 days {2}/)
 })
 
+test('a rotation by the schedule is what comes next, where it is before the root is due by its age', async () => {
+  const admin = await Admin.start()
+  const next = async () => /next: a new root(.*?) {4}/.exec((await admin.run(['root', 'status'])).out)?.[1]
+  expect(await next()).toMatch(/^, by itself in \d+ years$/)
+  admin.rotationScheduled = '2040-01-01T00:00:00.000Z'
+  expect(await next()).toMatch(/^, by itself in \d+ years$/)
+  admin.rotationScheduled = plus(admin.world.clock.now(), 2 * HOUR).toISOString()
+  expect(await next()).toBe(', by the schedule today 02:00 UTC')
+  expect(JSON.parse((await admin.run(['root', 'status', '--output', 'json'])).out)).toMatchObject({
+    rotationScheduled: admin.rotationScheduled,
+  })
+})
+
 test('as JSON it is what the server says', async () => {
   const admin = await Admin.start()
   await admin.issue(WORKLOADS)

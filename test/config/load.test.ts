@@ -357,7 +357,19 @@ const BAD_FILES: readonly (readonly [what: string, content: string, says: RegExp
   ['a list', '- dev\n', /is no mapping of settings/],
   ['what is not YAML', 'dev: [true\n', /can’t be read as YAML/],
   ['a number where a duration is', 'dev: true\nsvid:\n  defaultTtl: 24\n', /svid\.defaultTtl/],
-  ['a text where a boolean is', 'dev: "yes"\n', /dev: /],
+  ['a text where a boolean is', 'dev: "yes"\n', /^dev: write true or false, not a text \(file /],
+  ['a number where an address is', 'dev: true\nlisten: 99\n', /^listen: write a text, not a number \(file /],
+  [
+    'a text in place of a list',
+    'dev: true\nserverNames: localhost\n',
+    /^serverNames: write a list, not a text \(file /,
+  ],
+  [
+    'a list where a number is',
+    'dev: true\nlimits:\n  requests: [1]\n',
+    /^limits\.requests: write a whole number, not a list/,
+  ],
+  ['a broken number', 'dev: true\nlimits:\n  requests: 1.5\n', /^limits\.requests: write a whole number, not 1\.5/],
 ]
 
 test.each(BAD_FILES)('refuses a file with %s', (_what, content, says) => {
@@ -371,9 +383,8 @@ test('a pipe is no file of settings, and nobody is waited for', () => {
 })
 
 test('a file that isn’t there is told by name', () => {
-  expect(faultsOf(() => load({ dev: true }, {}, '/nowhere/alcazar.yaml')).join()).toMatch(
-    /\/nowhere\/alcazar\.yaml can’t be read/,
-  )
+  // And nothing is said of what is in it.
+  expect(faultsOf(() => load({}, {}, '/nowhere/alcazar.yaml'))).toEqual(['there is no file /nowhere/alcazar.yaml'])
 })
 
 test('takes a root of its own, sealed, outside dev mode', () => {

@@ -176,7 +176,9 @@ describe('a request', () => {
     test.for([MAX_TTL + 1n, 2n ** 62n, 2n ** 63n - 1n])('of %d s, over the maximum, and is refused', async (asked) => {
       const answer = await ask({ validityDuration: asked })
       expect(answer).toMatchObject({ status: status.INVALID_ARGUMENT })
-      expect(answer.message).toMatch(/was asked for; at most 90 days, and 0 means 24 h$/)
+      expect(answer.message).toMatch(
+        /was asked for; at most 90 days \(svid\.maxTtl\), and 0 means 24 h \(svid\.defaultTtl\)$/,
+      )
     })
   })
 

@@ -474,12 +474,12 @@ describe.skipIf(missing.length > 0)(
         await expect(signer.sign(TBS)).rejects.toMatchObject({
           code: 'dependency_unavailable',
           message:
-            'the PKCS#11 token "root" can’t be used: CKR_OBJECT_HANDLE_INVALID; it is tried again when it is next needed',
+            'the PKCS#11 token "root" can’t be used: CKR_OBJECT_HANDLE_INVALID; a running server tries again when it next needs it',
         })
         const gone = {
           code: 'dependency_unavailable',
           message:
-            'the PKCS#11 token "root" can’t be used: it is not there, nor is any other; it is tried again when it is next needed',
+            'the PKCS#11 token "root" can’t be used: it is not there, nor is any other; a running server tries again when it next needs it',
         }
         await expect(signer.sign(TBS)).rejects.toMatchObject(gone)
         await expect(keys.make(P256)).rejects.toMatchObject(gone)
@@ -494,7 +494,7 @@ describe.skipIf(missing.length > 0)(
         await expect(keys.open(ABSENT)).rejects.toMatchObject({
           code: 'dependency_unavailable',
           message:
-            'the PKCS#11 token "root" can’t be used: CKR_GENERAL_ERROR; it is tried again when it is next needed',
+            'the PKCS#11 token "root" can’t be used: CKR_GENERAL_ERROR; a running server tries again when it next needs it',
         })
         hsm.putBack(folder)
         await expect(keys.open(id)).resolves.toBeDefined()
@@ -526,7 +526,7 @@ describe.skipIf(missing.length > 0)(
         await expect(new Pkcs11Keys(hsm.open('root')).open(ABSENT)).rejects.toMatchObject({
           code: 'dependency_unavailable',
           message:
-            'the PKCS#11 token "root" can’t be used: it is not there; there is "blue"; it is tried again when it is next needed',
+            'the PKCS#11 token "root" can’t be used: it is not there; there is "blue"; a running server tries again when it next needs it',
         })
       })
 
@@ -588,7 +588,7 @@ describe.skipIf(missing.length > 0)(
         process.env.SOFTHSM2_CONF = join(scratch(), 'none.conf')
         await expect(new Pkcs11Keys(hsm.open('root')).open(ABSENT)).rejects.toMatchObject({
           code: 'dependency_unavailable',
-          message: `the PKCS#11 module ${hsm.module} can’t be used: it does not begin (CKR_GENERAL_ERROR; its own configuration may say why); it is tried again when it is next needed`,
+          message: `the PKCS#11 module ${hsm.module} can’t be used: it does not begin (CKR_GENERAL_ERROR; its own configuration may say why); a running server tries again when it next needs it`,
         })
       })
 

@@ -73,7 +73,9 @@ describe('the lifetime a caller is entitled to', () => {
       expect(() => entitlementOf(caller(), 90 * DAY + more, policy())).toThrow(
         expect.objectContaining({
           code: 'invalid_argument',
-          message: expect.stringMatching(/at most 90 days, and 0 means 24 h$/) as string,
+          message: expect.stringMatching(
+            /at most 90 days \(svid\.maxTtl\), and 0 means 24 h \(svid\.defaultTtl\)$/,
+          ) as string,
         }),
       )
     },
@@ -83,7 +85,9 @@ describe('the lifetime a caller is entitled to', () => {
     const short = policy({ defaultTtlMs: HOUR, maxTtlMs: 2 * HOUR })
     expect(entitlementOf(caller(), 0, short).ttlMs).toBe(HOUR)
     expect(entitlementOf(caller(), 2 * HOUR, short).ttlMs).toBe(2 * HOUR)
-    expect(() => entitlementOf(caller(), 2 * HOUR + SECOND, short)).toThrow('at most 2 h, and 0 means 60 min')
+    expect(() => entitlementOf(caller(), 2 * HOUR + SECOND, short)).toThrow(
+      'at most 2 h (svid.maxTtl), and 0 means 60 min (svid.defaultTtl)',
+    )
   })
 })
 

@@ -68,7 +68,7 @@ describe.each([
       expect(await (await server.api('GET', '/v1/status')).json()).not.toHaveProperty('inTheClear')
       const id = status.authorities[0]?.id as string
       const running = await alcazar(['export', '--root', id, '--out', out, '--yes-export', id.slice(0, 8), ...flags])
-      expect(running).toMatchObject({ exit: 6, err: expect.stringContaining('another Alcazar server is using') })
+      expect(running).toMatchObject({ exit: 6, err: expect.stringContaining('stop the server first') })
     }
 
     const records = (await alcazar(['ledger', 'list', '--state-directory', state])).out

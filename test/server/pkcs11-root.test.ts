@@ -81,7 +81,7 @@ describe.skipIf(missing.length > 0)(
       await expect(start(inToken())).rejects.toMatchObject({
         code: 'dependency_unavailable',
         message:
-          'the PKCS#11 token "root" can’t be used: it is not there, nor is any other; it is tried again when it is next needed',
+          'the PKCS#11 token "root" can’t be used: it is not there, nor is any other; a running server tries again when it next needs it',
       })
       hsm.add('root')
       await expect(start(inToken())).rejects.toMatchObject({

@@ -1,11 +1,22 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { aDevServer } from '../_support/a-server.ts'
 import { alcazar } from '../_support/a-terminal.ts'
+import { aWrappingKey } from '../_support/ca-directories.ts'
 import { scratch } from '../_support/scratch.ts'
 
 /** A server that is asked to end as soon as it serves. */
@@ -71,11 +82,30 @@ describe('a start is refused in one line, with its exit code, and nothing is ove
     expect(ran).toMatchObject({
       exit: 6,
       out: '',
-      err: line(`127.0.0.1:${port} is in use; stop what listens there, or choose another address`),
+      err: line(
+        `127.0.0.1:${port} is in use; stop what listens there, or choose another address with ${flag} HOST:PORT (in dev mode: npm start -- ${flag} HOST:PORT)`,
+      ),
     })
     expect([kept(), ledgerOf(state)]).toEqual([before, written])
     taken.close()
     expect(await serve(state, flag, `127.0.0.1:${port}`), 'once the port is free').toMatchObject({ exit: 0 })
+  })
+
+  test('a kubeconfig that is not there, before anything is made', async () => {
+    const state = join(scratch(), 'state')
+    const ports = ['--listen', '127.0.0.1:0', '--health-listen', '127.0.0.1:0']
+    const wrapping = ['--keys-wrapping-key-file', aWrappingKey()]
+    const ran = await alcazar([
+      'serve',
+      '--state-directory',
+      state,
+      ...ports,
+      ...wrapping,
+      '--attestation-kubeconfig',
+      '/nope',
+    ])
+    expect(ran).toMatchObject({ exit: 2, out: '', err: line(/the kubeconfig \/nope is unusable/) })
+    expect(existsSync(state)).toBe(false)
   })
 
   test('an address that is not of this machine', async () => {

@@ -34,7 +34,9 @@ test('a server runs its jobs by the clock, and shows them on the admin’s socke
   await until('all have run', async () =>
     (await statusOf(server)).jobs.every(({ last, expression }) => !expression || last?.outcome?.kind === 'done'),
   )
-  expect((await jobOf(server, 'checkAuthorities')).last?.outcome?.text).toMatch(/^root .{9} ends first, in \d+ years$/)
+  expect((await jobOf(server, 'checkAuthorities')).last?.outcome?.text).toMatch(
+    /^of the roots, root .{9} ends first, in \d+ years$/,
+  )
   expect(await server.metric('alcazar_scheduled_runs_total{job="prune",outcome="ok"}')).toBe(1)
   const { out } = await alcazar(['schedule', '--state-directory', server.state])
   expect(out).toMatch(/^checkAuthorities {2}.*\n {2}due {3}\*\/5 \* \* \* \* {2}\(UTC\)\n {2}last {2}.*ends first/)

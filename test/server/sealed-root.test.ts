@@ -250,7 +250,7 @@ describe('keys reseal', () => {
     expect(await reseal(PASSPHRASE, 'tr0ub4dor&3')).toMatchObject({
       exit: 6,
       out: '',
-      err: expect.stringMatching(/^alcazar: another Alcazar server is using .*; stop it/),
+      err: expect.stringMatching(/^alcazar: an Alcazar server is using .*; stop the server first\n$/),
     })
     expect(contents()).toEqual(before)
     await issues(server)

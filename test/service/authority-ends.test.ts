@@ -191,12 +191,14 @@ describe('the outcome of a check says', () => {
   test('what ends first', async () => {
     const root = rootOf(await aRootFor(3650 * DAY))
     const next = rootOf(await aRootFor(40 * DAY), { state: 'prepared' })
-    expect(warnings([root, next]).warnings.check()).toBe(`root ${shortId(next.id)} ends first, in 40 days`)
+    expect(warnings([root, next]).warnings.check()).toBe(
+      `of the roots, root ${shortId(next.id)} ends first, in 40 days`,
+    )
   })
 
   test('that something has ended', async () => {
     const root = rootOf(await aRootFor(-3 * HOUR, in_(-100 * DAY)))
-    expect(warnings([root]).warnings.check()).toBe(`root ${shortId(root.id)} ended 3 h ago`)
+    expect(warnings([root]).warnings.check()).toBe(`of the roots, root ${shortId(root.id)} ended 3 h ago`)
   })
 
   test('that there is nothing', () => {

@@ -51,6 +51,21 @@ describe('is due', () => {
   })
 })
 
+test.each([
+  ['0 22-2 * * *', ['22:00', '23:00', '00:00', '01:00', '02:00', '22:00']],
+  ['0 22-2/2 * * *', ['22:00', '00:00', '02:00', '22:00']],
+])('a range that ends before it begins goes on over the end of its field: %s', (text, hours) => {
+  expect(dueAfter(text, 'UTC', '2030-01-01T12:00:00Z', hours.length).map((moment) => moment.slice(11, 16))).toEqual(
+    hours,
+  )
+})
+
+test('and so from Friday to Monday', () => {
+  // 1 January 2030 is a Tuesday.
+  const days = dueAfter('0 0 * * fri-mon', 'UTC', '2030-01-01T12:00:00Z', 5).map((moment) => moment.slice(0, 10))
+  expect(days).toEqual(['2030-01-04', '2030-01-05', '2030-01-06', '2030-01-07', '2030-01-11'])
+})
+
 describe('in Berlin, on the night in March that has no 02:30,', () => {
   const EVENING = '2030-03-30T12:00:00Z'
 
@@ -158,8 +173,8 @@ describe('what can’t be read is refused with what is allowed, and an example:'
     ['often', 'it has 1 field'],
     ['* * * *', 'it has 4 fields'],
     ['0 */5 * * * *', 'it has 6 fields'],
-    ['60 * * * *', '60 is a invalid expression for minute'],
-    ['0 24 * * *', '24 is a invalid expression for hour'],
+    ['60 * * * *', '60 is an invalid expression for minute'],
+    ['0 24 * * *', '24 is an invalid expression for hour'],
     ['0 0 30 2 *', '30 2 is an impossible day of month for the given month'],
     ['0 0 l-30 2 *', 'no day ever matches'],
     ['0-99999999 * * * *', 'a field is out of its bounds'],

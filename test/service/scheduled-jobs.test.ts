@@ -27,9 +27,9 @@ test('each is one of the names there are, and says what it does', async () => {
 test('checkAuthorities warns, and says what ends first', async () => {
   const { world, keeper, run } = await jobs()
   const root = shortId(keeper.set.authorities[0]?.id ?? '')
-  expect(await run('checkAuthorities')).toBe(`root ${root} ends first, in 10 years`)
+  expect(await run('checkAuthorities')).toBe(`of the roots, root ${root} ends first, in 10 years`)
   world.clock.jump(3640 * DAY)
-  expect(await run('checkAuthorities')).toBe(`root ${root} ends first, in 10 days`)
+  expect(await run('checkAuthorities')).toBe(`of the roots, root ${root} ends first, in 10 days`)
   expect(world.events.told.at(-1)).toMatchObject({ event: 'authorityEndsSoon', args: [{ role: 'root' }, {}] })
 })
 

@@ -16,7 +16,7 @@ export const configCheck: Verb = {
       const { origins } = settingsFrom(env, options)
       const set = [...origins.values()].filter((origin) => !origin.startsWith('default')).length
       print(env, options, [], () => [
-        `The configuration is good: ${set} settings given, the others have their defaults.`,
+        `The configuration is good: ${set} setting${set === 1 ? '' : 's'} given, the others have their defaults.`,
       ])
     } catch (error) {
       // People read them on stderr, as of every verb.

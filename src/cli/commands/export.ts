@@ -59,6 +59,7 @@ async function exporting(env: CliEnv, options: Options, state: StoppedState, fou
     given: options.yesExport as string | undefined,
     flag: '--yes-export',
     expected: shortId(root.id),
+    what: 'the short id of the root, in two groups',
     question: `The key of root ${shortId(root.id)} will lie in the clear in ${out}: whoever reads it is the CA. To export it, type the short id of the root: `,
   })
   // Whatever keeps the key from being written is found out before it is said that it was.
@@ -72,6 +73,11 @@ async function exporting(env: CliEnv, options: Options, state: StoppedState, fou
   await writeKey(out, ca)
   print(env, options, { root: root.id, out, state: root.state }, () => [
     `Wrote the CA of root ${shortId(root.id)} to ${out}: ca-cert.pem, ca-key.pem (in the clear, mode 400), cert-chain.pem, root-cert.pem.`,
+    ...(ca.roots.length > 1
+      ? [
+          `root-cert.pem has all ${ca.roots.length} roots of the bundle, not this one alone: workloads may stand on any of them.`,
+        ]
+      : []),
     'Status says “was in the clear” of this root from now on, until alcazar root rotate has replaced it.',
     `To serve from it: alcazar serve --plugged-ca ${out}, with a state directory of its own.`,
   ])
@@ -84,6 +90,7 @@ async function disabling(env: CliEnv, options: Options, state: StoppedState, fou
     given: options.yesDisable as string | undefined,
     flag: '--yes-disable',
     expected: set.trustDomain.name,
+    what: 'the trust domain',
     question: `No key will ever leave ${options.stateDirectory as string} again, and nothing takes that back. To disable it, type the trust domain (${set.trustDomain.name}): `,
   })
   await disableExport(found, activeRoot(set) as Authority, { ...state, clock: env.clock })
@@ -96,11 +103,13 @@ type Confirmation = {
   readonly given: string | undefined
   readonly flag: string
   readonly expected: string
+  /** What that is. */
+  readonly what: string
   readonly question: string
 }
 
 /** @throws CaError `invalid_argument`: not confirmed; nothing was done */
-async function confirm(env: CliEnv, { given, flag, expected, question }: Confirmation): Promise<void> {
+async function confirm(env: CliEnv, { given, flag, expected, what, question }: Confirmation): Promise<void> {
   if (given === undefined && !env.ask)
     throw new CaError(
       'invalid_argument',
@@ -109,5 +118,5 @@ async function confirm(env: CliEnv, { given, flag, expected, question }: Confirm
   const typed = given ?? (await env.ask?.(question)) ?? ''
   const plain = (text: string) => text.replaceAll(/[\s:]/g, '').toLowerCase()
   if (plain(typed) !== plain(expected))
-    throw new CaError('invalid_argument', `that is not ${expected}; nothing was done`)
+    throw new CaError('invalid_argument', `that is not ${expected}, ${what}; nothing was done`)
 }

@@ -59,7 +59,7 @@ export const importVerb: Verb = {
     const trustDomain = TrustDomain.parse(options.trustDomain as string)
     const unknownFor = parseDuration(options.longestSvid as string)
     const dryRun = options.dryRun === true
-    if (!dryRun) requireSealing(options)
+    requireSealing(options)
     const source = await sourceOf(env, options)
     const now = env.clock.now()
     const { files, as } = naming(source.where, () => inCacertsLayout(source.found))

@@ -148,6 +148,9 @@ async function tokenOf(options: Readonly<Record<string, unknown>>, local: LocalS
   if (options.token !== undefined) {
     const bearer = (await readText(options.token as string, '--token')).trim()
     if (bearer === '') throw new CaError('invalid_argument', `--token ${options.token as string}: it is empty`)
+    // No header could carry it.
+    if (!/^[\x21-\x7e]+$/.test(bearer))
+      throw new CaError('invalid_argument', `${options.token as string} holds no token: a token is one line`)
     return bearer
   }
   const { namespace, serviceAccount } = options

@@ -1,9 +1,9 @@
 import { CaError } from '../../core/errors.ts'
 import type { KeyEncryption } from '../../keys/vault.ts'
-import { lockDirectory } from '../../storage/directory-lock.ts'
 import { resealKeys, sealedKeysIn } from '../../storage/reseal-keys.ts'
 import { type CliEnv, print, type Verb } from '../env.ts'
 import { STATE_FLAG } from '../local-server.ts'
+import { lockStopped } from '../offline-state.ts'
 import { outputOption } from '../output-option.ts'
 import { addSealingFlags, type SealingFlags, sealingFrom, sealingWords } from '../sealing-flags.ts'
 
@@ -36,7 +36,7 @@ export const keysReseal: Verb = {
       )
     // Only a server's directory gets a lock.
     await sealedKeysIn(state)
-    using _lock = lockDirectory(state)
+    using _lock = lockStopped(state)
     const done = await resealKeys(state, from, to)
     print(env, options, done, () => [
       ...done.map(({ file, outcome }) =>

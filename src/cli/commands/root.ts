@@ -1,11 +1,12 @@
 import { type Command, Option } from 'commander'
 import { shortId } from '../../core/bytes.ts'
 import { parseDuration, relativeInWords, SECOND } from '../../core/duration.ts'
+import type { ServerDescription } from '../../endpoints/admin/routes.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
 import { asText, type CliEnv, print, type Verb } from '../env.ts'
 import { limitOf } from '../limit.ts'
-import { STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
 import { outputOption } from '../output-option.ts'
 import { RootsApi } from '../roots/api.ts'
 import { allowedToBreak } from '../roots/force.ts'
@@ -44,10 +45,13 @@ export function rootVerbs(group: 'root' | 'authority'): readonly Verb[] {
         common(command)
           .addOption(reason())
           .option('--dry-run', 'say what would happen, and who would break if it were forced now; change nothing')
-          .option('--if-due', 'do nothing unless a rotation is on its way or the root is due to be replaced')
+          .option(
+            '--if-due',
+            'do nothing unless a rotation is on its way or the root is due by its age (root.rotateBefore), whatever schedule.rotateRoot says; for schedules outside the server',
+          )
           .addHelpText(
             'after',
-            '\nExit 0: the old root is out. Ctrl-C stops watching (exit 7), not the rotation: it goes on by itself where it is safe.\nWith --output json each change is a line; in the last one done is true.',
+            '\nExit 0: the old root is out. Ctrl-C stops watching (exit 7; npx makes it 130), not the rotation: it goes on by itself where it is safe.\nWith --output json each change is a line; in the last one done is true.',
           ),
       run: rotateRun,
     },
@@ -88,7 +92,18 @@ export function rootVerbs(group: 'root' | 'authority'): readonly Verb[] {
       run: taint,
     },
   ]
-  return verbs.map((verb) => ({ ...verb, name: `${group} ${verb.name}` }))
+  const named = all ? verbs : [...verbs, bundleVerb]
+  return named.map((verb) => ({ ...verb, name: `${group} ${verb.name}` }))
+}
+
+const bundleVerb: Verb = {
+  name: 'bundle',
+  summary: 'Print the trust bundle in PEM: the roots by which to trust this server and what it signs',
+  define: (command) => common(command).addHelpText('after', '\nExample:\n  alcazar root bundle > root.pem'),
+  async run(env, _args, options) {
+    const { status, trustBundle } = (await new LocalServer(env, options).call('GET', '/v1/server')) as ServerDescription
+    print(env, options, { bundleSequence: status.bundleSequence, trustBundle }, () => trustBundle.trimEnd().split('\n'))
+  },
 }
 
 type Step = 'activate' | 'rollback' | 'revoke'

@@ -51,7 +51,7 @@ function notDue(env: CliEnv, options: Readonly<Record<string, unknown>>, view: R
   const why =
     dueAt === undefined
       ? next.what
-      : `root ${shortId(signing)} is to be replaced ${relativeInWords(new Date(dueAt), new Date(now))}`
+      : `root ${shortId(signing)} is due by its age ${relativeInWords(new Date(dueAt), new Date(now))}`
   if (options.output === 'json') env.out.write(`${JSON.stringify({ ...view, done: true, replaced: false })}\n`)
   else env.out.write(asText([`Not due: ${why}. Nothing was done.`]))
 }

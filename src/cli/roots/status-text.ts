@@ -5,7 +5,7 @@ import { keyAlgorithm } from '../../keys/algorithms.ts'
 import { sealedWith } from '../../keys/seal.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
-import { endInWords } from '../moments.ts'
+import { endInWords, momentInWords } from '../moments.ts'
 import { blockerLines, columns, count, HOMES, MOST_NAMED, workloads } from './words.ts'
 
 /**
@@ -73,7 +73,7 @@ function refusingLines(refusing: StatusView['refusing'], now: Date): string[] {
 
 const INDENT = ' '.repeat(11)
 
-function under(view: AuthoritiesView, root: AuthorityView, all: boolean, now: Date): string[] {
+function under(view: StatusView, root: AuthorityView, all: boolean, now: Date): string[] {
   const issuing = view.authorities.filter((one) => one.role === 'issuing' && one.root === root.id)
   // What signed before is worth a line while something alive stands on it.
   const shown = issuing.filter(({ state, live }) => all || state === 'active' || live > 0)
@@ -108,7 +108,7 @@ const endsIn = ({ notAfter }: AuthorityView, now: Date): string => {
   return left < 0 ? 'ended' : durationInWords(left)
 }
 
-function nextLines(view: AuthoritiesView, root: AuthorityView, now: Date): string[] {
+function nextLines(view: StatusView, root: AuthorityView, now: Date): string[] {
   const plugged = view.origin === 'plugged-in'
   if (root.state === 'active') return plugged ? pluggedLines(view) : activeLines(view, root, now)
   // Of a plugged-in CA there is at most one, whatever the root is: what its files ask for.
@@ -132,11 +132,16 @@ function pluggedLines({ authorities }: AuthoritiesView): string[] {
   return waits ? [] : ['next: its files are replaced by whoever plugged it in; or alcazar import']
 }
 
-function activeLines({ authorities, rotating, stopped }: AuthoritiesView, root: AuthorityView, now: Date): string[] {
+function activeLines(view: StatusView, root: AuthorityView, now: Date): string[] {
+  const { authorities, rotating, stopped, rotationScheduled } = view
   const moving = authorities.some((one) => one.role === 'root' && ['prepared', 'old', 'tainted'].includes(one.state))
   if (moving || rotating || stopped !== undefined) return []
   const due = root.dueAt === undefined ? undefined : new Date(root.dueAt)
-  const when = due && (due <= now ? ', due now' : `, by itself ${relativeInWords(due, now)}`)
+  const scheduled = rotationScheduled === undefined ? undefined : new Date(rotationScheduled)
+  const when =
+    scheduled && (!due || scheduled < due)
+      ? `, by the schedule ${momentInWords(scheduled, now)}`
+      : due && (due <= now ? ', due now' : `, by itself ${relativeInWords(due, now)}`)
   return [`next: a new root${when ?? ''}    possible now: alcazar root rotate`]
 }
 

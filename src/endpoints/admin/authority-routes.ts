@@ -31,6 +31,8 @@ export type StatusView = AuthoritiesView & {
   readonly refusing: readonly RefusingClient[]
   /** What seals the keys in files: the kind of a KeyEncryption. Nothing where none is set. */
   readonly sealedWith?: string
+  /** When schedule.rotateRoot next begins to replace the root, where it is set. */
+  readonly rotationScheduled?: string
 }
 
 const TAINT_WITHIN_MS = HOUR
@@ -48,6 +50,7 @@ export function authorityRoutes(
   keeper: Pick<Keeper, 'roots' | 'seen' | 'tick'>,
   refusing: () => readonly RefusingClient[],
   sealedWith?: string,
+  rotationScheduled: () => string | undefined = () => undefined,
 ): readonly Route[] {
   const { roots } = keeper
   const sealed = sealedWith === undefined ? {} : { sealedWith }
@@ -66,8 +69,15 @@ export function authorityRoutes(
     {
       method: 'GET',
       path: '/v1/authorities',
-      handle: async (call) =>
-        json({ ...authoritiesView(seen(), namedIn(call)), refusing: refusing(), ...sealed } satisfies StatusView),
+      handle: async (call) => {
+        const scheduled = rotationScheduled()
+        return json({
+          ...authoritiesView(seen(), namedIn(call)),
+          refusing: refusing(),
+          ...sealed,
+          ...(scheduled !== undefined && { rotationScheduled: scheduled }),
+        } satisfies StatusView)
+      },
     },
     { method: 'GET', path: '/v1/rotation', handle: async () => rotation() },
     {

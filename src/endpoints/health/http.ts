@@ -66,7 +66,7 @@ export async function serveHealth(parts: HealthParts): Promise<{ readonly server
   })
   const { host, port } = parts.address
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(listenError(error, parts.address)))
+    server.once('error', (error) => reject(listenError(error, parts.address, '--health-listen')))
     server.listen({ host, port }, resolve)
   })
   const bound = server.address()
