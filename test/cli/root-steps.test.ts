@@ -372,7 +372,9 @@ test('a workload that is forgotten is cut off, and status says until when', asyn
   })
   expect(admin.keeper.set.forgotten).toMatchObject([{ workload: 'legacy/vm-17', until: admin.in(30 * DAY) }])
   expect(admin.world.ledger.of('authority').at(-1)?.detail).toBe('legacy/vm-17, by the admin: scrapped')
-  expect((await admin.run(['root', 'status'])).out).toContain('Cut off: legacy/vm-17, until 2030-01-31 00:00 UTC\n')
+  expect((await admin.run(['root', 'status'])).out).toContain(
+    'Cut off: what legacy/vm-17 held before today 00:00 UTC (until 2030-01-31 00:00 UTC)\n',
+  )
 })
 
 describe('taint of a root that can certify no other', () => {
