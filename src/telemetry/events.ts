@@ -7,6 +7,8 @@ import type { CitadelSignError, Metrics } from './metrics.ts'
 
 /** The Events port on log and metrics. What fails in here is nobody's business out there. */
 export function telemetry(log: Log, metrics: Metrics): Events {
+  /** What was looked up at least once. */
+  const known = new Set<string>()
   return neverThrowing({
     svidRequested() {
       metrics.csrs.inc()
@@ -230,7 +232,10 @@ export function telemetry(log: Log, metrics: Metrics): Events {
     },
     lookedUp(what, outcome) {
       metrics.lookups.inc({ what, outcome: outcome === 'ok' ? 'ok' : 'failed' })
-      if (outcome !== 'ok') log.warn({ what, detail: causesOf(outcome.failed) }, 'lookup failed; what is known goes on')
+      if (outcome === 'ok') known.add(what)
+      else if (known.has(what))
+        log.warn({ what, detail: causesOf(outcome.failed) }, 'lookup failed; what is known goes on')
+      else log.warn({ what, detail: causesOf(outcome.failed) }, 'lookup failed; nothing is known yet')
     },
   })
 }
