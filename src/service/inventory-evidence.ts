@@ -3,6 +3,7 @@ import { stillThere } from '../attestation/liveness.ts'
 import type { AuthoritySet } from '../authority/authority.ts'
 import type { Evidence, WorkloadEvidence } from '../authority/gate.ts'
 import { denials } from '../authority/revocations.ts'
+import { momentInUtc } from '../core/duration.ts'
 import type { Inventory } from '../ledger/inventory.ts'
 import type { LiveSvid } from '../ledger/live-svid.ts'
 
@@ -21,9 +22,9 @@ export function inventoryEvidence(
   const incomplete = !complete
     ? 'the ledger is still being read for what is alive'
     : closedUntil
-      ? `the ledger is damaged or lacks something in ${unknown} ${unknown === 1 ? 'place' : 'places'} (alcazar ledger list names them), and what stood there may be alive until ${closedUntil.toISOString()}`
+      ? `the ledger is damaged or lacks something in ${unknown} ${unknown === 1 ? 'place' : 'places'} (alcazar ledger list names them), and what stood there may be alive until ${momentInUtc(closedUntil)}`
       : othersUntil && now <= othersUntil
-        ? `what the CA issued before it was imported is not in this ledger, and may be alive until ${othersUntil.toISOString()}`
+        ? `what the CA issued before it was imported is not in this ledger, and may be alive until ${momentInUtc(othersUntil)}`
         : undefined
   const cutOff = new Map(set.forgotten.map(({ workload, at }) => [workload, at]))
   // A name is made when it is looked up, and a date when it is read; there are a hundred thousand of each.
