@@ -94,6 +94,7 @@ const pods = new Map<string, Pod>()
 for await (const { podUid } of records()) pods.set(podUid as string, {} as Pod)
 const watch: ClusterWatch = {
   pod: (uid) => pods.get(uid),
+  isGone: () => false,
   serviceAccountUid: () => undefined,
   runsOn: () => false,
   silence: () => 0,

@@ -16,6 +16,8 @@ export type Pod = {
 /** What a watch of the cluster has seen so far. It answers at once and may lag. */
 export interface ClusterWatch {
   pod(uid: string): Pod | undefined
+  /** Whether a pod of that UID was seen to be deleted, of late. No other ever has its UID. */
+  isGone(uid: string): boolean
   /** The UID of the account of that name. */
   serviceAccountUid(account: ServiceAccount): string | undefined
   /** Whether a pod that has not ended runs as that account on that node. */

@@ -80,12 +80,16 @@ export function isStanding(pod: Pod | undefined, account: ServiceAccount, now: D
 }
 
 /**
- * Whether a pod of that UID is still there, as far as the watch can say: no only where it is fresh and has been heard since the pod was known to
- * exist, for it may lag behind what made the pod.
+ * Whether a pod of that UID is still there, as far as the watch can say: no where it saw the pod deleted. Where it never saw the pod, no only if it
+ * is fresh and has been heard since the pod was known to exist, for it may lag behind what made the pod.
  */
 export function stillThere(watch: ClusterWatch, now: Date): (uid: string, heardOf: number) => boolean | undefined {
   const silence = watch.silence()
-  if (silence > SYNCED_WITHIN_MS) return () => undefined
+  const isFresh = silence <= SYNCED_WITHIN_MS
   const settled = now.getTime() - silence - SYNCED_WITHIN_MS
-  return (uid, heardOf) => (watch.pod(uid) !== undefined ? true : heardOf < settled ? false : undefined)
+  return (uid, heardOf) => {
+    if (watch.isGone(uid)) return false
+    if (!isFresh) return undefined
+    return watch.pod(uid) !== undefined ? true : heardOf < settled ? false : undefined
+  }
 }

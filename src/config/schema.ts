@@ -238,9 +238,10 @@ export const SCHEMA = z.strictObject({
   }),
   log: z.strictObject({
     level: z.enum(LOG_LEVELS).meta({ description: 'Least severity that is logged.', default: 'info' }),
-    format: z
-      .enum(['auto', 'json', 'text'])
-      .meta({ description: 'auto: text at a terminal, else JSON, one object a line on stderr.', default: 'auto' }),
+    format: z.enum(['auto', 'json', 'text']).meta({
+      description: 'auto: text at a terminal and in dev mode, else JSON, one object a line on stderr.',
+      default: 'auto',
+    }),
   }),
 })
 

@@ -62,3 +62,6 @@ export function relativeInWords(moment: Date, now: Date): string {
   if (Math.abs(ms) < SECOND) return 'now'
   return ms > 0 ? `in ${durationInWords(ms)}` : `${durationInWords(ms)} ago`
 }
+
+/** A moment in words that stand wherever they are kept: `2027-01-31 14:02:11 UTC`. */
+export const momentInUtc = (moment: Date): string => `${moment.toISOString().slice(0, 19).replace('T', ' ')} UTC`

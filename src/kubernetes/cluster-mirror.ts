@@ -2,12 +2,16 @@ import type { Pod } from '../attestation/cluster.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import type { KubernetesObject, Mirror } from './list-watch.ts'
 
+/** So many that were deleted last are remembered: more than a cluster of a hundred thousand pods deletes in a few minutes. */
+const REMEMBERED_GONE = 10_000
+
 /** Pods by UID, and how many run as each account on each node. A hundred thousand of them fit in 150 MB. */
 export class PodMirror implements Mirror {
   #pods = new Map<string, Pod>()
   #running = new Map<string, number>()
   /** A list that is under way, beside what it will replace. */
   #next: { readonly pods: Map<string, Pod>; readonly running: Map<string, number> } | undefined
+  readonly #gone = new Set<string>()
   /** Names that thousands of pods share are kept once. */
   #names = new Map<string, string>()
 
@@ -37,12 +41,21 @@ export class PodMirror implements Mirror {
   remove(object: KubernetesObject): void {
     const before = this.#pods.get(object.metadata?.uid ?? '')
     if (!before) return
+    this.#gone.add(before.uid)
+    for (const oldest of this.#gone) {
+      if (this.#gone.size <= REMEMBERED_GONE) break
+      this.#gone.delete(oldest)
+    }
     count(this.#running, before, -1)
     this.#pods.delete(before.uid)
   }
 
   get(uid: string): Pod | undefined {
     return this.#pods.get(uid)
+  }
+
+  isGone(uid: string): boolean {
+    return this.#gone.has(uid)
   }
 
   runsOn(node: string, account: ServiceAccount): boolean {

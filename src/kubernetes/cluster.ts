@@ -40,6 +40,7 @@ export class KubernetesCluster {
     this.cluster = {
       watch: {
         pod: (uid) => pods.get(uid),
+        isGone: (uid) => pods.isGone(uid),
         serviceAccountUid: (account) => accounts.uid(account),
         runsOn: (node, account) => pods.runsOn(node, account),
         silence: () => Math.max(...this.#watches.map((one) => one.silence())),

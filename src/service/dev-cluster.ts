@@ -36,6 +36,7 @@ export class DevCluster {
       // It sees nothing, so every question goes to the reader, as behind an API server whose watch has just begun.
       watch: {
         pod: () => undefined,
+        isGone: () => false,
         serviceAccountUid: () => undefined,
         runsOn: () => false,
         silence: () => Number.POSITIVE_INFINITY,

@@ -9,6 +9,7 @@ import {
   type Origin,
 } from '../authority/authority.ts'
 import { shortId } from '../core/bytes.ts'
+import { momentInUtc } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import { makeRoot } from '../issuance/ca-certificates.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
@@ -66,7 +67,7 @@ export async function beginState(
   const set = await firstSet(parts)
   const revision = await parts.store.begin(set)
   for (const root of bundledRoots(set)) {
-    await recordAuthority(parts, 'root made', root, `ends ${root.certificate.tbs.notAfter.toISOString()}`)
+    await recordAuthority(parts, 'root made', root, `ends ${momentInUtc(root.certificate.tbs.notAfter)}`)
     parts.events.bundlePublished(bundleOf(set), [root])
   }
   return { revision, set }

@@ -4,6 +4,7 @@ import type { AuthoritySet } from '../authority/authority.ts'
 import type { Evidence, WorkloadEvidence } from '../authority/gate.ts'
 import { denials, type TakenBack } from '../authority/revocations.ts'
 import { later } from '../core/clock.ts'
+import { momentInUtc } from '../core/duration.ts'
 import type { Inventory } from '../ledger/inventory.ts'
 import type { LiveSvid } from '../ledger/live-svid.ts'
 
@@ -22,9 +23,9 @@ export function inventoryEvidence(
   const incomplete = !complete
     ? 'the ledger is still being read for what is alive'
     : closedUntil
-      ? `the ledger is damaged or lacks something in ${unknown} ${unknown === 1 ? 'place' : 'places'} (alcazar ledger list names them), and what stood there may be alive until ${closedUntil.toISOString()}`
+      ? `the ledger is damaged or lacks something in ${unknown} ${unknown === 1 ? 'place' : 'places'} (alcazar ledger list names them), and what stood there may be alive until ${momentInUtc(closedUntil)}`
       : othersUntil && now <= othersUntil
-        ? `what the CA issued before its import is unknown until ${othersUntil.toISOString().slice(0, 16).replace('T', ' ')} UTC`
+        ? `what the CA issued before its import is unknown until ${momentInUtc(othersUntil)}`
         : undefined
   const unknownUntil = incomplete === undefined || !complete ? undefined : latestOf(closedUntil, othersUntil)
   const takenBack = takenBackAmong(set)

@@ -20,6 +20,7 @@ import {
 } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
+import { isLeaving } from './authority-steps.ts'
 import type { Change } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
 import type { Keeper } from './keeper.ts'
@@ -130,7 +131,7 @@ export class Roots {
         ({ role, state, taint }) => role === 'root' && state === 'old' && taint === undefined,
       )
       if (!before)
-        throw new CaError('wrong_state', 'there is nothing to take back: no root is prepared, and none waits to leave')
+        throw new CaError('wrong_state', `there is nothing to take back: no root is prepared, and ${noWayBack(set)}`)
       checkCurrent(before, this.#parts.clock.now())
       const found = gate(set, before, transitionFor(before, 'rollback').condition, this.#parts.evidence())
       checkGate(
@@ -333,4 +334,16 @@ export class Roots {
   #checkOwn(set: AuthoritySet): void {
     if (set.origin === 'plugged-in') throw notOurs()
   }
+}
+
+/** Why none of the roots that wait to leave may sign again. */
+function noWayBack({ authorities }: AuthoritySet): string {
+  const waiting = authorities.filter(({ role, state }) => role === 'root' && isLeaving(state))
+  if (waiting.length === 0) return 'none waits to leave'
+  return waiting
+    .map(({ id, state }) => {
+      const why = state === 'tainted' ? 'is compromised' : 'certified one that is compromised'
+      return `${shortId(id)} ${why} and can’t sign again`
+    })
+    .join(', ')
 }

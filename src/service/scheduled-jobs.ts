@@ -1,4 +1,5 @@
 import { shortId } from '../core/bytes.ts'
+import { momentInUtc } from '../core/duration.ts'
 import type { EndWarnings } from './authority-ends.ts'
 import type { Keeper } from './keeper.ts'
 import type { Job } from './schedule.ts'
@@ -31,7 +32,7 @@ export function scheduledJobs({ keeper, warnings }: ScheduledJobParts): readonly
       what: 'begins to replace the root; each step waits until it is safe',
       run: async () => {
         const { because, since } = await keeper.roots.rotate({ by: 'clock', because: 'the schedule says so' })
-        return `on its way since ${since.toISOString()}: ${because}`
+        return `on its way since ${momentInUtc(since)}: ${because}`
       },
     },
     {

@@ -24,6 +24,8 @@ export type Status = {
   readonly ready: boolean
   readonly notReadyBecause?: string
   readonly bundleSequence: number
+  /** Whether the root is being replaced. */
+  readonly rotating: boolean
   readonly authorities: readonly AuthorityStatus[]
   /** Ids of the roots in the bundle whose key, or whose online CA’s, was in the clear: each until it is replaced. */
   readonly inTheClear: readonly string[]
@@ -36,7 +38,7 @@ export async function statusOf(
   readiness: () => Promise<Readiness>,
   version: string,
 ): Promise<Status> {
-  const { trustDomain, origin, bundleSequence, authorities } = keeper.set
+  const { trustDomain, origin, bundleSequence, authorities, rotation } = keeper.set
   const ready = await readiness()
   return {
     trustDomain: trustDomain.name,
@@ -45,6 +47,7 @@ export async function statusOf(
     ready: ready.ready,
     ...(!ready.ready && { notReadyBecause: ready.why }),
     bundleSequence,
+    rotating: rotation !== undefined,
     authorities: authorities.map((authority) => ({
       id: authority.id,
       role: authority.role,

@@ -8,6 +8,8 @@ import type { CitadelSignError, Metrics } from './metrics.ts'
 
 /** The Events port on log and metrics. What fails in here is nobody's business out there. */
 export function telemetry(log: Log, metrics: Metrics): Events {
+  /** What was looked up at least once. */
+  const known = new Set<string>()
   return neverThrowing({
     svidRequested() {
       metrics.csrs.inc()
@@ -138,9 +140,9 @@ export function telemetry(log: Log, metrics: Metrics): Events {
       log.info({ authority: shortId(id), wishedBy: by, because }, 'rotation begun')
     },
     rotationDone(rotation, { id }) {
-      const { by, because } = rotation
-      const message = isRollback(rotation) ? 'rotation rolled back' : 'rotation done'
-      log.info({ authority: shortId(id), wishedBy: by, because }, message)
+      const told = { authority: shortId(id), wishedBy: rotation.by, because: rotation.because }
+      if (isRollback(rotation)) log.info(told, 'rotation rolled back')
+      else log.info(told, 'rotation done')
     },
     workloadForgotten({ workload, until }, because) {
       log.warn({ workload, until: until.toISOString(), because }, 'workload forgotten')
@@ -233,7 +235,10 @@ export function telemetry(log: Log, metrics: Metrics): Events {
     },
     lookedUp(what, outcome) {
       metrics.lookups.inc({ what, outcome: outcome === 'ok' ? 'ok' : 'failed' })
-      if (outcome !== 'ok') log.warn({ what, detail: causesOf(outcome.failed) }, 'lookup failed; what is known goes on')
+      if (outcome === 'ok') known.add(what)
+      else if (known.has(what))
+        log.warn({ what, detail: causesOf(outcome.failed) }, 'lookup failed; what is known goes on')
+      else log.warn({ what, detail: causesOf(outcome.failed) }, 'lookup failed; nothing is known yet')
     },
   })
 }

@@ -43,6 +43,8 @@ export type CaOptions = {
 /** The cluster a test describes: what its watch shows, and what its API server says. */
 export class TestCluster {
   pods = new Map<string, Pod>()
+  /** UIDs. */
+  seenDeleted = new Set<string>()
   accounts = new Map<string, string>()
   /** Milliseconds since the watch last heard anything. */
   silence = 0
@@ -79,6 +81,7 @@ export class TestCluster {
     return {
       watch: {
         pod: (uid) => (this.blind ? undefined : this.pods.get(uid)),
+        isGone: (uid) => this.seenDeleted.has(uid),
         serviceAccountUid: ({ namespace, name }) =>
           this.blind ? undefined : this.accounts.get(`${namespace}/${name}`),
         runsOn: (node, { namespace, name }) => !this.blind && runsAs(node, namespace, name).length > 0,

@@ -58,6 +58,7 @@ export class Fleet extends World {
   /** Pods by UID, which is their name here. */
   readonly #watch: ClusterWatch = {
     pod: (uid) => (this.holders.some(({ workload }) => workload === uid) ? ({} as Pod) : undefined),
+    isGone: () => false,
     serviceAccountUid: () => undefined,
     runsOn: () => true,
     silence: () => 0,

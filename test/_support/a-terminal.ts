@@ -15,6 +15,7 @@ export async function alcazar(
     environment?: NodeJS.ProcessEnv
     stdin?: string | Uint8Array
     clock?: CliEnv['clock']
+    startServer?: CliEnv['startServer']
     untilAskedToEnd?: () => Promise<void>
     /** Lines of so many characters that are drawn anew; without it, no terminal. */
     columns?: number
@@ -31,15 +32,16 @@ export async function alcazar(
       isTerminal: options.columns !== undefined,
       columns: () => options.columns ?? 80,
     },
-    err: { write: (text) => void err.push(text), isTerminal: false, columns: () => 80 },
+    err: { write: (text) => void err.push(text), isTerminal: options.columns !== undefined, columns: () => 80 },
     readStdin: (bounds) => readBoundedStream(Readable.from([Buffer.from(options.stdin ?? '')]), bounds),
     ask: types && (async (question) => types(question)),
     environment: options.environment ?? {},
     clock: options.clock ?? systemClock,
     random: systemRandom,
     version: '0.0.0-test',
-    startServer: (config, log) =>
-      startServer({ config, version: '0.0.0-test', clock: systemClock, random: systemRandom, log }),
+    startServer:
+      options.startServer ??
+      ((config, log) => startServer({ config, version: '0.0.0-test', clock: systemClock, random: systemRandom, log })),
     untilAskedToEnd: options.untilAskedToEnd ?? (async () => undefined),
     atExit: () => undefined,
   }

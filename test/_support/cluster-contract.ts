@@ -130,6 +130,7 @@ export function clusterContract(what: string, open: () => Promise<ContractWorld>
       expect(runsOn('node-e', 'e-cart')).toBe(true)
       await world.removePod('e-1')
       await until('nothing to run on node-e', () => !runsOn('node-e', 'e-cart'))
+      expect(pods.map((uid) => world.cluster.watch.isGone(uid))).toEqual([false, true, false])
       expect(runsOn('node-f', 'e-cart')).toBe(true)
     })
 

@@ -10,6 +10,7 @@ const longAgo = plus(now, -60 * MINUTE).getTime()
 function cluster(silence: number) {
   const found = Object.assign(new TestCluster(), { silence })
   const { uid } = found.add({ namespace: 'shop', serviceAccount: 'cart', name: 'cart-0' })
+  found.seenDeleted.add('deleted')
   return { podExists: stillThere(found.cluster.watch, now), uid }
 }
 
@@ -32,3 +33,10 @@ test.each([
   const { podExists } = cluster(silence * SECOND)
   expect(podExists('another', plus(now, -ago * SECOND).getTime())).toBe(says)
 })
+
+test.each([0, 60 * SECOND + 1, Number.POSITIVE_INFINITY])(
+  'a pod that was seen to be deleted is gone at once, silent for %i ms or not',
+  (silence) => {
+    expect(cluster(silence).podExists('deleted', now.getTime())).toBe(false)
+  },
+)

@@ -85,3 +85,36 @@ test('serve prints what a newcomer needs, and ends when it is asked to', async (
     rmSync(state, { recursive: true })
   }
 })
+
+test('serve names the roots of the bundle, and a rotation that is on its way', async () => {
+  const authority = (id: string, state: string) => ({
+    id: id.repeat(20),
+    role: 'root' as const,
+    state,
+    algorithm: 'ecdsa-p256',
+    key: 'file',
+    notBefore: '2030-01-01T00:00:00.000Z',
+    notAfter: '2040-01-01T00:00:00.000Z',
+  })
+  const at = { host: '127.0.0.1', port: 1 }
+  const { out } = await alcazar(['serve', '--dev'], {
+    startServer: async () => ({
+      ca: at,
+      health: at,
+      adminSocket: '',
+      close: async () => undefined,
+      status: async () => ({
+        trustDomain: 'cluster.local',
+        version: '0.0.0-test',
+        mode: 'dev',
+        ready: true,
+        bundleSequence: 3,
+        rotating: true,
+        authorities: [authority('aa', 'revoked'), authority('bb', 'old'), authority('cc', 'active')],
+        inTheClear: [],
+      }),
+    }),
+  })
+  expect(out.match(/^ {2}root {6}.{9}/gm)).toEqual(['  root      bbbb bbbb', '  root      cccc cccc'])
+  expect(out).toContain('\n  A rotation is on its way; watch it: alcazar root rotate\n')
+})

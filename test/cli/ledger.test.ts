@@ -56,7 +56,7 @@ test('times are in UTC and say so', async () => {
   await using ledger = new LedgerDirectory(join(state, 'ledger'), new FakeClock())
   await ledger.record(anIssued('abcd0001'))
   expect((await alcazar(['ledger', 'list', '--state-directory', state])).out).toMatch(
-    /^2030-01-01 00:00:00Z {2}issued .* until 2030-01-02 00:00Z\n$/,
+    /^2030-01-01 00:00:00Z {2}issued .* until 2030-01-02 00:00 UTC\n$/,
   )
 })
 

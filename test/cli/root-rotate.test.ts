@@ -119,6 +119,12 @@ test('Ctrl-C ends the watching, says that the rotation goes on, and a second run
   expect(admin.world.ledger.of('authority').filter(({ what }) => what === 'rotation begun')).toHaveLength(1)
 })
 
+test('at a terminal Ctrl-C stays on a line of its own', async () => {
+  const admin = await rotating()
+  const stopped = await admin.run(['root', 'rotate'], { untilAskedToEnd: async () => undefined, columns: 100 })
+  expect(stopped.err).toMatch(/^\nalcazar: stopped watching\. The rotation goes on/)
+})
+
 describe('a server that goes away in the middle', () => {
   test('is waited for, and watched again', async () => {
     const admin = await rotating()

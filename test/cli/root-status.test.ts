@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { activeRoot } from '../../src/authority/authority.ts'
 import { plus } from '../../src/core/clock.ts'
-import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
+import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/duration.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { expectGolden } from '../_support/golden.ts'
 import { aPluggedCa } from '../_support/plugged-sets.ts'
@@ -62,6 +62,13 @@ test('a rotation by the schedule is what comes next, where it is before the root
   expect(JSON.parse((await admin.run(['root', 'status', '--output', 'json'])).out)).toMatchObject({
     rotationScheduled: admin.rotationScheduled,
   })
+})
+
+test('what was made here is as old as that, not as its certificate, which is dated back', async () => {
+  const admin = await Admin.start()
+  await admin.world.clock.advance(6 * SECOND)
+  const { out } = await admin.run(['root', 'status'])
+  expect(out).toMatch(/^ROOT .*\n.{9} {2}active {2}6 s {2,}10 years.*\n {2}issuing {2}.{9} {2}active {2}6 s old/)
 })
 
 test('as JSON it is what the server says', async () => {

@@ -380,6 +380,12 @@ test('a rollback says what it took back, and offers no command that would begin 
   )
 })
 
+test('where nobody knows who asks, and why, the ledger says that no reason was given', async () => {
+  const admin = await Admin.start()
+  expect(await admin.run(['root', 'prepare'], { environment: {} })).toMatchObject({ exit: 0 })
+  expect(admin.world.ledger.of('authority').at(-1)?.detail).toMatch(/; by the admin: no reason given$/)
+})
+
 test('a workload that is forgotten is cut off, and status says until when', async () => {
   const { admin } = await prepared()
   await admin.issue(['legacy/vm-17'], 3 * HOUR)
@@ -389,7 +395,9 @@ test('a workload that is forgotten is cut off, and status says until when', asyn
   })
   expect(admin.keeper.set.forgotten).toMatchObject([{ workload: 'legacy/vm-17', until: admin.in(30 * DAY) }])
   expect(admin.world.ledger.of('authority').at(-1)?.detail).toBe('legacy/vm-17, by the admin: scrapped')
-  expect((await admin.run(['root', 'status'])).out).toContain('Cut off: legacy/vm-17, until 2030-01-31 00:00 UTC\n')
+  expect((await admin.run(['root', 'status'])).out).toContain(
+    'Cut off: what legacy/vm-17 held before today 00:00:00 UTC (until 2030-01-31 00:00 UTC)\n',
+  )
 })
 
 describe('taint of a root that can certify no other', () => {
@@ -463,7 +471,7 @@ describe('taint', () => {
       await admin.run(['root', 'taint', id, '--because', 'stolen'], { untilAskedToEnd: async () => undefined }),
     ).toMatchObject({
       exit: 7,
-      err: 'alcazar: stopped watching. The root leaves by itself, at the latest at 2030-01-01T01:00:00.000Z; alcazar root status shows it\n',
+      err: 'alcazar: stopped watching. The root leaves by itself, at the latest today 01:00 UTC; alcazar root status shows it\n',
     })
     const { out } = await admin.run(['root', 'status'])
     expect(out).toContain('warning: declared compromised: stolen\n')

@@ -64,7 +64,7 @@ test('shows each job, when it is due, its last run and its next, for people', as
   expect({ exit, err }).toEqual({ exit: 0, err: '' })
   expect(out).toBe(`checkAuthorities  warns
   due   */5 * * * *  (Europe/Berlin)
-  last  today 12:00 UTC (30 s ago), 12 ms: of the roots, root 3f9a 21c4 ends first, in 10 years
+  last  today 12:00:00 UTC (30 s ago), 12 ms: of the roots, root 3f9a 21c4 ends first, in 10 years
   next  today 12:05 UTC (in 4 min)
 
 rotateRoot  replaces the root

@@ -4,6 +4,7 @@ import {
   durationInWords,
   HOUR,
   MINUTE,
+  momentInUtc,
   parseDuration,
   relativeInWords,
   SECOND,
@@ -117,4 +118,8 @@ describe('relativeInWords', () => {
   ])('says %d ms from now as %s', (ms, words) => {
     expect(relativeInWords(new Date(now.getTime() + ms), now)).toBe(words)
   })
+})
+
+test('a moment in UTC is told by the second', () => {
+  expect(momentInUtc(new Date('2027-01-31T14:02:11.987Z'))).toBe('2027-01-31 14:02:11 UTC')
 })

@@ -41,7 +41,10 @@ const theFake = async (): Promise<ContractWorld> => {
       fake.add({ uid: uid(), namespace: NAMESPACE, serviceAccount: account, name, node }).uid,
     endPod: async (name) => change(name, { ended: true }),
     beginDeleting: async (name) => change(name, { deletion: GRACE_ENDS }),
-    removePod: async (name) => void fake.pods.delete(named(name)?.uid ?? ''),
+    removePod: async (name) => {
+      const uid = named(name)?.uid ?? ''
+      if (fake.pods.delete(uid)) fake.seenDeleted.add(uid)
+    },
     tokenOf: async (account) => {
       fake.review = (token) =>
         token === account

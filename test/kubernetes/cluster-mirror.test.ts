@@ -206,3 +206,27 @@ describe('the UIDs of accounts', () => {
     expect(mirror.uid(CART)).toBeUndefined()
   })
 })
+
+describe('a pod that was seen to be deleted', () => {
+  test('is gone, and stays so when the pods are listed again', () => {
+    const mirror = listed(pod('cart-0'), pod('cart-1'))
+    mirror.remove(pod('cart-0'))
+    mirror.begin()
+    mirror.put(pod('cart-1'))
+    mirror.settle()
+    expect(['uid-of-cart-0', 'uid-of-cart-1', 'never-seen'].map((uid) => mirror.isGone(uid))).toEqual([
+      true,
+      false,
+      false,
+    ])
+  })
+
+  test('is remembered until ten thousand others were deleted', () => {
+    const all = Array.from({ length: 10_001 }, (_, index) => pod(`cart-${index}`))
+    const mirror = listed(...all)
+    for (const one of all.slice(0, -1)) mirror.remove(one)
+    expect(mirror.isGone('uid-of-cart-0')).toBe(true)
+    mirror.remove(all.at(-1) as KubernetesObject)
+    expect([mirror.isGone('uid-of-cart-0'), mirror.isGone('uid-of-cart-1')]).toEqual([false, true])
+  })
+})

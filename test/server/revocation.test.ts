@@ -7,6 +7,7 @@ import type { RevokedView } from '../../src/endpoints/admin/revocation-routes.ts
 import type { LedgerRecord } from '../../src/ledger/ledger.ts'
 import { readPem } from '../../src/x509/pem.ts'
 import { aDevServer, aDirectory, type TestServer } from '../_support/a-server.ts'
+import { alcazar } from '../_support/a-terminal.ts'
 import { aCsr } from '../_support/csr.ts'
 import type { BareGrpcClient } from '../_support/grpc-client.ts'
 import { type Identity, obtain } from '../_support/identity.ts'
@@ -145,6 +146,18 @@ describe('a certificate that is revoked', () => {
         reached: 'authority',
         says: expect.stringMatching(/^its issuing authority .*, whose key is gone, is on the CRL of authority/),
       })
+      const told = await alcazar([
+        'revoke',
+        '--serial',
+        serialOf(cart),
+        '--because',
+        'x',
+        '--state-directory',
+        server.state,
+      ])
+      expect(told.out).toMatch(
+        /^[0-9a-f]+ is revoked: it renews nothing any more, holds up no rotation, and its issuing authority .{9}, whose key is gone, is on the CRL of authority .{9}\.\n/,
+      )
       expect([await verified(server, cart), await verified(server, renewed)]).toEqual(['certificate revoked', 'OK'])
       // All that it signed is denied with it.
       expect(await renew(server.grpc(till.tls))).toMatchObject(REFUSED)

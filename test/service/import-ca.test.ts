@@ -3,7 +3,7 @@ import { type AuthoritySet, activeIssuing, activeRoot, bundledRoots } from '../.
 import { gate } from '../../src/authority/gate.ts'
 import type { PluggedCa } from '../../src/authority/plugged-ca.ts'
 import { plus } from '../../src/core/clock.ts'
-import { DAY } from '../../src/core/duration.ts'
+import { DAY, momentInUtc } from '../../src/core/duration.ts'
 import type { PrivateKey } from '../../src/keys/private-key.ts'
 import { Inventory } from '../../src/ledger/inventory.ts'
 import { authoritiesView } from '../../src/service/authorities-view.ts'
@@ -225,7 +225,7 @@ describe('a CA becomes the root where there was none', () => {
     const root = activeRoot(set)
     expect(root && gate(set, root, 'trusted', evidence(UNKNOWN_UNTIL))).toMatchObject({
       open: false,
-      incomplete: `what the CA issued before its import is unknown until ${UNKNOWN_UNTIL.toISOString().slice(0, 16).replace('T', ' ')} UTC`,
+      incomplete: `what the CA issued before its import is unknown until ${momentInUtc(UNKNOWN_UNTIL)}`,
       until: UNKNOWN_UNTIL,
     })
     expect(root && gate(set, root, 'trusted', evidence(plus(UNKNOWN_UNTIL, 1)))).toMatchObject({ open: true })

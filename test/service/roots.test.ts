@@ -464,8 +464,16 @@ describe('a root that certified a compromised one', () => {
   })
 
   test('is not gone back to', async () => {
-    const { keeper, b } = await rotated()
+    const { keeper, first, b } = await rotated()
     await keeper.roots.taint(b.id, STOLEN, HOUR)
+    await expect(keeper.roots.rollback(ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: `there is nothing to take back: no root is prepared, and ${shortId(first.id)} certified one that is compromised and can’t sign again, ${shortId(b.id)} is compromised and can’t sign again`,
+    })
+  })
+
+  test('with no root that waits to leave there is nothing to take back', async () => {
+    const { keeper } = await started()
     await expect(keeper.roots.rollback(ADMIN)).rejects.toMatchObject({
       code: 'wrong_state',
       message: 'there is nothing to take back: no root is prepared, and none waits to leave',

@@ -16,6 +16,7 @@ test('shows who signs, until when, and when the next one is due', async () => {
     mode: 'dev',
     ready: true,
     bundleSequence: 1,
+    rotating: false,
   })
   expect(status.notReadyBecause).toBeUndefined()
   expect(status.authorities).toEqual([

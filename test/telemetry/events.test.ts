@@ -497,17 +497,36 @@ describe('what else happens is told:', () => {
       ['alcazar_cluster_lookups_total{outcome=ok,what=pods} 1'],
     ],
     [
-      'a lookup that failed',
+      'a lookup that failed before any went well',
       (e) => e.lookedUp('token keys', { failed: new Error('connect ECONNREFUSED') }),
       () => [
         {
           level: 'warn',
-          message: 'lookup failed; what is known goes on',
+          message: 'lookup failed; nothing is known yet',
           what: 'token keys',
           detail: 'connect ECONNREFUSED',
         },
       ],
       ['alcazar_cluster_lookups_total{outcome=failed,what=token keys} 1'],
+    ],
+    [
+      'a lookup that failed after one that went well',
+      (e) => {
+        e.lookedUp('pods', 'ok')
+        e.lookedUp('pods', { failed: new Error('connect ECONNREFUSED') })
+      },
+      () => [
+        {
+          level: 'warn',
+          message: 'lookup failed; what is known goes on',
+          what: 'pods',
+          detail: 'connect ECONNREFUSED',
+        },
+      ],
+      [
+        'alcazar_cluster_lookups_total{outcome=failed,what=pods} 1',
+        'alcazar_cluster_lookups_total{outcome=ok,what=pods} 1',
+      ],
     ],
   ]
   test.each(others)('%s', async (_what, tell, lines, counters) => {

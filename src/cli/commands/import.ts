@@ -13,7 +13,7 @@ import { type ImportPlan, importCa, planImport } from '../../service/import-ca.t
 import { TrustDomain } from '../../spiffe/trust-domain.ts'
 import { caFilesIn } from '../../storage/plugged-ca-directory.ts'
 import { type CliEnv, print, type Verb } from '../env.ts'
-import { endInWords } from '../moments.ts'
+import { endInWords, momentInWords } from '../moments.ts'
 import { addStateFlags, openStoppedState, requireSealing, storeIn } from '../offline-state.ts'
 import { outputOption } from '../output-option.ts'
 
@@ -177,7 +177,7 @@ function report(env: CliEnv, options: Options, plan: ImportPlan, { where, copies
     `  Nothing alive ${dryRun ? 'would notice' : 'notices'}: same root, same bundle (${roots.length} ${roots.length === 1 ? 'root' : 'roots'}, number ${set.bundleSequence}).`,
     ...(set.othersUntil && replaces === undefined
       ? [
-          `  What it issued before may be alive until ${set.othersUntil.toISOString()}: no step that needs to know who is alive is taken earlier.`,
+          `  What it issued before may be alive until ${momentInWords(set.othersUntil, now)}: no step that needs to know who is alive is taken earlier.`,
         ]
       : []),
     ...remarks.map((remark) => `  ! ${remark}`),

@@ -133,7 +133,7 @@ function line(entry: Entry): string {
   const at = `${entry.at.replace('T', ' ').slice(0, 19)}Z`
   switch (entry.kind) {
     case 'issued':
-      return `${at}  issued   ${entry.id}  ${entry.serial.slice(0, 8)}…  until ${entry.notAfter.slice(0, 16).replace('T', ' ')}Z`
+      return `${at}  issued   ${entry.id}  ${entry.serial.slice(0, 8)}…  until ${entry.notAfter.slice(0, 16).replace('T', ' ')} UTC`
     case 'refused':
       return `${at}  refused  ${entry.caller ? `${entry.caller.namespace}/${entry.caller.serviceAccount}` : entry.peer}  ${entry.reason ?? entry.code}: ${entry.detail}  (request ${entry.requestId})`
     case 'refusals':

@@ -28,7 +28,7 @@ export const revoke: Verb = {
     })) as RevokedView
     const { revoked, now } = view
     print(env, options, view, () => [
-      `${revoked.serial} is revoked: it renews nothing any more, holds up no rotation, and is ${revoked.says}.`,
+      `${revoked.serial} is revoked: it renews nothing any more, holds up no rotation, and ${revoked.reached === 'authority' ? '' : 'is '}${revoked.says}.`,
       `It ends ${relativeInWords(new Date(revoked.until), new Date(now))}; until then it still works wherever CRLs are not checked.`,
     ])
   },

@@ -7,6 +7,7 @@ import type { StepView } from '../../service/authority-steps.ts'
 import { asText, type CliEnv, print, type Verb } from '../env.ts'
 import { limitOf } from '../limit.ts'
 import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
+import { momentInWords } from '../moments.ts'
 import { outputOption } from '../output-option.ts'
 import { RootsApi } from '../roots/api.ts'
 import { allowedToBreak } from '../roots/force.ts'
@@ -148,7 +149,7 @@ async function taint(env: CliEnv, args: readonly string[], options: Options): Pr
   if (json) env.out.write(`${JSON.stringify({ ...tainted, done: false })}\n`)
   else env.out.write(asText(incidentLines(tainted, first)))
   const isOver = ({ leaving }: typeof first) => leaving.every(({ id: one }) => !tainted.tainted.leaving.includes(one))
-  const unwatched = `The root leaves by itself, at the latest at ${tainted.tainted.leavesAt}; alcazar root status shows it`
+  const unwatched = `The root leaves by itself, at the latest ${momentInWords(new Date(tainted.tainted.leavesAt), new Date(tainted.now))}; alcazar root status shows it`
   const seen = await watch({ env, options, api, first, isOver, unwatched })
   const incident = incidentOf(tainted, seen)
   if (json) env.out.write(`${JSON.stringify({ ...incident, done: true })}\n`)

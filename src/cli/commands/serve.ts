@@ -54,7 +54,10 @@ function banner(env: CliEnv, config: Config, server: ServerHandle, status: Statu
       : `plugged-in CA from ${config.pluggedCa}`
   const lines = [
     `Alcazar ${env.version} · trust domain ${status.trustDomain} · ${mode}`,
-    ...status.authorities.filter((one) => one.state === 'active' || one.role === 'root').map((one) => line(one, now)),
+    ...status.authorities
+      .filter(({ role, state }) => state === 'active' || (role === 'root' && state !== 'revoked'))
+      .map((one) => line(one, now)),
+    ...(status.rotating ? ['  A rotation is on its way; watch it: alcazar root rotate'] : []),
     ...status.inTheClear.map(
       (id) => `  root      ${shortId(id)}  its key was in the clear; alcazar root rotate replaces it`,
     ),

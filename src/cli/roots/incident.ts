@@ -1,5 +1,5 @@
 import { shortId } from '../../core/bytes.ts'
-import { relativeInWords } from '../../core/duration.ts'
+import { momentInUtc, relativeInWords } from '../../core/duration.ts'
 import type { TaintedView } from '../../endpoints/admin/authority-routes.ts'
 import type { RotationView } from '../../service/rotation-view.ts'
 import { momentInWords } from '../moments.ts'
@@ -109,10 +109,10 @@ export function reportLines(incident: Incident): string[] {
   return [
     '--- for the incident report ---',
     `Root ${shortId(root)} compromised: ${because}`,
-    `declared       ${utc(declaredAt)}`,
+    `declared       ${momentInUtc(new Date(declaredAt))}`,
     ...(successor === undefined ? [] : [`replaced by    root ${shortId(successor)}`]),
     `affected       ${workloads(affected)} had a certificate under it`,
-    `out of bundle  ${utc(outAt)}, ${relativeInWords(new Date(outAt), new Date(declaredAt)).replace('in ', '')} later, with bundle ${bundleSequence}`,
+    `out of bundle  ${momentInUtc(new Date(outAt))}, ${relativeInWords(new Date(outAt), new Date(declaredAt)).replace('in ', '')} later, with bundle ${bundleSequence}`,
     cutOff === 0
       ? 'cut off        nobody: all had renewed or ended'
       : `cut off        ${count(cutOff)}: ${shown.join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}`,
@@ -120,5 +120,3 @@ export function reportLines(incident: Incident): string[] {
     '-------------------------------',
   ]
 }
-
-const utc = (iso: string): string => `${iso.slice(0, 19).replace('T', ' ')} UTC`

@@ -1,10 +1,11 @@
 import { shortId } from '../../core/bytes.ts'
-import { durationInWords, relativeInWords } from '../../core/duration.ts'
+import { durationInWords, MINUTE, relativeInWords } from '../../core/duration.ts'
 import type { StatusView } from '../../endpoints/admin/authority-routes.ts'
 import { keyAlgorithm } from '../../keys/algorithms.ts'
 import { sealedWith } from '../../keys/seal.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
+import { BACKDATE_MS } from '../../x509/profiles.ts'
 import { endInWords, momentInWords } from '../moments.ts'
 import { blockerLines, columns, count, HOMES, MOST_NAMED, workloads } from './words.ts'
 
@@ -27,11 +28,12 @@ export function statusLines(view: StatusView, all: boolean): string[] {
       `${keyAlgorithm(root.algorithm).label}, ${HOMES[root.key]}`,
     ]),
   ])
+  const issuing = issuingLines(view, all, now)
   const hidden = roots.length - shown.length
   return [
     ...(view.stopped === undefined ? [] : [`warning: ${view.stopped}`]),
     table[0] as string,
-    ...shown.flatMap((root, index) => [table[index + 1] as string, ...under(view, root, all, now)]),
+    ...shown.flatMap((root, index) => [table[index + 1] as string, ...under(view, root, issuing, now)]),
     ...(hidden > 0 ? [`${hidden} revoked before: alcazar authority status`] : []),
     `Bundle ${view.bundleSequence}, ${workloads(view.live)}.${
       view.rotating && view.stopped === undefined
@@ -43,7 +45,8 @@ export function statusLines(view: StatusView, all: boolean): string[] {
       ? [`Sealed files are sealed with ${sealedWith(view.sealedWith)}.`]
       : []),
     ...view.forgotten.map(
-      ({ workload, until }) => `Cut off: ${workload}, until ${until.slice(0, 16).replace('T', ' ')} UTC`,
+      ({ workload, at, until }) =>
+        `Cut off: what ${workload} held before ${momentInWords(new Date(at), now)} (until ${momentInWords(new Date(until), now)})`,
     ),
     ...refusingLines(view.refusing, now),
   ]
@@ -73,10 +76,17 @@ function refusingLines(refusing: StatusView['refusing'], now: Date): string[] {
 
 const INDENT = ' '.repeat(11)
 
-function under(view: StatusView, root: AuthorityView, all: boolean, now: Date): string[] {
-  const issuing = view.authorities.filter((one) => one.role === 'issuing' && one.root === root.id)
-  // What signed before is worth a line while something alive stands on it.
-  const shown = issuing.filter(({ state, live }) => all || state === 'active' || live > 0)
+/** What signed before is worth a line while something alive stands on it. */
+function issuingLines({ authorities }: AuthoritiesView, all: boolean, now: Date): ReadonlyMap<string, string> {
+  const shown = authorities.filter(
+    ({ role, state, live }) => role === 'issuing' && (all || state === 'active' || live > 0),
+  )
+  const rows = columns(shown.map((one) => issuingRow(one, now)))
+  return new Map(shown.map(({ id }, index) => [id, `  issuing  ${rows[index]}`]))
+}
+
+function under(view: StatusView, root: AuthorityView, issuing: ReadonlyMap<string, string>, now: Date): string[] {
+  const shown = view.authorities.filter((one) => one.root === root.id && issuing.has(one.id))
   const lines = [
     ...(root.cross.length > 0 && (root.state === 'prepared' || root.state === 'active')
       ? [`crossed by ${root.cross.map(({ by }) => shortId(by)).join(', ')}: who trusts only that follows`]
@@ -86,22 +96,28 @@ function under(view: StatusView, root: AuthorityView, all: boolean, now: Date): 
     ),
     ...nextLines(view, root, now),
   ]
-  return [...shown.map((one) => `  issuing  ${issuingLine(one, now)}`), ...lines.map((line) => `${INDENT}${line}`)]
+  return [...shown.map(({ id }) => issuing.get(id) as string), ...lines.map((line) => `${INDENT}${line}`)]
 }
 
-function issuingLine(one: AuthorityView, now: Date): string {
+function issuingRow(one: AuthorityView, now: Date): string[] {
   return [
     shortId(one.id),
     one.state,
     `${age(one, now)} old, ${endInWords(new Date(one.notAfter), now)}${one.dueAt === undefined ? '' : `, renewed ${relativeInWords(new Date(one.dueAt), now)}`}`,
     `${count(one.live)} live`,
     HOMES[one.key],
-  ].join('  ')
+  ]
 }
 
-/** From when its certificate began: one that was made elsewhere is older than what is known of it here. */
-const age = ({ notBefore }: AuthorityView, now: Date): string =>
-  durationInWords(Math.max(0, now.getTime() - new Date(notBefore).getTime()))
+/** Making it may take a while: a token’s key, a clock read before the signature. */
+const MADE_WITHIN_MS = MINUTE
+
+/** Of what was made here, since then: its certificate is dated back. What was made elsewhere is older than what is known of it here. */
+function age({ createdAt, notBefore }: AuthorityView, now: Date): string {
+  const [made, began] = [new Date(createdAt), new Date(notBefore)]
+  const since = made.getTime() - began.getTime() <= BACKDATE_MS + MADE_WITHIN_MS ? made : began
+  return durationInWords(Math.max(0, now.getTime() - since.getTime()))
+}
 
 const endsIn = ({ notAfter }: AuthorityView, now: Date): string => {
   const left = new Date(notAfter).getTime() - now.getTime()

@@ -70,7 +70,10 @@ async function nextLook(
     try {
       await env.clock.sleep(pauseMs, stop)
     } catch (error) {
-      throw stop.aborted ? new CaError('not_ready', `stopped watching. ${unwatched}`) : error
+      if (!stop.aborted) throw error
+      // After the ^C that the terminal shows.
+      if (env.err.isTerminal) env.err.write('\n')
+      throw new CaError('not_ready', `stopped watching. ${unwatched}`)
     }
     const began = env.clock.elapsed()
     try {

@@ -59,5 +59,6 @@ export function reasonOf({ environment }: CliEnv, options: Readonly<Record<strin
   const given = options.because as string | undefined
   if (given !== undefined && given.trim() === '')
     throw new CaError('invalid_argument', '--because is empty; say why, or leave it out')
-  return given ?? `asked by ${environment.USER ?? environment.LOGNAME ?? 'an admin'}`
+  const user = environment.USER ?? environment.LOGNAME
+  return given ?? (user === undefined ? 'no reason given' : `asked by ${user}`)
 }

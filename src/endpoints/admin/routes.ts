@@ -84,7 +84,7 @@ export function publicRoutes({ issueSvid, askRenewal, bundle, status, crls }: Pu
       path: '/v1/status',
       handle: async () => {
         // What anyone may know: a version, or whose key lay somewhere, would only help whoever looks for such.
-        const { version: _version, mode: _mode, inTheClear: _inTheClear, ...open } = await status()
+        const { version: _version, mode: _mode, rotating: _rotating, inTheClear: _inTheClear, ...open } = await status()
         return json(open)
       },
     },
