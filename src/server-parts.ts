@@ -15,8 +15,11 @@ import type { KeyVaults } from './keys/vaults.ts'
 import type { KubernetesApi } from './kubernetes/api.ts'
 import { discoverTokenIssuer, KubernetesCluster } from './kubernetes/cluster.ts'
 import { connectKubeconfig, connectMounted } from './kubernetes/connect.ts'
+import { handingCrls } from './service/crl-set.ts'
 import type { Events } from './service/events.ts'
+import type { Keeper } from './service/keeper.ts'
 import { readBounded } from './storage/bounded-file.ts'
+import { writeDurably } from './storage/durable-file.ts'
 import { makeDirectory } from './storage/make-directory.ts'
 import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
 import type { Log } from './telemetry/log.ts'
@@ -111,4 +114,16 @@ export function loopbackOf(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   if (host === '::') return '[::1]'
   return host.includes(':') ? `[${host}]` : host
+}
+
+/** Keeps the whole set of CRLs in the file that is set, if one is. */
+export async function crlsIntoFile(
+  { crlFile }: Config,
+  keeper: Keeper,
+  { events, clock }: { readonly events: Events; readonly clock: Clock },
+  signal: AbortSignal,
+): Promise<{ readonly ended: Promise<void> } | undefined> {
+  if (crlFile === undefined) return undefined
+  const write = (pem: string) => writeDurably(crlFile, pem, 0o644)
+  return handingCrls({ crls: () => keeper.revocations.crls(), write, events, clock }, signal)
 }

@@ -25,7 +25,7 @@ import type { KubernetesApi } from './kubernetes/api.ts'
 import { BoundedLedger } from './ledger/bounded-ledger.ts'
 import { Inventory } from './ledger/inventory.ts'
 import { adminRoutes } from './server-admin.ts'
-import { apiServerOf, keyVaults, kubernetesTokens, openState, tokenPolicy } from './server-parts.ts'
+import { apiServerOf, crlsIntoFile, keyVaults, kubernetesTokens, openState, tokenPolicy } from './server-parts.ts'
 import { askingRenewals } from './service/ask-renewal.ts'
 import type { AttestedCallParts } from './service/attested-call.ts'
 import { EndWarnings } from './service/authority-ends.ts'
@@ -237,6 +237,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   })
   opened.defer(() => listener.destroy())
   await certificate.renewIfDue()
+  const crls = await crlsIntoFile(config, keeper, { events, clock }, signal)
   const ca = await listener.listen()
   opened.defer(() => listener.stopAccepting())
 
@@ -285,6 +286,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const loops = Promise.all([
     keeper.run(signal),
     schedule.run(signal),
+    crls?.ended,
     certificate.run(signal),
     listener.sweep(signal),
     grpc.sweep(signal),

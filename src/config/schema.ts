@@ -76,6 +76,12 @@ export const SCHEMA = z.strictObject({
     default: undefined,
     otherwise: 'none',
   }),
+  crlFile: text().optional().meta({
+    description:
+      'A file for the whole set of CRLs, PEM, which is replaced whenever one changes: for Envoy’s validation context (crl), or as ca-crl.pem for istio. It is never part of the set.',
+    default: undefined,
+    otherwise: 'none is written, and nobody need check revocation',
+  }),
   keys: z.strictObject({
     passphraseFile: text().optional().meta({
       description:
@@ -254,6 +260,7 @@ export type Config = {
   readonly healthListen: Address
   readonly serverNames: readonly string[]
   readonly pluggedCa: string | undefined
+  readonly crlFile: string | undefined
   readonly keys: Readonly<
     Record<'passphraseFile' | 'wrappingKeyFile' | `pkcs11${'Module' | 'Token' | 'PinFile'}`, string | undefined>
   > & { readonly pkcs11Holds: 'root-keys' | 'wrapping-key' }

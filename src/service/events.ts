@@ -62,6 +62,8 @@ export interface Events {
   certificateRevoked(revocation: Revocation, spiffeId: string | undefined): void
   /** Its last one stays, and is not what it should be; it is tried again. */
   crlUnsigned(authority: string, error: unknown): void
+  /** Who reads the set of CRLs from its file has an old one, or none; it is tried again, and told at most every ten minutes. */
+  crlsNotHanded(error: unknown): void
   /** A new root signs although some workloads have not heard of it: the old one is about to end. */
   deadlineReached(root: Authority): void
   /** The root that signs is past the moment at which another should at the latest, and that one may not yet: told at most hourly. */

@@ -117,6 +117,10 @@ export function telemetry(log: Log, metrics: Metrics): Events {
         'a CRL can’t be signed; it is tried again in a minute',
       )
     },
+    crlsNotHanded(error) {
+      metrics.crlFailures.inc()
+      log.error({ detail: causesOf(error) }, 'the file of CRLs is not up to date; it is tried again')
+    },
     deadlineReached(root) {
       log.error(
         { authority: shortId(root.id) },

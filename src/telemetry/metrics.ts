@@ -81,7 +81,7 @@ export class Metrics {
     'alcazar_rotation_failures_total',
     'Renewals of an authority or of our own certificate that failed',
   )
-  readonly crlFailures = this.#counter('alcazar_crl_failures_total', 'CRLs that could not be signed')
+  readonly crlFailures = this.#counter('alcazar_crl_failures_total', 'CRLs that could not be signed, or handed out')
   readonly scheduledRuns = this.#counter('alcazar_scheduled_runs_total', 'Runs of scheduled jobs that ended', [
     'job',
     'outcome',

@@ -119,6 +119,7 @@ export function tellEverything(events: Events, given: SomeArguments): void {
   events.certificateRevoked(revocation, 'spiffe://cluster.local/ns/shop/sa/cart')
   events.certificateRevoked(revocation, undefined)
   events.crlUnsigned('ab'.repeat(20), new Error('the token is away'))
+  events.crlsNotHanded(new CaError('not_ready', 'the set is not whole'))
   events.scheduleLost(new Error('not JSON'))
   events.scheduleUnrecorded(new Error('ENOSPC'))
   events.rotationFailed(new Error('no room'))

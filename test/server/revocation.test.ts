@@ -6,7 +6,7 @@ import { MINUTE } from '../../src/core/duration.ts'
 import type { RevokedView } from '../../src/endpoints/admin/revocation-routes.ts'
 import type { LedgerRecord } from '../../src/ledger/ledger.ts'
 import { readPem } from '../../src/x509/pem.ts'
-import { aDevServer, aDirectory, type TestServer } from '../_support/a-server.ts'
+import { aDevServer, aDirectory, TestServer } from '../_support/a-server.ts'
 import { alcazar } from '../_support/a-terminal.ts'
 import { aCsr } from '../_support/csr.ts'
 import type { BareGrpcClient } from '../_support/grpc-client.ts'
@@ -43,6 +43,27 @@ async function verified(server: TestServer, identity: Identity, at = new Date())
   const [leaf, ...above] = ders(identity.tls.cert) as [Uint8Array, ...Uint8Array[]]
   return opensslVerify([leaf], above, ders(server.roots), at, ['-crl_check_all', '-CRLfile', file])[0]
 }
+
+testWithOpenssl(
+  'the file that is set has the whole set before the first certificate, and each revocation soon after',
+  async () => {
+    using folder = aDirectory()
+    const crlFile = join(folder.path, 'ca-crl.pem')
+    await using server = await TestServer.start({ dev: true, crlFile }, {})
+    const [cart, till] = [await issue(server), await issue(server, 'till')]
+    const ders = (pem: string) => readPem(pem, 100_000, 'nothing else').map(({ der }) => der)
+    const byFile = async (identity: Identity) => {
+      const [leaf, ...above] = ders(identity.tls.cert) as [Uint8Array, ...Uint8Array[]]
+      const flags = ['-crl_check_all', '-CRLfile', crlFile]
+      return (await opensslVerify([leaf], above, ders(server.roots), new Date(), flags))[0]
+    }
+    expect([await byFile(cart), await byFile(till)]).toEqual(['OK', 'OK'])
+    await revoked(server, cart)
+    await until('the file has it', async () => (await byFile(cart)) !== 'OK')
+    expect(await byFile(cart)).toMatch(/certificate revoked/)
+    expect(await byFile(till)).toBe('OK')
+  },
+)
 
 describe('a certificate that is revoked', () => {
   testWithOpenssl('renews nothing at once, on no connection, and OpenSSL refuses it by the set of CRLs', async () => {

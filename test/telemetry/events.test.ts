@@ -381,6 +381,12 @@ describe('what else happens is told:', () => {
       ['alcazar_crl_failures_total 1'],
     ],
     [
+      'a set of CRLs that is not in its file',
+      (e) => e.crlsNotHanded(new Error('no room')),
+      () => [{ level: 'error', message: 'the file of CRLs is not up to date; it is tried again', detail: 'no room' }],
+      ['alcazar_crl_failures_total 1'],
+    ],
+    [
       'a rotation that failed',
       (e) =>
         e.rotationFailed(

@@ -1,12 +1,7 @@
 import { CaError } from '../../core/errors.ts'
+import { type Crls, crlSetPem } from '../../service/crl-set.ts'
 import { crlPem } from '../../x509/pem.ts'
 import type { Route } from './http.ts'
-
-/** The CRLs there are, each with its authority’s id, and the ids of the authorities whose CRLs there should be besides. */
-export type Crls = () => {
-  readonly crls: readonly { readonly id: string; readonly der: Uint8Array }[]
-  readonly missing: readonly string[]
-}
 
 const PEM = 'application/x-pem-file'
 /** RFC 2585 §4.2. */
@@ -17,18 +12,7 @@ export function crlRoutes(crls: Crls): readonly Route[] {
     {
       method: 'GET',
       path: '/crl',
-      handle: async () => {
-        const { crls: all, missing } = crls()
-        // Who checks revocation refuses every peer for want of one CRL, so it is the whole set or none.
-        if (missing.length > 0)
-          throw new CaError(
-            'not_ready',
-            `the set is not whole: there is no CRL of ${missing.join(', ')}; where such a CA is not kept here, take its CRL from whoever keeps it, and the others from /crl/<authority id>`,
-          )
-        // No CRL at all is not the same as nothing revoked: an empty answer could be taken for it.
-        if (all.length === 0) throw new CaError('not_found', 'this trust domain has no CRLs; /v1/status says who signs')
-        return { type: PEM, body: all.map(({ der }) => crlPem(der)).join('') }
-      },
+      handle: async () => ({ type: PEM, body: crlSetPem(crls) }),
     },
     {
       method: 'GET',
