@@ -119,6 +119,21 @@ test('Ctrl-C ends the watching, says that the rotation goes on, and a second run
   expect(admin.world.ledger.of('authority').filter(({ what }) => what === 'rotation begun')).toHaveLength(1)
 })
 
+test('begun by two admins at once it is one rotation, which both watch to its end', async () => {
+  const admin = await rotating()
+  const before = activeRoot(admin.keeper.set)?.id as string
+  const both = await Promise.all(['hers', 'his'].map((because) => admin.run(['root', 'rotate', '--because', because])))
+  const after = activeRoot(admin.keeper.set)?.id as string
+  expect(after).not.toBe(before)
+  for (const { exit, out } of both) {
+    expect(exit).toBe(0)
+    expect(out).toContain(`Done: root ${shortId(after)} signs, and ${shortId(before)} is out of the bundle.`)
+  }
+  const said = admin.world.ledger.of('authority').map(({ what }) => what)
+  for (const what of ['rotation begun', 'root prepared', 'root activated'])
+    expect(said.filter((one) => one === what)).toHaveLength(1)
+})
+
 test('at a terminal Ctrl-C stays on a line of its own', async () => {
   const admin = await rotating()
   const stopped = await admin.run(['root', 'rotate'], { untilAskedToEnd: async () => undefined, columns: 100 })

@@ -51,6 +51,23 @@ describe('a prepared root', () => {
     })
   })
 
+  test('is one where two admins ask for it in the same moment: who is second is told of it', async () => {
+    const { world, keeper } = await started()
+    const [first, second] = await Promise.allSettled([keeper.roots.prepare(ADMIN), keeper.roots.prepare(ADMIN)])
+    expect(states(keeper)).toEqual(['active', 'prepared'])
+    const { id } = keeper.set.authorities.at(-1) as Authority
+    expect(first).toMatchObject({ status: 'fulfilled', value: { id } })
+    expect(second).toMatchObject({
+      status: 'rejected',
+      reason: {
+        code: 'wrong_state',
+        message: expect.stringMatching(`^root ${shortId(id)} is prepared and on its way in`),
+      },
+    })
+    expect(said(world).filter((what) => what === 'root prepared')).toHaveLength(1)
+    await world.check()
+  })
+
   test('waits for a workload that has not been sent it, which is named with its end', async () => {
     const { world, keeper } = await started()
     await world.issue(HOUR, 'shop/cart-0')

@@ -15,6 +15,8 @@ export type Settings = {
   readonly pluggedCa?: string
   readonly keys?: Readonly<Record<string, string>>
   readonly svid?: { readonly defaultTtl: string }
+  /** Path of a file for the set of CRLs. */
+  readonly crlFile?: string
   /** Path of a kubeconfig. */
   readonly kubeconfig: string
 }

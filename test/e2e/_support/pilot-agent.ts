@@ -21,9 +21,22 @@ export type AgentOptions = {
   readonly provisioned?: string
   /** The Envoy that the agent runs, as in a sidecar; without it the agent only writes files. */
   readonly envoy?: { readonly program: string; readonly bootstrap: object; readonly adminPort: number }
+  /** Folder of the file ca-crl.pem, by which its Envoy then checks revocation: in a cluster the mounted ConfigMap istio-ca-crl. */
+  readonly crls?: string
 }
 
 const TTL_SECONDS = 20
+
+/** The agent looks for CRLs at an absolute path, so it gets a /run of its own: followed by the folder, and the command. */
+const WITH_CRLS = [
+  'unshare',
+  ...(process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']),
+  '--mount',
+  'sh',
+  '-ec',
+  'mount -t tmpfs run /run; mkdir -p /run/secrets/istio; ln -s "$1" /run/secrets/istio/crl; shift; exec "$@"',
+  'with-crls',
+]
 
 /** How soon a running agent surely has its next certificate: half of the lifetime, its jitter, and a busy machine. */
 const RENEWED_WITHIN_SECONDS = 20
@@ -46,9 +59,12 @@ export class PilotAgent {
   static async start(stage: Stage, options: AgentOptions): Promise<PilotAgent> {
     const agent = new PilotAgent(stage, options, await freePort())
     await agent.#prepare()
+    const command = [await stage.testbed.client('pilot-agent'), 'proxy', 'sidecar'] as const
+    const [program, ...args] =
+      options.crls === undefined ? command : ([...WITH_CRLS, options.crls, ...command] as const)
     agent.#running = await stage.processes.start(options.name, {
-      program: await stage.testbed.client('pilot-agent'),
-      args: ['proxy', 'sidecar'],
+      program,
+      args,
       cwd: agent.#folder,
       env: agent.#environment(),
     })

@@ -13,6 +13,9 @@ export type SidecarOptions = {
   readonly admits?: string
   /** Whom the app beside it may call. */
   readonly calls?: readonly Omit<Call, 'from'>[]
+  /** See AgentOptions. */
+  readonly ttlSeconds?: number
+  readonly crls?: string
 }
 
 /** A pod's whole sidecar: pilot-agent, and the real Envoy that it runs and feeds by SDS. */
@@ -30,7 +33,8 @@ export class Sidecar {
     this.#outbound = ports.outbound
   }
 
-  static async start(world: World, { name, workload, key, admits, calls = [] }: SidecarOptions): Promise<Sidecar> {
+  static async start(world: World, options: SidecarOptions): Promise<Sidecar> {
+    const { name, workload, admits, calls = [], ...agentOptions } = options
     const program = await world.stage.testbed.client('envoy')
     const [inbound, admin] = [await freePort(), await freePort()]
     const placed = await Promise.all(calls.map(async (call) => ({ ...call, from: await freePort() })))
@@ -40,7 +44,12 @@ export class Sidecar {
       inbound: admits === undefined ? undefined : { port: inbound, admits, says: `from ${name}` },
       calls: placed,
     })
-    const agent = await world.startAgent({ name, workload, key, envoy: { program, bootstrap, adminPort: admin } })
+    const agent = await world.startAgent({
+      ...agentOptions,
+      name,
+      workload,
+      envoy: { program, bootstrap, adminPort: admin },
+    })
     const sidecar = new Sidecar(agent, { inbound, admin, outbound: placed.map(({ from }) => from) })
     // Envoy opens a listener when it has its certificates.
     await until(`${name}’s Envoy is live`, 20, async () => (await sidecar.#adminPage('ready')).trim() === 'LIVE')

@@ -22,6 +22,8 @@ export class World {
   readonly cacerts: MountedSecret
   /** The file by which agents trust Alcazar: in a cluster the mounted ConfigMap istio-ca-root-cert. */
   readonly caRoot: string
+  /** Where Alcazar keeps the set of CRLs, as ca-crl.pem. */
+  readonly crls: string
   cluster!: Cluster
   alcazar!: Alcazar
   /** The root that signs at first, and the one that replaces it. */
@@ -42,6 +44,7 @@ export class World {
       'root-cert.pem',
     ])
     this.caRoot = join(stage.folder('bootstrap'), 'root-cert.pem')
+    this.crls = stage.folder('crls')
   }
 
   async setUp(): Promise<void> {
@@ -57,7 +60,8 @@ export class World {
     await this.plugIn(this.rootA, [this.rootA])
     this.publishRoots()
     const { kubeconfig } = this.cluster
-    this.alcazar = await Alcazar.start(stage, { pluggedCa: this.cacerts.path, kubeconfig })
+    const crlFile = join(this.crls, 'ca-crl.pem')
+    this.alcazar = await Alcazar.start(stage, { pluggedCa: this.cacerts.path, crlFile, kubeconfig })
   }
 
   /** Gives Alcazar other files, in one moment. */
