@@ -67,8 +67,8 @@ class Refusal extends Error {
 }
 
 /** One answer for every refused credential, in istiod's words: outside nobody learns which check failed. */
-export const AUTHENTICATION_FAILED = 'request authenticate failure'
-export const IMPERSONATION_FAILED = 'request impersonation authentication failure'
+const AUTHENTICATION_FAILED = 'request authenticate failure'
+const IMPERSONATION_FAILED = 'request impersonation authentication failure'
 
 export function refused(reason: RefusalReason, detail: string, cause?: unknown): CaError {
   return new CaError('unauthenticated', reason === 'impersonation' ? IMPERSONATION_FAILED : AUTHENTICATION_FAILED, {

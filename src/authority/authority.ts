@@ -1,6 +1,6 @@
-import { equalBytes, hex, shortId } from '../core/bytes.ts'
+import { equalBytes, shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
-import { keyIdOf, type PublicKey, readPublicKey } from '../keys/public-key.ts'
+import { authorityIdOf, type PublicKey, readPublicKey } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { Crl } from '../x509/crl.ts'
@@ -148,6 +148,9 @@ export function emptySet(trustDomain: TrustDomain, origin: Origin): AuthoritySet
   }
 }
 
+/** The id of the authority with that certificate. */
+export const idOf = ({ tbs }: Certificate): string => authorityIdOf(tbs.publicKey)
+
 /** A record for a certificate: id and public key follow from it. */
 export function authorityOf(
   certificate: Certificate,
@@ -164,7 +167,7 @@ export function authorityOf(
     online: undefined,
     wasInTheClear: false,
     ...details,
-    id: hex(keyIdOf(certificate.tbs.publicKey)),
+    id: idOf(certificate),
     certificate,
     publicKey: publicKeyOf(certificate),
     createdAt,
@@ -191,7 +194,7 @@ export function signingUnder(root: Authority): OnlineCa {
 export function retiredRoots({ authorities, request }: AuthoritySet): readonly Authority[] {
   const inUse = authorities.filter(({ state }) => state !== 'revoked')
   const uses = (one: Authority, id: string) =>
-    one.id === id || (one.online !== undefined && hex(keyIdOf(one.online.certificate.tbs.publicKey)) === id)
+    one.id === id || (one.online !== undefined && idOf(one.online.certificate) === id)
   return authorities.filter(
     ({ role, state, id }) =>
       role === 'root' && state === 'revoked' && request?.id !== id && !inUse.some((one) => uses(one, id)),

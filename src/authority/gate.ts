@@ -28,9 +28,6 @@ export type Evidence = {
   readonly workloads: () => Iterable<WorkloadEvidence>
 }
 
-/** Nobody is alive: what holds before the first certificate. */
-export const NO_EVIDENCE: Evidence = { incomplete: undefined, workloads: () => [] }
-
 /** One workload for which a step would not be safe now. */
 export type Blocker = {
   readonly workload: string

@@ -1,7 +1,7 @@
-import { equalBytes, hex } from '../core/bytes.ts'
+import { equalBytes } from '../core/bytes.ts'
 import { earlier, later, plus, wholeSecond } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
-import { keyIdOf } from '../keys/public-key.ts'
+import { authorityIdOf, keyIdOf } from '../keys/public-key.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { Crl, CrlEntry } from '../x509/crl.ts'
 import { KEY_USAGE } from '../x509/oids.ts'
@@ -117,7 +117,7 @@ export function denials(set: Pick<AuthoritySet, 'authorities' | 'forgotten' | 'r
     issuing
       .filter((authority) => {
         const above = aboveOf(authority, set)
-        return above && isDenied(hex(keyIdOf(above.tbs.publicKey)), authority.certificate.tbs.serial)
+        return above && isDenied(authorityIdOf(above.tbs.publicKey), authority.certificate.tbs.serial)
       })
       .map(({ id }) => id),
   )
@@ -167,7 +167,7 @@ export function reachOf({ serial, issuer, at }: Revocation, set: AuthoritySet, h
     return { kind: 'renewal alone', because: 'its issuing authority is revoked, and with it all that it signed' }
   const above = aboveOf(authority, set)
   if (!above) return { kind: 'renewal alone', because: 'the root of its issuing authority is in no bundle any more' }
-  const id = hex(keyIdOf(above.tbs.publicKey))
+  const id = authorityIdOf(above.tbs.publicKey)
   if (!signsCrls(above, id, holds))
     return { kind: 'renewal alone', because: 'what signed its issuing authority can’t sign a CRL here' }
   const { tbs } = authority.certificate
@@ -218,7 +218,7 @@ export function crlSet(
     for (const issuer of [certificate, ...intermediates]) {
       // The same key under the same name, as in a cross-certificate, has one CRL.
       if (now >= plus(issuer.tbs.notAfter, 1000) || wanted.some((other) => sameSigner(other.issuer, issuer))) continue
-      const id = hex(keyIdOf(issuer.tbs.publicKey))
+      const id = authorityIdOf(issuer.tbs.publicKey)
       const signedHere = signsCrls(issuer, id, holds)
       wanted.push({ id, issuer, signedHere, entries: crlEntries(revocations, id) })
     }

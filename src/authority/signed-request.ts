@@ -1,6 +1,6 @@
-import { equalBytes, hex } from '../core/bytes.ts'
+import { equalBytes } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
-import { keyIdOf } from '../keys/public-key.ts'
+import { authorityIdOf } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import { type AuthoritySet, publicKeyOf } from './authority.ts'
@@ -38,7 +38,7 @@ export function signedRequest(
   verifyPath([certificate, ...above], [root], now)
   checkTrustDomain(chain, trustDomain)
   // The CA that signs under this root already may get another certificate for its key.
-  const rootId = hex(keyIdOf(root.tbs.publicKey))
+  const rootId = authorityIdOf(root.tbs.publicKey)
   const taken = set.authorities.some(
     (one) => equalBytes(one.certificate.tbs.publicKey, certificate.tbs.publicKey) && one.root !== rootId,
   )

@@ -1,12 +1,12 @@
 import { verify } from 'node:crypto'
-import { hex, shortId } from '../core/bytes.ts'
+import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import type { KeyAlgorithm } from './algorithms.ts'
 import type { Pkcs11Token } from './pkcs11.ts'
 import { readPublicHalf, signInToken, tokenKind } from './pkcs11-kinds.ts'
 import type { Attributes, OpenPair, TokenObject, TokenSession } from './pkcs11-session.ts'
 import type { Signer } from './private-key.ts'
-import { keyIdOf, type PublicKey } from './public-key.ts'
+import { authorityIdOf, type PublicKey } from './public-key.ts'
 import type { KeyVault } from './vault.ts'
 
 /** What every key made here is for as long as it exists. */
@@ -41,7 +41,7 @@ export class Pkcs11Keys implements KeyVault {
       )
       try {
         const publicKey = readPublicHalf(session, pair.publicKey)
-        const id = hex(keyIdOf(publicKey.spki))
+        const id = authorityIdOf(publicKey.spki)
         const name: Attributes = { ID: Buffer.from(id, 'hex'), LABEL: `alcazar root ${shortId(id)}` }
         for (const half of [pair.privateKey, pair.publicKey]) session.write(half, name)
         await this.#openPair(session, id)
@@ -106,7 +106,7 @@ export class Pkcs11Keys implements KeyVault {
     const publicKey = publicHalf(session, only(CKO_PUBLIC_KEY, 'public'), what)
     const proof = Buffer.from('alcazar: this key signs')
     if (
-      hex(keyIdOf(publicKey.spki)) !== id ||
+      authorityIdOf(publicKey.spki) !== id ||
       !verify(
         publicKey.algorithm.digest,
         proof,

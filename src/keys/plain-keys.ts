@@ -1,6 +1,7 @@
 import type { KeyAlgorithm } from './algorithms.ts'
 import { PrivateKey } from './private-key.ts'
-import { authorityIdOf, readKeyFile, storedKey } from './stored-key.ts'
+import { authorityIdOf } from './public-key.ts'
+import { readKeyFile, storedKey } from './stored-key.ts'
 import type { KeyFiles, KeyVault } from './vault.ts'
 
 const fileOf = (id: string) => `root-${id.slice(0, 16)}.key.pem`
@@ -14,7 +15,7 @@ export class PlainKeys implements KeyVault {
   }
 
   async take(key: PrivateKey, files: KeyFiles): Promise<PrivateKey> {
-    const id = authorityIdOf(key)
+    const id = authorityIdOf(key.publicKey.spki)
     // Taking a key again after a crash finds what was durable then.
     if (await files.read(fileOf(id))) return this.open(id, files)
     await key.store((pem) => files.write(fileOf(id), pem))

@@ -1,5 +1,5 @@
 import { createPublicKey, hash, type KeyObject, verify } from 'node:crypto'
-import { equalBytes } from '../core/bytes.ts'
+import { equalBytes, hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { KEY_ALGORITHM_NAMES, KEY_ALGORITHMS, type KeyAlgorithm, keyAlgorithm, signatureScheme } from './algorithms.ts'
 import { weaknessOf } from './weak-rsa.ts'
@@ -83,10 +83,13 @@ export function isSignedBy(certificate: SignedCertificate, key: PublicKey): bool
   )
 }
 
-/** The authority's id and its certificates' subject key identifier: RFC 7093 §2 method 1, 160 bits of SHA-256 over the key bits. */
+/** The subject key identifier of a CA: RFC 7093 §2 method 1, 160 bits of SHA-256 over the key bits. */
 export function keyIdOf(spki: Uint8Array): Uint8Array {
   return hash('sha256', keyBitsOf(spki), 'buffer').subarray(0, 20)
 }
+
+/** The id of the authority with that key: `keyIdOf` in hex, 40 digits. */
+export const authorityIdOf = (spki: Uint8Array): string => hex(keyIdOf(spki))
 
 /** The content of the BIT STRING at the end of a SubjectPublicKeyInfo that `readPublicKey` accepted. */
 function keyBitsOf(spki: Uint8Array): Uint8Array {

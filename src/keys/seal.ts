@@ -4,7 +4,8 @@ import { CaError } from '../core/errors.ts'
 import { asObject, type Json, parseStrictJson } from '../core/json.ts'
 import { decrypt, encrypt, KEY_BYTES, secretKey } from './key-encryption.ts'
 import { PrivateKey } from './private-key.ts'
-import { authorityIdOf, damagedKey, otherKey, storedKey } from './stored-key.ts'
+import { authorityIdOf } from './public-key.ts'
+import { damagedKey, otherKey, storedKey } from './stored-key.ts'
 import type { KeyEncryption } from './vault.ts'
 
 /** A newer one gets a greater number, and this program then refuses to touch it. */
@@ -33,7 +34,7 @@ export const sealedWith = (kind: string): string => WORDS.get(kind) ?? JSON.stri
 
 /** Seals a key under a data key of its own, and opens the result again before it gives it. */
 export async function sealKey(key: PrivateKey, encryption: KeyEncryption): Promise<Uint8Array> {
-  const authority = authorityIdOf(key)
+  const authority = authorityIdOf(key.publicKey.spki)
   const dataKey = randomBytes(KEY_BYTES)
   let text: string
   try {

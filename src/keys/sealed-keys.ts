@@ -1,8 +1,9 @@
 import { CaError } from '../core/errors.ts'
 import type { KeyAlgorithm } from './algorithms.ts'
 import { PrivateKey } from './private-key.ts'
+import { authorityIdOf } from './public-key.ts'
 import { openSeal, readSeal, sealKey } from './seal.ts'
-import { authorityIdOf, otherKey, readKeyFile } from './stored-key.ts'
+import { otherKey, readKeyFile } from './stored-key.ts'
 import type { KeyEncryption, KeyFiles, KeyVault } from './vault.ts'
 
 const fileOf = (id: string) => `root-${id.slice(0, 16)}.key.sealed`
@@ -27,7 +28,7 @@ export class SealedKeys implements KeyVault {
   }
 
   async take(key: PrivateKey, files: KeyFiles): Promise<PrivateKey> {
-    const id = authorityIdOf(key)
+    const id = authorityIdOf(key.publicKey.spki)
     // Taking a key again after a crash finds what was durable then.
     if (await files.read(fileOf(id))) return this.open(id, files)
     await files.write(fileOf(id), await sealKey(key, this.#encryption))

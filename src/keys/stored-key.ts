@@ -1,10 +1,7 @@
-import { hex } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import type { PrivateKey } from './private-key.ts'
-import { keyIdOf } from './public-key.ts'
+import { authorityIdOf } from './public-key.ts'
 import type { KeyFiles } from './vault.ts'
-
-export const authorityIdOf = (key: PrivateKey): string => hex(keyIdOf(key.publicKey.spki))
 
 /** @throws CaError `wrong_state` */
 export async function readKeyFile(name: string, files: KeyFiles): Promise<Uint8Array> {
@@ -26,7 +23,7 @@ export function storedKey(name: string, id: string, read: () => PrivateKey): Pri
     if (error instanceof CaError) throw damagedKey(name, error.message, error)
     throw error
   }
-  if (authorityIdOf(key) !== id) throw otherKey(name)
+  if (authorityIdOf(key.publicKey.spki) !== id) throw otherKey(name)
   return key
 }
 

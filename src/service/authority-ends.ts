@@ -2,7 +2,7 @@ import { type Authority, type AuthoritySet, type AuthorityState, activeIssuing }
 import { hex, shortId } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { DAY, relativeInWords } from '../core/duration.ts'
-import { keyIdOf } from '../keys/public-key.ts'
+import { authorityIdOf } from '../keys/public-key.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { Events } from './events.ts'
 
@@ -43,7 +43,7 @@ export function authorityEnds(set: AuthoritySet): readonly AuthorityEnd[] {
     (certificate): AuthorityEnd => ({
       role: 'intermediate',
       state: 'active',
-      id: hex(keyIdOf(certificate.tbs.publicKey)),
+      id: authorityIdOf(certificate.tbs.publicKey),
       certificate,
       renewedHere: false,
     }),

@@ -1,9 +1,9 @@
 import { type Authority, type AuthoritySet, bundledRoots, signingUnder } from '../authority/authority.ts'
-import { equalBytes, hex, shortId } from '../core/bytes.ts'
+import { equalBytes, shortId } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { CaError } from '../core/errors.ts'
 import { PrivateKey } from '../keys/private-key.ts'
-import { keyIdOf } from '../keys/public-key.ts'
+import { authorityIdOf } from '../keys/public-key.ts'
 import type { AuthorityRecord, Ledger } from '../ledger/ledger.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { AuthorityStore } from './ports.ts'
@@ -49,7 +49,7 @@ export async function openForExport(
       'wrong_state',
       `the key of root ${shortId(root.id)} is not kept here, so there is nothing to export`,
     )
-  const key = await store.rootKey(hex(keyIdOf(certificate.tbs.publicKey)), home)
+  const key = await store.rootKey(authorityIdOf(certificate.tbs.publicKey), home)
   if (!(key instanceof PrivateKey))
     throw new CaError(
       'wrong_state',

@@ -5,18 +5,18 @@ import {
   authorityOf,
   bundledRoots,
   emptySet,
+  idOf,
   type KeyHome,
   type OnlineCa,
   signingUnder,
 } from '../authority/authority.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import { checkRoot, checkTrustDomain, isWeaklySigned } from '../authority/root-certificate.ts'
-import { equalBytes, hex, shortId } from '../core/bytes.ts'
+import { equalBytes, shortId } from '../core/bytes.ts'
 import { earlier } from '../core/clock.ts'
 import { DAY, durationInWords } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import type { PrivateKey } from '../keys/private-key.ts'
-import { keyIdOf } from '../keys/public-key.ts'
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import type { AuthorityStore } from './ports.ts'
@@ -175,8 +175,6 @@ function leftOut(ca: PluggedCa, kept: readonly Certificate[]): string[] {
         `root-cert.pem holds several certificates over the key of root ${shortId(idOf(one))}, and what one verifies the others do: the bundle has the one that ends at ${one.tbs.notAfter.toISOString()}.`,
     )
 }
-
-const idOf = ({ tbs }: Certificate): string => hex(keyIdOf(tbs.publicKey))
 
 /**
  * Keeps the key, then writes the journal: a crash before that leaves a key that signs for nobody, and doing it again finishes it. In the end the

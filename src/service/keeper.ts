@@ -15,7 +15,7 @@ import { type Action, nextAction, type RotationPolicy } from '../authority/next-
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import type { TakenBack } from '../authority/revocations.ts'
 import { withActive } from '../authority/transitions.ts'
-import { equalBytes, hex } from '../core/bytes.ts'
+import { equalBytes } from '../core/bytes.ts'
 import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError, causesOf } from '../core/errors.ts'
@@ -23,7 +23,7 @@ import { Latest } from '../core/latest.ts'
 import { makeIssuing } from '../issuance/ca-certificates.ts'
 import { proveSigning } from '../issuance/prove-signing.ts'
 import { PrivateKey } from '../keys/private-key.ts'
-import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
+import { authorityIdOf, type PublicKey } from '../keys/public-key.ts'
 import type { Tbs } from '../x509/certificate.ts'
 import type { Seen } from './authorities-view.ts'
 import type { Change, Successor } from './change.ts'
@@ -156,7 +156,7 @@ export class Keeper implements IssuingKeys {
   }
 
   takenBack({ serial, notBefore }: Tbs, issuer: PublicKey, workload: string): TakenBack | undefined {
-    return this.revocations.takenBack(hex(keyIdOf(issuer.spki)), { serial, notBefore, workload })
+    return this.revocations.takenBack(authorityIdOf(issuer.spki), { serial, notBefore, workload })
   }
 
   isOurs(key: PublicKey): boolean {

@@ -4,6 +4,7 @@ import { makeCross, makeRoot } from '../issuance/ca-certificates.ts'
 import type { Signer } from '../keys/private-key.ts'
 import type { Change } from './change.ts'
 import type { KeeperParts } from './keeper-parts.ts'
+import { notOurs } from './root-steps.ts'
 
 /** Makes roots. A key that was made for one that no journal came to name is used for the next: a full disk is not filled with keys. */
 export class NewRoots {
@@ -45,11 +46,4 @@ export class NewRoots {
   taken(): void {
     this.#spare = undefined
   }
-}
-
-export function notOurs(): CaError {
-  return new CaError(
-    'wrong_state',
-    'the CA is plugged in, so its roots are replaced by its files: put the new root beside the old one in root-cert.pem, then let the new CA sign, then take the old root out; or take it over with alcazar import',
-  )
 }

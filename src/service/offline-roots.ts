@@ -1,12 +1,19 @@
 import { bundleOf } from '../authority/active-authority.ts'
-import { type Authority, type AuthoritySet, authorityOf, bundledRoots, type OnlineCa } from '../authority/authority.ts'
+import {
+  type Authority,
+  type AuthoritySet,
+  authorityOf,
+  bundledRoots,
+  idOf,
+  type OnlineCa,
+} from '../authority/authority.ts'
 import { signedRequest } from '../authority/signed-request.ts'
 import { withActive, withPrepared } from '../authority/transitions.ts'
 import { equalBytes, hex, shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import type { KeyAlgorithm } from '../keys/algorithms.ts'
 import type { Signer } from '../keys/private-key.ts'
-import { keyIdOf, verifySignature } from '../keys/public-key.ts'
+import { authorityIdOf, keyIdOf, verifySignature } from '../keys/public-key.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import { writeCaCsrInfo, writeCsrPem } from '../x509/csr.ts'
 import { authorityName } from '../x509/name.ts'
@@ -14,7 +21,7 @@ import { requestedCaExtensions } from '../x509/profiles.ts'
 import type { Change } from './change.ts'
 import type { Keeper } from './keeper.ts'
 import type { KeeperParts } from './keeper-parts.ts'
-import type { Wish } from './root-steps.ts'
+import { checkNoneOnItsWay, checkOwn, notOurs, type Wish } from './root-steps.ts'
 
 export type SignRequest = {
   /** The id of the key that was made. */
@@ -42,7 +49,8 @@ export class OfflineRoots {
   signRequest(): Promise<SignRequest> {
     return this.#keeper.change(async (change) => {
       const { source, trustDomain } = this.#parts
-      if (source.kind === 'plugged-in' || change.set.origin === 'plugged-in') throw notOurs()
+      checkOwn(change.set)
+      if (source.kind === 'plugged-in') throw notOurs()
       const key = await this.#requestKey(change, source.root.algorithm)
       const { spki, algorithm } = key.publicKey
       const keyId = keyIdOf(spki)
@@ -65,7 +73,7 @@ export class OfflineRoots {
    */
   prepare(chain: readonly Certificate[], wish: Wish): Promise<Authority> {
     return this.#keeper.change(async (change) => {
-      if (change.set.origin === 'plugged-in') throw notOurs()
+      checkOwn(change.set)
       const { clock, store, trustDomain } = this.#parts
       const { root, certificate, intermediates } = signedRequest(chain, change.set, trustDomain, clock.now())
       await this.#checkKey(certificate)
@@ -73,12 +81,7 @@ export class OfflineRoots {
       const online: OnlineCa = { certificate, intermediates, key: store.newKeyHome }
       const known = bundledRoots(set).find((one) => equalBytes(one.publicKey.spki, root.tbs.publicKey))
       if (known) return this.#replaceOnline(change, known, root, online, wish)
-      const other = bundledRoots(set).find(({ state }) => state !== 'active')
-      if (other)
-        throw new CaError(
-          'wrong_state',
-          `root ${shortId(other.id)} is ${other.state} and on its way ${other.state === 'prepared' ? 'in' : 'out'}: one rotation at a time; finish it with alcazar root rotate, or take it back with alcazar root rollback`,
-        )
+      checkNoneOnItsWay(set)
       const prepared = authorityOf(root, { role: 'root', state: 'prepared', key: 'elsewhere', online }, clock.now())
       // Who began a rotation without a root to end on ends on this one.
       const { rotation } = set
@@ -107,7 +110,7 @@ export class OfflineRoots {
     }
     this.#spare ??= await store.newRootKey(algorithm)
     const key = this.#spare
-    await commit({ ...set, request: { id: hex(keyIdOf(key.publicKey.spki)), key: store.newKeyHome } })
+    await commit({ ...set, request: { id: authorityIdOf(key.publicKey.spki), key: store.newKeyHome } })
     this.#spare = undefined
     return key
   }
@@ -168,13 +171,4 @@ export class OfflineRoots {
 /** Without the request that this certificate answers. */
 function answered(set: AuthoritySet, certificate: Certificate): AuthoritySet {
   return set.request?.id === idOf(certificate) ? { ...set, request: undefined } : set
-}
-
-const idOf = ({ tbs }: Certificate): string => hex(keyIdOf(tbs.publicKey))
-
-function notOurs(): CaError {
-  return new CaError(
-    'wrong_state',
-    'the CA is plugged in, so its roots are replaced by its files; take it over with alcazar import first',
-  )
 }

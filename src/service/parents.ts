@@ -7,11 +7,11 @@ import {
   signingUnder,
 } from '../authority/authority.ts'
 import { maySignCas } from '../authority/plugged-ca.ts'
-import { equalBytes, hex, shortId } from '../core/bytes.ts'
+import { equalBytes, shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import type { Parent } from '../issuance/ca-certificates.ts'
 import type { Signer } from '../keys/private-key.ts'
-import { keyIdOf } from '../keys/public-key.ts'
+import { authorityIdOf } from '../keys/public-key.ts'
 import type { AuthorityStore } from './ports.ts'
 
 /** What signs issuing authorities under a root, with what stands between the two. */
@@ -58,7 +58,7 @@ export class Parents {
   /** @throws CaError `wrong_state`: the key of the root, or of its online CA, can't be opened here */
   async of(root: Authority): Promise<OpenParent> {
     const { certificate, intermediates, key } = signingUnder(root)
-    const id = hex(keyIdOf(certificate.tbs.publicKey))
+    const id = authorityIdOf(certificate.tbs.publicKey)
     const signer = this.#opened.get(id) ?? (await this.#store.rootKey(id, key))
     if (!equalBytes(signer.publicKey.spki, certificate.tbs.publicKey))
       throw new CaError(

@@ -1,14 +1,20 @@
 import { bundleOf } from '../authority/active-authority.ts'
-import { type Authority, type AuthoritySet, activeRoot, authorityOf, bundledRoots } from '../authority/authority.ts'
+import {
+  type Authority,
+  type AuthoritySet,
+  activeRoot,
+  authorityOf,
+  bundledRoots,
+  idOf,
+} from '../authority/authority.ts'
 import { type Evidence, gate } from '../authority/gate.ts'
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import { type AskedStep, askedSteps, type PluggedWish, withPluggedRoots } from '../authority/plugged-roots.ts'
 import { conditionOf, withActive } from '../authority/transitions.ts'
-import { equalBytes, hex, shortId } from '../core/bytes.ts'
+import { equalBytes, shortId } from '../core/bytes.ts'
 import { HOUR, MINUTE } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
-import { keyIdOf, type PublicKey } from '../keys/public-key.ts'
-import type { Certificate } from '../x509/certificate.ts'
+import type { PublicKey } from '../keys/public-key.ts'
 import type { Change } from './change.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import type { OpenParent } from './parents.ts'
@@ -148,5 +154,3 @@ function rootsOf(ca: PluggedCa, now: Date): readonly Authority[] {
   const inOrder = [...new Set(ca.roots.map(idOf))]
   return inOrder.map((id) => roots.get(id) as Authority)
 }
-
-const idOf = ({ tbs }: Certificate): string => hex(keyIdOf(tbs.publicKey))

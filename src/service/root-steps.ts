@@ -54,6 +54,28 @@ export function theOne(set: AuthoritySet, state: 'prepared' | 'old'): Authority 
   return only
 }
 
+/** @throws CaError `wrong_state`: a root is on its way in or out, and two at once would be two rotations */
+export function checkNoneOnItsWay(set: AuthoritySet): void {
+  const other = bundledRoots(set).find(({ state }) => state !== 'active')
+  if (!other) return
+  throw new CaError(
+    'wrong_state',
+    `root ${shortId(other.id)} is ${other.state} and on its way ${other.state === 'prepared' ? 'in' : 'out'}: one rotation at a time; finish it with alcazar root rotate, or take it back with alcazar root rollback`,
+  )
+}
+
+export function notOurs(): CaError {
+  return new CaError(
+    'wrong_state',
+    'the CA is plugged in, so its roots are replaced by its files: put the new root beside the old one in root-cert.pem, then let the new CA sign, then take the old root out; or take it over with alcazar import',
+  )
+}
+
+/** @throws CaError `wrong_state`: the CA is plugged in */
+export function checkOwn(set: AuthoritySet): void {
+  if (set.origin === 'plugged-in') throw notOurs()
+}
+
 /** @throws CaError `invalid_argument`: the reason is too long */
 export function checked(wish: Wish): Wish {
   if (wish.because.length > MAX_REASON)

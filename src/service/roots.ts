@@ -20,13 +20,24 @@ import {
 } from '../authority/transitions.ts'
 import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
-import { isLeaving } from './authority-steps.ts'
+import { incomingOf, isLeaving } from './authority-steps.ts'
 import type { Change } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
 import type { Keeper } from './keeper.ts'
 import type { KeeperParts } from './keeper-parts.ts'
-import { NewRoots, notOurs } from './new-root.ts'
-import { checkCurrent, checked, describe, namedInParts, proveRoot, theOne, type Wish } from './root-steps.ts'
+import { NewRoots } from './new-root.ts'
+import {
+  checkCurrent,
+  checked,
+  checkNoneOnItsWay,
+  checkOwn,
+  describe,
+  namedInParts,
+  notOurs,
+  proveRoot,
+  theOne,
+  type Wish,
+} from './root-steps.ts'
 import { type Tainted, taintRoot } from './taint-root.ts'
 
 /** A root that left the bundle, with the workloads that this broke. */
@@ -69,18 +80,12 @@ export class Roots {
    */
   rotate(wish: Wish): Promise<Rotation> {
     return this.#keeper.change(async (change) => {
-      this.#checkOwn(change.set)
+      checkOwn(change.set)
       const { rotation } = change.set
       if (rotation) return rotation
-      const roots = bundledRoots(change.set)
-      const prepared = roots.find(({ state }) => state === 'prepared')
-      const unfinished = prepared ?? (roots.some(({ state }) => state === 'old') ? activeRoot(change.set) : undefined)
-      const begun: Rotation = { to: unfinished?.id, since: this.#parts.clock.now(), ...checked(wish) }
-      await change.commit({ ...change.set, rotation: begun })
-      const active = activeRoot(change.set) as Authority
-      this.#parts.events.rotationBegun(begun, active)
-      await change.record('rotation begun', unfinished ?? active, `by the ${wish.by}: ${wish.because}`)
-      return begun
+      const isLeft = bundledRoots(change.set).some(({ state }) => state === 'old')
+      const unfinished = incomingOf(change.set) ?? (isLeft ? activeRoot(change.set) : undefined)
+      return this.#begin(change, unfinished, checked(wish))
     })
   }
 
@@ -114,9 +119,9 @@ export class Roots {
    */
   rollback(wish: Wish, force?: Force): Promise<Authority> {
     return this.#keeper.change(async (change) => {
-      this.#checkOwn(change.set)
+      checkOwn(change.set)
       const { set } = change
-      const prepared = set.authorities.find(({ role, state }) => role === 'root' && state === 'prepared')
+      const prepared = incomingOf(set)
       if (prepared) {
         await this.#revoke(change, prepared, checked(wish).because, undefined)
         return this.#rolledBack(change, `prepared root ${shortId(prepared.id)} is discarded`, wish)
@@ -178,7 +183,7 @@ export class Roots {
    */
   taint(id: string, wish: Wish, withinMs: number, force?: Force): Promise<Tainted> {
     return this.#keeper.change((change) => {
-      this.#checkOwn(change.set)
+      checkOwn(change.set)
       return taintRoot(
         change,
         authorityByPrefix(change.set, id, 'root'),
@@ -211,16 +216,11 @@ export class Roots {
 
   /** Does what the clock found due. Gives whether something else may be due now. */
   async act(change: Change, action: Exclude<Action, { kind: 'wait' | 'renew-issuing' }>): Promise<boolean> {
-    const { clock, events } = this.#parts
+    const { events } = this.#parts
     const { set } = change
     switch (action.kind) {
       case 'begin-rotation': {
-        const { because } = action
-        const prepared = bundledRoots(set).find(({ state }) => state === 'prepared')
-        const begun: Rotation = { to: prepared?.id, since: clock.now(), by: 'clock', because }
-        await change.commit({ ...set, rotation: begun })
-        events.rotationBegun(begun, activeRoot(set) as Authority)
-        await change.record('rotation begun', activeRoot(set) as Authority, `by the clock: ${because}`)
+        await this.#begin(change, incomingOf(set), { by: 'clock', because: action.because })
         return true
       }
       case 'prepare-root':
@@ -251,6 +251,16 @@ export class Roots {
     }
   }
 
+  /** @param to the root to end on, where there is one already */
+  async #begin(change: Change, to: Authority | undefined, wish: Wish): Promise<Rotation> {
+    const begun: Rotation = { to: to?.id, since: this.#parts.clock.now(), ...wish }
+    await change.commit({ ...change.set, rotation: begun })
+    const active = activeRoot(change.set) as Authority
+    this.#parts.events.rotationBegun(begun, active)
+    await change.record('rotation begun', to ?? active, `by the ${wish.by}: ${wish.because}`)
+    return begun
+  }
+
   async #rolledBack(change: Change, what: string, { by, because }: Wish): Promise<Authority> {
     const active = activeRoot(change.set) as Authority
     await change.record('rotation rolled back', active, `${what}; by the ${by}: ${because}`)
@@ -259,14 +269,9 @@ export class Roots {
 
   async #prepare(change: Change, wish: Wish, rotation: Rotation | undefined): Promise<Authority> {
     const { set } = change
-    this.#checkOwn(set)
+    checkOwn(set)
     const { because } = checked(wish)
-    const other = bundledRoots(set).find(({ state }) => state !== 'active')
-    if (other)
-      throw new CaError(
-        'wrong_state',
-        `root ${shortId(other.id)} is ${other.state} and on its way ${other.state === 'prepared' ? 'in' : 'out'}: one rotation at a time; finish it with alcazar root rotate, or take it back with alcazar root rollback`,
-      )
+    checkNoneOnItsWay(set)
     const root = await this.#newRoots.make(change)
     const next = withPrepared(set, root)
     await change.commit({ ...next, rotation: rotation && { ...rotation, to: root.id } })
@@ -329,10 +334,6 @@ export class Roots {
     const [root, ...more] = wanted ? asked.filter((one) => one === wanted) : asked
     if (root && more.length === 0) return root
     throw notOurs()
-  }
-
-  #checkOwn(set: AuthoritySet): void {
-    if (set.origin === 'plugged-in') throw notOurs()
   }
 }
 

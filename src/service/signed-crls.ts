@@ -6,12 +6,12 @@ import {
   type SignedCrl,
 } from '../authority/authority.ts'
 import { crlSet, hasEnded, missingCrls, type WantedCrl } from '../authority/revocations.ts'
-import { equalBytes, hex } from '../core/bytes.ts'
+import { equalBytes } from '../core/bytes.ts'
 import { type Clock, plus } from '../core/clock.ts'
 import { DAY, MINUTE } from '../core/duration.ts'
 import { makeCrl } from '../issuance/crl.ts'
 import type { Signer } from '../keys/private-key.ts'
-import { keyIdOf } from '../keys/public-key.ts'
+import { authorityIdOf } from '../keys/public-key.ts'
 import type { Events } from './events.ts'
 
 /** How long a CRL of a root of ours lasts at most; it is signed again at half of that. Issuing authorities’ last to their own ends: their keys die first. */
@@ -40,7 +40,7 @@ export class CrlSigner {
 
   /** From now on it signs CRLs, for as long as its authority is in the journal. */
   hold(signer: Signer): void {
-    this.#held.set(hex(keyIdOf(signer.publicKey.spki)), signer)
+    this.#held.set(authorityIdOf(signer.publicKey.spki), signer)
   }
 
   /** Gives back the keys of authorities that are gone. */
@@ -158,7 +158,7 @@ function issuersOf(set: AuthoritySet): ReadonlySet<string> {
   const trusted = set.authorities.filter(({ state }) => state !== 'revoked')
   return new Set(
     trusted.flatMap(({ certificate, intermediates }) =>
-      [certificate, ...intermediates].map(({ tbs }) => hex(keyIdOf(tbs.publicKey))),
+      [certificate, ...intermediates].map(({ tbs }) => authorityIdOf(tbs.publicKey)),
     ),
   )
 }

@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import type { ClusterWatch, Pod } from '../../src/attestation/cluster.ts'
 import type { ActiveAuthority } from '../../src/authority/active-authority.ts'
 import { type AuthoritySet, activeRoot, bundledRoots, type Taint, vouches } from '../../src/authority/authority.ts'
-import { type Evidence, gate, NO_EVIDENCE, type Standing } from '../../src/authority/gate.ts'
+import { type Evidence, gate, type Standing } from '../../src/authority/gate.ts'
 import { DAY, HOUR } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import { Inventory } from '../../src/ledger/inventory.ts'
@@ -15,6 +15,7 @@ import { type Certificate, isValidAt, readCertificate } from '../../src/x509/cer
 import { type Issued, World } from './a-world.ts'
 import { NEVER } from './attested.ts'
 import { beginWithNarrowRoot } from './narrow-root.ts'
+import { NO_EVIDENCE } from './no-evidence.ts'
 
 /** A certificate in the inventory, and whether its answer arrived. */
 type Row = Standing & {

@@ -1,11 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Authority } from '../../src/authority/authority.ts'
-import { type Evidence, gate, NO_EVIDENCE, type Standing, standingOn } from '../../src/authority/gate.ts'
+import { type Evidence, gate, type Standing, standingOn } from '../../src/authority/gate.ts'
 import type { Condition } from '../../src/authority/transitions.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
 import { HOUR } from '../../src/core/duration.ts'
 import { aSet, issuingOf, NOW, rootOf } from '../_support/authority-sets.ts'
+import { NO_EVIDENCE } from '../_support/no-evidence.ts'
 import { odd } from '../_support/odd-certificates.ts'
 
 let a: Authority

@@ -1,11 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Authority, AuthoritySet, Rotation, Taint } from '../../src/authority/authority.ts'
-import { type Evidence, NO_EVIDENCE } from '../../src/authority/gate.ts'
+import type { Evidence } from '../../src/authority/gate.ts'
 import { deadlineOf, nextAction, renewalOf, rootDueAt } from '../../src/authority/next-action.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE, YEAR } from '../../src/core/duration.ts'
 import { aSet, issuingOf, NOW, rootOf } from '../_support/authority-sets.ts'
+import { NO_EVIDENCE } from '../_support/no-evidence.ts'
 import { odd } from '../_support/odd-certificates.ts'
 import type { TestCa } from '../_support/plugged-ca.ts'
 

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 import { activeRoot } from '../../src/authority/authority.ts'
-import { NO_EVIDENCE } from '../../src/authority/gate.ts'
 import { progressLines } from '../../src/cli/roots/progress.ts'
 import { shortId } from '../../src/core/bytes.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
@@ -9,6 +8,7 @@ import { World } from '../_support/a-world.ts'
 import { Admin } from '../_support/an-admin.ts'
 import { expectGolden } from '../_support/golden.ts'
 import { beginWithNarrowRoot } from '../_support/narrow-root.ts'
+import { NO_EVIDENCE } from '../_support/no-evidence.ts'
 
 const MANY = Array.from({ length: 13 }, (_, index) => `shop/cart-${String(index).padStart(2, '0')}`)
 

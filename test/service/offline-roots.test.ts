@@ -61,7 +61,7 @@ describe('a request', () => {
     const keeper = await world.start()
     await expect(keeper.offline.signRequest()).rejects.toMatchObject({
       code: 'wrong_state',
-      message: expect.stringContaining('take it over with alcazar import first'),
+      message: expect.stringContaining('take it over with alcazar import'),
     })
     expect(world.store.keys.size).toBe(0)
   })

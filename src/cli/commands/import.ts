@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { type Authority, bundledRoots, signingUnder } from '../../authority/authority.ts'
 import { type FoundFiles, inCacertsLayout, readPluggedCa } from '../../authority/plugged-ca-files.ts'
-import { equalBytes, hex, shortId } from '../../core/bytes.ts'
+import { equalBytes, shortId } from '../../core/bytes.ts'
 import { plus } from '../../core/clock.ts'
 import { parseDuration } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
-import { keyIdOf } from '../../keys/public-key.ts'
+import { authorityIdOf } from '../../keys/public-key.ts'
 import { connectKubeconfig } from '../../kubernetes/connect.ts'
 import { readSecret } from '../../kubernetes/secrets.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
@@ -153,7 +153,7 @@ function report(env: CliEnv, options: Options, plan: ImportPlan, { where, copies
     root: { id: root.id, notAfter: root.certificate.tbs.notAfter.toISOString() },
     ...(online && {
       onlineCa: {
-        id: hex(keyIdOf(online.certificate.tbs.publicKey)),
+        id: authorityIdOf(online.certificate.tbs.publicKey),
         notAfter: online.certificate.tbs.notAfter.toISOString(),
       },
     }),
@@ -170,7 +170,7 @@ function report(env: CliEnv, options: Options, plan: ImportPlan, { where, copies
     `${dryRun ? 'Would take over' : 'Taken over'} from ${where}: root ${shortId(root.id)}, ${root.publicKey.algorithm.label}, ${endInWords(root.certificate.tbs.notAfter, now)}.`,
     ...(online
       ? [
-          `  It signs by the CA ${shortId(hex(keyIdOf(signer.certificate.tbs.publicKey)))} below it, which ${endInWords(signer.certificate.tbs.notAfter, now)}; the root’s own key stays elsewhere.`,
+          `  It signs by the CA ${shortId(authorityIdOf(signer.certificate.tbs.publicKey))} below it, which ${endInWords(signer.certificate.tbs.notAfter, now)}; the root’s own key stays elsewhere.`,
         ]
       : []),
     `  Its key ${dryRun ? 'would be' : 'is'} sealed in ${state}${replaces === undefined ? '' : ', and all that this server knew goes on: bundle, issuing authorities, ledger'}.`,

@@ -29,7 +29,7 @@ export const workloads: Verb = {
   },
   async run(env, _args, options) {
     const query = new URLSearchParams({ limit: String(limitOf(options.limit, MAX_LIMIT)) })
-    if (options.on !== undefined) query.set('on', authorityIdOf(options.on as string))
+    if (options.on !== undefined) query.set('on', givenAuthorityId(options.on as string))
     if (options.lagging) query.set('lagging', 'true')
     if (options.namespace !== undefined) query.set('namespace', options.namespace as string)
     const list = (await new LocalServer(env, options).call('GET', `/v1/workloads?${query}`)) as WorkloadList
@@ -39,7 +39,7 @@ export const workloads: Verb = {
 }
 
 /** As it is printed, too: `3f9a 21c4`. */
-function authorityIdOf(given: string): string {
+function givenAuthorityId(given: string): string {
   const id = idPrefix(given)
   if (!/^[0-9a-f]{4,40}$/.test(id))
     throw new CaError('invalid_argument', '--on takes an authority’s id from its beginning: hex, 4 to 40 digits')

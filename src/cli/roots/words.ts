@@ -34,7 +34,7 @@ export function blockerLines(gate: GateView, now: Date, more: string): string[] 
   ]
 }
 
-export function blockerTable(blockers: readonly BlockerView[], now: Date): string[] {
+function blockerTable(blockers: readonly BlockerView[], now: Date): string[] {
   const width = (of: (one: BlockerView) => string) => Math.max(0, ...blockers.map((one) => of(one).length))
   const [name, why] = [width(({ workload }) => workload), width((one) => one.why)]
   return blockers.map(

@@ -1,7 +1,6 @@
 import { signingUnder } from '../../authority/authority.ts'
-import { hex } from '../../core/bytes.ts'
 import { CaError } from '../../core/errors.ts'
-import { keyIdOf } from '../../keys/public-key.ts'
+import { authorityIdOf } from '../../keys/public-key.ts'
 import type { OfflineRoots } from '../../service/offline-roots.ts'
 import { MAX_REASON } from '../../service/root-steps.ts'
 import { type Certificate, readCertificate } from '../../x509/certificate.ts'
@@ -42,7 +41,7 @@ export function offlineRoutes(roots: OfflineRoots): readonly Route[] {
         if (typeof because !== 'string' || because.length > MAX_REASON)
           throw new CaError('invalid_argument', `because is a text of at most ${MAX_REASON} characters`)
         const root = await roots.prepare(await certificatesIn(certificates), { by: 'admin', because })
-        const onlineCa = hex(keyIdOf(signingUnder(root).certificate.tbs.publicKey))
+        const onlineCa = authorityIdOf(signingUnder(root).certificate.tbs.publicKey)
         const { id, state, bundledSince } = root
         return json({ id, state, bundledSince, onlineCa } satisfies PreparedSigned)
       },
