@@ -1,26 +1,11 @@
-import { type Authority, type AuthoritySet, activeRoot, type Forgotten, type Origin } from '../authority/authority.ts'
-import { type Evidence, NAMED, standingOn, type Tally } from '../authority/gate.ts'
-import { type RotationPolicy, renewalOf, rootDueAt } from '../authority/next-action.ts'
+import { type Authority, activeRoot, type Forgotten, type Origin } from '../authority/authority.ts'
+import { NAMED, standingOn, type Tally } from '../authority/gate.ts'
+import { renewalOf, rootDueAt } from '../authority/next-action.ts'
 import { canRenew } from '../authority/plugged-roots.ts'
 import { rootAbove } from '../authority/root-above.ts'
 import { DAY } from '../core/duration.ts'
 import { type StepView, snapshot, stepsOf } from './authority-steps.ts'
-
-/** What the views are made from: one moment. */
-export type Seen = {
-  readonly set: AuthoritySet
-  readonly evidence: Evidence
-  readonly now: Date
-  readonly policy: RotationPolicy
-  /** The id of the issuing authority whose key this process holds. */
-  readonly holding: string | undefined
-  /** Whether this process changes no authority any more. */
-  readonly stopped: boolean
-}
-
-/** What an admin is told of a process that changes no authority any more. */
-export const STOPPED =
-  'nothing is changed any more: nobody knows whether the last change is in the journal; restart the server, and it finds out'
+import { type Seen, STOPPED } from './seen.ts'
 
 export type AuthorityView = {
   readonly id: string

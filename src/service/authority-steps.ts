@@ -3,7 +3,7 @@ import { type Evidence, type Gate, gate, type WorkloadEvidence } from '../author
 import { askedSteps } from '../authority/plugged-roots.ts'
 import { conditionOf, possibleVerbs, transitionFor, type Verb, vouchingFor } from '../authority/transitions.ts'
 import { mayCertifyRoots } from '../issuance/ca-certificates.ts'
-import type { Seen } from './authorities-view.ts'
+import type { Seen } from './seen.ts'
 
 /** Whether a step may be taken now, for JSON. */
 export type GateView = {

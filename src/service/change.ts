@@ -21,3 +21,11 @@ export type Change = {
   readonly makeIssuing: (root: Authority, parent: OpenParent) => Promise<Successor>
   readonly record: (what: AuthorityRecord['what'], authority: Pick<Authority, 'id'>, detail: string) => Promise<void>
 }
+
+/** What lets them run, one after the other, and what they have led to. */
+export type Changes = {
+  readonly set: AuthoritySet
+  /** What gives trust: `set`, and what a write under way or in doubt makes of it. */
+  readonly trusted: readonly AuthoritySet[]
+  change<T>(action: (change: Change) => Promise<T>): Promise<T>
+}

@@ -1,17 +1,30 @@
 import type { AttestationMethod, RefusalReason } from '../attestation/caller.ts'
 import type { Authority, Forgotten, Revocation, Rotation } from '../authority/authority.ts'
+import type { AuthorityEnd } from '../authority/authority-ends.ts'
 import type { Gate } from '../authority/gate.ts'
 import type { CaError } from '../core/errors.ts'
 import type { IssuedSvid } from '../issuance/svid.ts'
 import type { KeyAlgorithmName } from '../keys/algorithms.ts'
 import type { ServiceAccount } from '../spiffe/spiffe-id.ts'
 import type { TrustBundle } from '../spiffe/trust-bundle.ts'
-import type { AuthorityEnd } from './authority-ends.ts'
-import type { CertificateAlert } from './refusing-clients.ts'
-import type { JobName } from './schedule.ts'
 
 /** By which endpoint a request came. A closed list: it is a metric label. */
 export type EndpointName = 'istio-ca' | 'admin'
+
+/** Alerts by which a client ends a handshake over our certificate (RFC 8446 §6.2). A closed list: it is a metric label. */
+export const CERTIFICATE_ALERTS = [
+  'unknown CA',
+  'bad certificate',
+  'certificate unknown',
+  'certificate expired',
+  'certificate revoked',
+  'unsupported certificate',
+] as const
+export type CertificateAlert = (typeof CERTIFICATE_ALERTS)[number]
+
+/** What the clock does. A closed list: it is a metric label, and each is a setting. */
+export const JOB_NAMES = ['checkAuthorities', 'rotateRoot', 'renewIssuing', 'prune'] as const
+export type JobName = (typeof JOB_NAMES)[number]
 
 export type RequestContext = {
   readonly requestId: string

@@ -25,7 +25,6 @@ import { proveSigning } from '../issuance/prove-signing.ts'
 import { PrivateKey } from '../keys/private-key.ts'
 import { authorityIdOf, type PublicKey } from '../keys/public-key.ts'
 import type { Tbs } from '../x509/certificate.ts'
-import type { Seen } from './authorities-view.ts'
 import type { Change, Successor } from './change.ts'
 import { ClockJumps } from './clock-jumps.ts'
 import { DeadlineAlerts } from './deadline-alerts.ts'
@@ -37,6 +36,7 @@ import { PluggedIn } from './plug-in.ts'
 import { recordAuthority } from './record-authority.ts'
 import { Revocations } from './revocations.ts'
 import { Roots } from './roots.ts'
+import type { Seen } from './seen.ts'
 import { Serving } from './serving.ts'
 import { CrlSigner } from './signed-crls.ts'
 import { Turns } from './turns.ts'
@@ -85,7 +85,7 @@ export class Keeper implements IssuingKeys {
     this.#jumps = jumps
     this.#deadline = new DeadlineAlerts(parts)
     this.#turns = new Turns(parts.events)
-    this.roots = new Roots(this, parts)
+    this.roots = new Roots(this, this.plugged, parts)
     this.offline = new OfflineRoots(this, parts)
     this.#crls = new CrlSigner(parts, async (root) => (await this.#parentOf(root)).signer)
     this.revocations = new Revocations(this, this.#crls, parts)

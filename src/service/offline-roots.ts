@@ -18,8 +18,7 @@ import type { Certificate } from '../x509/certificate.ts'
 import { writeCaCsrInfo, writeCsrPem } from '../x509/csr.ts'
 import { authorityName } from '../x509/name.ts'
 import { requestedCaExtensions } from '../x509/profiles.ts'
-import type { Change } from './change.ts'
-import type { Keeper } from './keeper.ts'
+import type { Change, Changes } from './change.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import { checkNoneOnItsWay, checkOwn, notOurs, type Wish } from './root-steps.ts'
 
@@ -31,13 +30,13 @@ export type SignRequest = {
 
 /** Roots whose keys somebody keeps elsewhere: their PKI signs an online CA by a key of ours, and that signs here. */
 export class OfflineRoots {
-  readonly #keeper: Keeper
+  readonly #changes: Changes
   readonly #parts: KeeperParts
   /** A key that was made, and that the journal could not be told of. */
   #spare: Signer | undefined
 
-  constructor(keeper: Keeper, parts: KeeperParts) {
-    this.#keeper = keeper
+  constructor(changes: Changes, parts: KeeperParts) {
+    this.#changes = changes
     this.#parts = parts
   }
 
@@ -47,7 +46,7 @@ export class OfflineRoots {
    * @throws CaError `wrong_state`: not with a plugged-in CA, or no place for keys is set
    */
   signRequest(): Promise<SignRequest> {
-    return this.#keeper.change(async (change) => {
+    return this.#changes.change(async (change) => {
       const { source, trustDomain } = this.#parts
       checkOwn(change.set)
       if (source.kind === 'plugged-in') throw notOurs()
@@ -72,7 +71,7 @@ export class OfflineRoots {
    * @throws CaError `invalid_argument`: they are no whole chain for a key of ours · `conflict` · `wrong_state`: a root is on its way already
    */
   prepare(chain: readonly Certificate[], wish: Wish): Promise<Authority> {
-    return this.#keeper.change(async (change) => {
+    return this.#changes.change(async (change) => {
       checkOwn(change.set)
       const { clock, store, trustDomain } = this.#parts
       const { root, certificate, intermediates } = signedRequest(chain, change.set, trustDomain, clock.now())

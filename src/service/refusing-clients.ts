@@ -1,17 +1,6 @@
 import { type Clock, plus } from '../core/clock.ts'
 import { DAY, HOUR, SECOND } from '../core/duration.ts'
-import type { Events } from './events.ts'
-
-/** Alerts by which a client ends a handshake over our certificate (RFC 8446 §6.2). A closed list: it is a metric label. */
-export const CERTIFICATE_ALERTS = [
-  'unknown CA',
-  'bad certificate',
-  'certificate unknown',
-  'certificate expired',
-  'certificate revoked',
-  'unsupported certificate',
-] as const
-export type CertificateAlert = (typeof CERTIFICATE_ALERTS)[number]
+import type { CertificateAlert, Events } from './events.ts'
 
 export type RefusingClient = {
   /** Without a port: each try has another. */

@@ -11,8 +11,7 @@ import {
 } from '../authority/revocations.ts'
 import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
-import type { Change } from './change.ts'
-import type { Keeper } from './keeper.ts'
+import type { Change, Changes } from './change.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import type { Wish } from './root-steps.ts'
 import type { CrlSigner } from './signed-crls.ts'
@@ -50,30 +49,26 @@ export type RevocationsView = {
 
 /** The deny list: what admins put on it, what the clock does with it, and what attestation and the gate ask of it. */
 export class Revocations {
-  readonly #keeper: Pick<Keeper, 'set' | 'trusted' | 'change'>
+  readonly #changes: Changes
   readonly #crls: CrlSigner
   readonly #parts: Pick<KeeperParts, 'clock' | 'events' | 'evidence'>
   readonly #denials = new WeakMap<AuthoritySet, Denials>()
   readonly #listed = new WeakMap<AuthoritySet, ReadonlySet<string>>()
 
-  constructor(
-    keeper: Pick<Keeper, 'set' | 'trusted' | 'change'>,
-    crls: CrlSigner,
-    parts: Pick<KeeperParts, 'clock' | 'events' | 'evidence'>,
-  ) {
-    this.#keeper = keeper
+  constructor(changes: Changes, crls: CrlSigner, parts: Pick<KeeperParts, 'clock' | 'events' | 'evidence'>) {
+    this.#changes = changes
     this.#crls = crls
     this.#parts = parts
   }
 
   /** What the journal denies now. */
   get denials(): Denials {
-    return this.#denialsOf(this.#keeper.set)
+    return this.#denialsOf(this.#changes.set)
   }
 
   /** Why a client certificate authenticates nobody: by the journal, or by what a write under way or in doubt makes of it. */
   takenBack(issuer: string, certificate: Parameters<Denials['takenBack']>[1]): Reason | undefined {
-    for (const set of this.#keeper.trusted) {
+    for (const set of this.#changes.trusted) {
       const reason = this.#denialsOf(set).takenBack(issuer, certificate)
       if (reason) return reason
     }
@@ -84,7 +79,7 @@ export class Revocations {
   takenBackSince({ account, pod, svid }: Caller, since: Date): Reason | undefined {
     if (svid === undefined) return undefined
     const name = pod && `${account.namespace}/${pod.name}`
-    const sets = this.#keeper.trusted
+    const sets = this.#changes.trusted
     if (sets.some(({ revocations }) => revocations.some(({ serial }) => serial === svid))) return 'revoked'
     return sets.some(({ forgotten }) => forgotten.some(({ workload, at }) => workload === name && at >= since))
       ? 'forgotten'
@@ -97,7 +92,7 @@ export class Revocations {
    * @throws CaError `wrong_state`: it has ended, or the list is full · `invalid_argument`: the reason is too long
    */
   revoke({ serial, id, issuer, notAfter }: Revocable, { by, because }: Wish): Promise<void> {
-    return this.#keeper.change(async (change) => {
+    return this.#changes.change(async (change) => {
       const { clock, events } = this.#parts
       const { set } = change
       const at = clock.now()
@@ -122,7 +117,7 @@ export class Revocations {
 
   /** Everything on the list, the newest last. */
   view(): RevocationsView {
-    const { set } = this.#keeper
+    const { set } = this.#changes
     return {
       now: this.#parts.clock.now().toISOString(),
       revocations: set.revocations.map((one) => this.#viewOf(one)),
@@ -134,7 +129,7 @@ export class Revocations {
     readonly crls: readonly { readonly id: string; readonly der: Uint8Array }[]
     readonly missing: readonly string[]
   } {
-    const { set } = this.#keeper
+    const { set } = this.#changes
     return { crls: set.crls.map(({ id, crl }) => ({ id, der: crl.der })), missing: this.#crls.missing(set) }
   }
 
@@ -202,7 +197,7 @@ export class Revocations {
   }
 
   #reachOf(revocation: Revocation): Pick<RevocationView, 'reached' | 'says'> {
-    const { set } = this.#keeper
+    const { set } = this.#changes
     const { serial, issuer } = revocation
     const listed = this.#listedIn(set)
     const on = (id: string, wanted: string) => listed.has(`${id} ${wanted}`)

@@ -21,11 +21,11 @@ import {
 import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { incomingOf, isLeaving } from './authority-steps.ts'
-import type { Change } from './change.ts'
+import type { Change, Changes } from './change.ts'
 import { checkGate, type Force } from './closed-gate.ts'
-import type { Keeper } from './keeper.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import { NewRoots } from './new-root.ts'
+import type { PluggedIn } from './plug-in.ts'
 import {
   checkCurrent,
   checked,
@@ -53,13 +53,15 @@ export type LeftRoot = {
  * gate and the certificates themselves before it is made.
  */
 export class Roots {
-  readonly #keeper: Keeper
+  readonly #changes: Changes
+  readonly #plugged: PluggedIn | undefined
   readonly #parts: KeeperParts
   readonly #newRoots: NewRoots
   #left: LeftRoot | undefined
 
-  constructor(keeper: Keeper, parts: KeeperParts) {
-    this.#keeper = keeper
+  constructor(changes: Changes, plugged: PluggedIn | undefined, parts: KeeperParts) {
+    this.#changes = changes
+    this.#plugged = plugged
     this.#parts = parts
     this.#newRoots = new NewRoots(parts)
   }
@@ -71,7 +73,7 @@ export class Roots {
 
   /** A new root in the bundle, which does not sign yet. @throws CaError `wrong_state`: one is on its way already */
   prepare(wish: Wish): Promise<Authority> {
-    return this.#keeper.change((change) => this.#prepare(change, wish, change.set.rotation))
+    return this.#changes.change((change) => this.#prepare(change, wish, change.set.rotation))
   }
 
   /**
@@ -79,7 +81,7 @@ export class Roots {
    * @throws CaError `wrong_state`: not with a plugged-in CA
    */
   rotate(wish: Wish): Promise<Rotation> {
-    return this.#keeper.change(async (change) => {
+    return this.#changes.change(async (change) => {
       checkOwn(change.set)
       const { rotation } = change.set
       if (rotation) return rotation
@@ -95,19 +97,13 @@ export class Roots {
    * @throws CaError `wrong_state`: it is in no state for that, or the gate is closed · `not_found` · `invalid_argument`
    */
   activate(id: string | undefined, wish: Wish, force?: Force): Promise<Authority> {
-    return this.#keeper.change(async (change) => {
+    return this.#changes.change(async (change) => {
       const root = this.#target(change.set, id, 'activate')
       const verb = change.set.origin === 'plugged-in' ? activation(root) : 'activate'
       const { condition } = transitionFor(root, verb)
       checkCurrent(root, this.#parts.clock.now())
       const found = gate(change.set, root, condition, this.#parts.evidence())
-      checkGate(
-        found,
-        `activate root ${shortId(root.id)}`,
-        'alcazar root status --limit 2000',
-        force,
-        this.#parts.clock.now(),
-      )
+      this.#pass(found, `activate root ${shortId(root.id)}`, 'alcazar root status --limit 2000', force)
       await this.#activate(change, root, verb, describe(wish, found, force))
       return root
     })
@@ -118,7 +114,7 @@ export class Roots {
    * @throws CaError `wrong_state`: there is nothing to take back, or the gate is closed
    */
   rollback(wish: Wish, force?: Force): Promise<Authority> {
-    return this.#keeper.change(async (change) => {
+    return this.#changes.change(async (change) => {
       checkOwn(change.set)
       const { set } = change
       const prepared = incomingOf(set)
@@ -139,13 +135,7 @@ export class Roots {
         throw new CaError('wrong_state', `there is nothing to take back: no root is prepared, and ${noWayBack(set)}`)
       checkCurrent(before, this.#parts.clock.now())
       const found = gate(set, before, transitionFor(before, 'rollback').condition, this.#parts.evidence())
-      checkGate(
-        found,
-        `go back to root ${shortId(before.id)}`,
-        'alcazar workloads --lagging',
-        force,
-        this.#parts.clock.now(),
-      )
+      this.#pass(found, `go back to root ${shortId(before.id)}`, 'alcazar workloads --lagging', force)
       // The one that signed until now leaves when nothing stands on it any more.
       const since = this.#parts.clock.now()
       const rotation: Rotation = { to: before.id, since, ...checked(wish), backTo: before.id }
@@ -159,18 +149,12 @@ export class Roots {
    * @throws CaError `wrong_state`: it is in no state for that, or something stands on it · `not_found` · `invalid_argument`
    */
   revoke(id: string | undefined, wish: Wish, force?: Force): Promise<Authority> {
-    return this.#keeper.change(async (change) => {
+    return this.#changes.change(async (change) => {
       const root = this.#target(change.set, id, 'revoke')
       const { condition } = transitionFor(root, 'revoke')
       // Who is cut off is named, every one.
       const found = gate(change.set, root, condition, this.#parts.evidence(), force && Number.POSITIVE_INFINITY)
-      checkGate(
-        found,
-        `take root ${shortId(root.id)} out of the bundle`,
-        'alcazar root status --limit 2000',
-        force,
-        this.#parts.clock.now(),
-      )
+      this.#pass(found, `take root ${shortId(root.id)} out of the bundle`, 'alcazar root status --limit 2000', force)
       await this.#revoke(change, root, describe(wish, found, force), force ? found : undefined)
       return root
     })
@@ -182,7 +166,7 @@ export class Roots {
    * @throws CaError `wrong_state`: it is in no state for that, or some workloads could not follow the successor · `not_found`
    */
   taint(id: string, wish: Wish, withinMs: number, force?: Force): Promise<Tainted> {
-    return this.#keeper.change((change) => {
+    return this.#changes.change((change) => {
       checkOwn(change.set)
       return taintRoot(
         change,
@@ -199,7 +183,7 @@ export class Roots {
    * @throws CaError `wrong_state`: the journal is full · `invalid_argument`: the reason is too long
    */
   forget(workload: string, wish: Wish): Promise<void> {
-    return this.#keeper.change(async (change) => {
+    return this.#changes.change(async (change) => {
       const { set } = change
       const { because } = checked(wish)
       const forgotten = withForgotten(change.withoutEnded(set), workload, this.#parts.clock.now())
@@ -249,6 +233,10 @@ export class Roots {
         )
         return true
     }
+  }
+
+  #pass(found: Gate, what: string, more: string, force: Force | undefined): void {
+    checkGate(found, what, more, force, this.#parts.clock.now())
   }
 
   /** @param to the root to end on, where there is one already */
@@ -329,7 +317,7 @@ export class Roots {
       return id === undefined
         ? theOne(set, verb === 'activate' ? 'prepared' : 'old')
         : authorityByPrefix(set, id, 'root')
-    const asked = (this.#keeper.plugged?.waits(set) ?? []).filter((step) => step.verb === verb).map(({ root }) => root)
+    const asked = (this.#plugged?.waits(set) ?? []).filter((step) => step.verb === verb).map(({ root }) => root)
     const wanted = id === undefined ? undefined : authorityByPrefix(set, id, 'root')
     const [root, ...more] = wanted ? asked.filter((one) => one === wanted) : asked
     if (root && more.length === 0) return root

@@ -2,12 +2,8 @@ import { type Clock, later, loop } from '../core/clock.ts'
 import { MINUTE } from '../core/duration.ts'
 import { asCaError, CaError } from '../core/errors.ts'
 import type { CronExpression } from './cron-expression.ts'
-import type { Events } from './events.ts'
+import { type Events, JOB_NAMES, type JobName } from './events.ts'
 import type { JobRecord, RunRecord, ScheduleStore } from './ports.ts'
-
-/** A closed list: it is a metric label, and each is a setting. */
-export const JOB_NAMES = ['checkAuthorities', 'rotateRoot', 'renewIssuing', 'prune'] as const
-export type JobName = (typeof JOB_NAMES)[number]
 
 /** Something to be done by the clock. Safe to run again: after a crash in the middle it is. */
 export type Job = {

@@ -1,6 +1,6 @@
 import { shortId } from '../core/bytes.ts'
 import { momentInUtc } from '../core/duration.ts'
-import type { EndWarnings } from './authority-ends.ts'
+import type { EndWarnings } from './end-warnings.ts'
 import type { Keeper } from './keeper.ts'
 import type { Job } from './schedule.ts'
 

@@ -1,13 +1,12 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { ActiveAuthority } from '../authority/active-authority.ts'
 import type { AuthoritySet } from '../authority/authority.ts'
+import { authorityEnds, remainingMs } from '../authority/authority-ends.ts'
 import { overdueMs, renewalOf } from '../authority/next-action.ts'
 import type { AskedStep } from '../authority/plugged-roots.ts'
 import { shortId } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
-import { authorityEnds, remainingMs } from '../service/authority-ends.ts'
-import { CERTIFICATE_ALERTS } from '../service/refusing-clients.ts'
-import { JOB_NAMES } from '../service/schedule.ts'
+import { CERTIFICATE_ALERTS, JOB_NAMES } from '../service/events.ts'
 import { readCertificate } from '../x509/certificate.ts'
 
 /** What the gauges show, asked at each scrape. */

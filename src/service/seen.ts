@@ -1,0 +1,19 @@
+import type { AuthoritySet } from '../authority/authority.ts'
+import type { Evidence } from '../authority/gate.ts'
+import type { RotationPolicy } from '../authority/next-action.ts'
+
+/** What the views are made from: one moment. */
+export type Seen = {
+  readonly set: AuthoritySet
+  readonly evidence: Evidence
+  readonly now: Date
+  readonly policy: RotationPolicy
+  /** The id of the issuing authority whose key this process holds. */
+  readonly holding: string | undefined
+  /** Whether this process changes no authority any more. */
+  readonly stopped: boolean
+}
+
+/** What an admin is told of a process that changes no authority any more. */
+export const STOPPED =
+  'nothing is changed any more: nobody knows whether the last change is in the journal; restart the server, and it finds out'
