@@ -36,6 +36,10 @@ export class Parents {
     this.#store = store
   }
 
+  get retired(): ReadonlySet<string> {
+    return this.#retired
+  }
+
   /**
    * Destroys the keys of roots that have left the bundle, and gives the roots of which there was one. What can't be reached now is tried again after the
    * next change, and after a crash by the next start: it stays as well kept as it was.

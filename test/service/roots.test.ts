@@ -7,6 +7,7 @@ import { plus } from '../../src/core/clock.ts'
 import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { PrivateKey } from '../../src/keys/private-key.ts'
+import { authoritiesView } from '../../src/service/authorities-view.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
 import { namedInParts } from '../../src/service/root-steps.ts'
 import { prune } from '../../src/service/scheduled-jobs.ts'
@@ -585,6 +586,7 @@ describe('the key of a root that has left the bundle', () => {
     await keeper.roots.rollback(ADMIN)
     expect([...world.store.keys.keys()]).toEqual([first.id])
     expect(destroyed(world)).toEqual([id])
+    expect(authoritiesView(keeper.seen()).authorities.map(({ key }) => key)).toEqual(['file', 'memory', 'destroyed'])
     await keeper.tick()
     const { keyUses } = world.store
     await keeper.tick()
