@@ -44,6 +44,22 @@ test('a flag that isn’t there is refused with exit code 2', async () => {
   expect(err).toMatch(/unknown option '--lisen'[\s\S]*--listen/)
 })
 
+test.each([
+  [
+    ['keys', 'reseal', '--state-directory', 's', '--keys-passphrase-file', 'x'],
+    /^alcazar: unknown option '--keys-passphrase-file'\n\(Did you mean --passphrase-file\?\)\n$/,
+  ],
+  [
+    ['export', '--state-directory', 's', '--keys-out', 'x'],
+    /^alcazar: unknown option '--keys-out'\n\(Did you mean --out\?\)\n$/,
+  ],
+  [['export', '--state-directory', 's', '--keys-nothing', 'x'], /^alcazar: unknown option '--keys-nothing'\n$/],
+])('a setting of serve where the flag has another name is refused with that name: %s', async (words, says) => {
+  const { exit, err } = await alcazar(words)
+  expect(exit).toBe(2)
+  expect(err).toMatch(says)
+})
+
 test('an argument too many is refused', async () => {
   expect((await alcazar(['version', 'now'])).exit).toBe(2)
 })
