@@ -22,7 +22,7 @@ import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { incomingOf, isLeaving } from './authority-steps.ts'
 import type { Change, Changes } from './change.ts'
-import { checkGate, type Force } from './closed-gate.ts'
+import { checkGate, type Force, MOST_NAMED } from './closed-gate.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import { NewRoots } from './new-root.ts'
 import type { PluggedIn } from './plug-in.ts'
@@ -41,7 +41,7 @@ import {
 import { type Tainted, taintRoot } from './taint-root.ts'
 
 /** What lists all who are in the way of a step. */
-const WHO_WAITS = 'alcazar root status --limit 2000'
+const WHO_WAITS = `alcazar root status --limit ${MOST_NAMED}`
 
 /** A root that left the bundle, with the workloads that this broke. */
 export type LeftRoot = {
