@@ -84,12 +84,12 @@ function prepare(command: Command, env: CliEnv): Command {
     .configureOutput({
       writeOut: env.out.write,
       writeErr: env.err.write,
-      outputError: (text, write) => write(asServerFlag(command, text).replace(/^error: /, 'alcazar: ')),
+      outputError: (text, write) => write(withOwnFlag(command, text).replace(/^error: /, 'alcazar: ')),
     })
 }
 
-/** A setting of `serve` where a verb for a stopped server has a flag of its own: `--keys-passphrase-file` is there `--passphrase-file`. */
-function asServerFlag({ options }: Command, text: string): string {
+/** Names the verb’s own flag to who wrote that of `serve`: `--passphrase-file` for `--keys-passphrase-file`. */
+function withOwnFlag({ options }: Command, text: string): string {
   const [said, name] = /^error: unknown option '--keys-([\w-]+)'/.exec(text) ?? []
   const isThere = options.some(({ long }) => long === `--${name}`)
   return said !== undefined && isThere ? `${said}\n(Did you mean --${name}?)\n` : text

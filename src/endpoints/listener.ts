@@ -7,8 +7,7 @@ import { type Clock, loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 import type { PrivateKey } from '../keys/private-key.ts'
-import type { Events } from '../service/events.ts'
-import { CERTIFICATE_ALERTS, type CertificateAlert } from '../service/events.ts'
+import { CERTIFICATE_ALERTS, type CertificateAlert, type Events } from '../service/events.ts'
 import type { Patience } from './edge.ts'
 
 export type Address = { readonly host: string; readonly port: number }

@@ -5,7 +5,7 @@ import { canRenew } from '../authority/plugged-roots.ts'
 import { rootAbove } from '../authority/root-above.ts'
 import { DAY } from '../core/duration.ts'
 import { type StepView, snapshot, stepsOf } from './authority-steps.ts'
-import { type Seen, STOPPED } from './seen.ts'
+import { type KeyPlace, keyPlaceOf, type Seen, STOPPED } from './seen.ts'
 
 export type AuthorityView = {
   readonly id: string
@@ -16,7 +16,7 @@ export type AuthorityView = {
   readonly notAfter: string
   readonly algorithm: string
   /** Where its private key is. */
-  readonly key: Authority['key'] | 'destroyed'
+  readonly key: KeyPlace
   /** The id of the root an issuing authority stands under. */
   readonly root?: string
   /** The first bundle that had it; of a root. */
@@ -88,7 +88,7 @@ function authorityView(one: Authority, seen: Seen, standing: ReadonlyMap<string,
     notBefore: notBefore.toISOString(),
     notAfter: notAfter.toISOString(),
     algorithm: one.publicKey.algorithm.name,
-    key: isRoot && one.state === 'revoked' && seen.destroyed.has(one.id) ? 'destroyed' : one.key,
+    key: keyPlaceOf(one, seen),
     ...(root && { root: root.id }),
     ...(isRoot && { bundledSince: one.bundledSince }),
     live: standing.get(one.id)?.workloads ?? 0,

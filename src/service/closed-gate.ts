@@ -2,6 +2,9 @@ import type { Blocker, Gate } from '../authority/gate.ts'
 import { durationInWords } from '../core/duration.ts'
 import { CaError } from '../core/errors.ts'
 
+/** How many of those who are in the way of a step are listed at most: so many that an answer stays below the 4 MiB a client takes. */
+export const MOST_NAMED = 2000
+
 /** How an admin goes through a closed gate: by saying exactly how many workloads that breaks, or that nobody knows. */
 export type Force = { readonly breaks: number | 'unknown' }
 

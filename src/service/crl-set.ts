@@ -5,10 +5,13 @@ import { crlPem } from '../x509/pem.ts'
 import type { Events } from './events.ts'
 
 /** The CRLs there are, each with its authority’s id, and the ids of the authorities whose CRLs there should be besides. */
-export type Crls = () => {
+export type CrlSet = {
   readonly crls: readonly { readonly id: string; readonly der: Uint8Array }[]
   readonly missing: readonly string[]
 }
+
+/** As they are now. */
+export type Crls = () => CrlSet
 
 /**
  * The whole set, PEM: who checks revocation (Envoy among them) refuses every peer for want of one CRL, so it is all or none.
@@ -31,15 +34,15 @@ const TELL_EVERY_MS = 10 * MINUTE
 
 export type HandingCrls = {
   readonly crls: Crls
-  /** Replaces what was handed out before as a whole. @throws whatever kept it from that */
+  /** Replaces what was handed on before as a whole. @throws whatever kept it from that */
   readonly write: (pem: string) => Promise<void>
   readonly events: Events
   readonly clock: Clock
 }
 
 /**
- * Hands the whole set on whenever it changed: before this resolves for the first time, and then until the signal. While the set is not whole, or can't be
- * written, what was handed out before stays: that is told, and tried again.
+ * Hands the whole set on once before this resolves, and then whenever it changed until the signal. While the set is not whole, or can't be written, what
+ * was handed on before stays: that is told, and tried again.
  */
 export async function handingCrls(
   { crls, write, events, clock }: HandingCrls,
@@ -50,8 +53,7 @@ export async function handingCrls(
   const hand = async () => {
     try {
       const pem = crlSetPem(crls)
-      if (pem === handed) return
-      await write(pem)
+      if (pem !== handed) await write(pem)
       handed = pem
       toldAt = undefined
     } catch (error) {

@@ -75,7 +75,7 @@ export interface Events {
   certificateRevoked(revocation: Revocation, spiffeId: string | undefined): void
   /** Its last one stays, and is not what it should be; it is tried again. */
   crlUnsigned(authority: string, error: unknown): void
-  /** Who reads the set of CRLs from its file has an old one, or none; it is tried again, and told at most every ten minutes. */
+  /** Who reads the set of CRLs from its file has an old one, or none; it is tried again. Told at first, and every ten minutes while it is so. */
   crlsNotHanded(error: unknown): void
   /** A new root signs although some workloads have not heard of it: the old one is about to end. */
   deadlineReached(root: Authority): void

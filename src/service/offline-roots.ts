@@ -48,7 +48,6 @@ export class OfflineRoots {
   signRequest(): Promise<SignRequest> {
     return this.#changes.change(async (change) => {
       const { source, trustDomain } = this.#parts
-      checkOwn(change.set)
       if (source.kind === 'plugged-in') throw notOurs()
       const key = await this.#requestKey(change, source.root.algorithm)
       const { spki, algorithm } = key.publicKey

@@ -29,15 +29,15 @@ export class Parents {
   readonly #store: AuthorityStore
   /** By the key's id. */
   readonly #opened = new Map<string, Signer>()
-  /** Ids of roots whose keys are no more. */
-  readonly #retired = new Set<string>()
+  readonly #destroyed = new Set<string>()
 
   constructor(store: AuthorityStore) {
     this.#store = store
   }
 
-  get retired(): ReadonlySet<string> {
-    return this.#retired
+  /** Ids of roots that have left the bundle and whose keys are no more. */
+  get destroyed(): ReadonlySet<string> {
+    return this.#destroyed
   }
 
   /**
@@ -45,18 +45,18 @@ export class Parents {
    * next change, and after a crash by the next start: it stays as well kept as it was.
    */
   async retire(set: AuthoritySet): Promise<readonly Authority[]> {
-    const destroyed: Authority[] = []
+    const done: Authority[] = []
     for (const root of retiredRoots(set)) {
-      if (this.#retired.has(root.id) || !VAULTS.has(root.key)) continue
+      if (this.#destroyed.has(root.id) || !VAULTS.has(root.key)) continue
       try {
-        if (await this.#store.destroyRootKey(root.id, root.key)) destroyed.push(root)
+        if (await this.#store.destroyRootKey(root.id, root.key)) done.push(root)
         this.#opened.delete(root.id)
-        this.#retired.add(root.id)
+        this.#destroyed.add(root.id)
       } catch (error) {
         if (!(error instanceof CaError)) throw error
       }
     }
-    return destroyed
+    return done
   }
 
   /** @throws CaError `wrong_state`: the key of the root, or of its online CA, can't be opened here */

@@ -1,10 +1,10 @@
 import type { Caller } from '../attestation/caller.ts'
 import type { AuthoritySet, Revocation } from '../authority/authority.ts'
-import type { TakenBack as Reason } from '../authority/revocations.ts'
 import {
   type Denials,
   denials,
   MAX_REVOCATIONS,
+  type TakenBack as Reason,
   reachOf,
   withoutEndedRevocations,
   withRevocation,
@@ -12,6 +12,7 @@ import {
 import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import type { Change, Changes } from './change.ts'
+import type { CrlSet } from './crl-set.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import type { Wish } from './root-steps.ts'
 import type { CrlSigner } from './signed-crls.ts'
@@ -125,10 +126,7 @@ export class Revocations {
     }
   }
 
-  crls(): {
-    readonly crls: readonly { readonly id: string; readonly der: Uint8Array }[]
-    readonly missing: readonly string[]
-  } {
+  crls(): CrlSet {
     const { set } = this.#changes
     return { crls: set.crls.map(({ id, crl }) => ({ id, der: crl.der })), missing: this.#crls.missing(set) }
   }

@@ -22,7 +22,7 @@ import { shortId } from '../core/bytes.ts'
 import { CaError } from '../core/errors.ts'
 import { incomingOf, isLeaving } from './authority-steps.ts'
 import type { Change, Changes } from './change.ts'
-import { checkGate, type Force } from './closed-gate.ts'
+import { checkGate, type Force, MOST_NAMED } from './closed-gate.ts'
 import type { KeeperParts } from './keeper-parts.ts'
 import { NewRoots } from './new-root.ts'
 import type { PluggedIn } from './plug-in.ts'
@@ -39,6 +39,9 @@ import {
   type Wish,
 } from './root-steps.ts'
 import { type Tainted, taintRoot } from './taint-root.ts'
+
+/** What lists all who are in the way of a step. */
+const WHO_WAITS = `alcazar root status --limit ${MOST_NAMED}`
 
 /** A root that left the bundle, with the workloads that this broke. */
 export type LeftRoot = {
@@ -85,8 +88,8 @@ export class Roots {
       checkOwn(change.set)
       const { rotation } = change.set
       if (rotation) return rotation
-      const isLeft = bundledRoots(change.set).some(({ state }) => state === 'old')
-      const unfinished = incomingOf(change.set) ?? (isLeft ? activeRoot(change.set) : undefined)
+      const oneLeaves = bundledRoots(change.set).some(({ state }) => state === 'old')
+      const unfinished = incomingOf(change.set) ?? (oneLeaves ? activeRoot(change.set) : undefined)
       return this.#begin(change, unfinished, checked(wish))
     })
   }
@@ -103,7 +106,7 @@ export class Roots {
       const { condition } = transitionFor(root, verb)
       checkCurrent(root, this.#parts.clock.now())
       const found = gate(change.set, root, condition, this.#parts.evidence())
-      this.#pass(found, `activate root ${shortId(root.id)}`, 'alcazar root status --limit 2000', force)
+      this.#pass(found, `activate root ${shortId(root.id)}`, WHO_WAITS, force)
       await this.#activate(change, root, verb, describe(wish, found, force))
       return root
     })
@@ -154,7 +157,7 @@ export class Roots {
       const { condition } = transitionFor(root, 'revoke')
       // Who is cut off is named, every one.
       const found = gate(change.set, root, condition, this.#parts.evidence(), force && Number.POSITIVE_INFINITY)
-      this.#pass(found, `take root ${shortId(root.id)} out of the bundle`, 'alcazar root status --limit 2000', force)
+      this.#pass(found, `take root ${shortId(root.id)} out of the bundle`, WHO_WAITS, force)
       await this.#revoke(change, root, describe(wish, found, force), force ? found : undefined)
       return root
     })
@@ -203,10 +206,9 @@ export class Roots {
     const { events } = this.#parts
     const { set } = change
     switch (action.kind) {
-      case 'begin-rotation': {
+      case 'begin-rotation':
         await this.#begin(change, incomingOf(set), { by: 'clock', because: action.because })
         return true
-      }
       case 'prepare-root':
         await this.#prepare(change, { by: set.rotation?.by ?? 'clock', because: action.because }, set.rotation)
         return true

@@ -9,6 +9,7 @@ import { dueAt } from './authorities-view.ts'
 import { type GateView, gateView, ifForced, incomingOf, isLeaving, snapshot } from './authority-steps.ts'
 import type { LeftRoot } from './roots.ts'
 import { type Seen, STOPPED } from './seen.ts'
+
 /**
  * none: no root is on its way · prepare: a new one is about to be made · distribute: it goes out, some have not been sent it · activate: all have,
  * so it signs next · renew: it signs, some still stand on the one before · retire: nobody does, but not all are known to trust only it · done: the

@@ -4,6 +4,7 @@ import { renewalOf } from '../authority/next-action.ts'
 import type { Latest } from '../core/latest.ts'
 import type { Keeper } from './keeper.ts'
 import type { Readiness } from './readiness.ts'
+import { keyPlaceOf } from './seen.ts'
 
 export type AuthorityStatus = {
   readonly id: string
@@ -38,8 +39,9 @@ export async function statusOf(
   readiness: () => Promise<Readiness>,
   version: string,
 ): Promise<Status> {
-  const { trustDomain, origin, bundleSequence, authorities, rotation } = keeper.set
   const ready = await readiness()
+  const seen = keeper.seen()
+  const { trustDomain, origin, bundleSequence, authorities, rotation } = seen.set
   return {
     trustDomain: trustDomain.name,
     version,
@@ -53,13 +55,13 @@ export async function statusOf(
       role: authority.role,
       state: authority.state,
       algorithm: authority.publicKey.algorithm.name,
-      key: authority.key,
+      key: keyPlaceOf(authority, seen),
       notBefore: authority.certificate.tbs.notBefore.toISOString(),
       notAfter: authority.certificate.tbs.notAfter.toISOString(),
       ...(authority.key === 'memory' &&
         authority.id === active.get()?.authority.id && { renewalAt: renewalOf(authority).toISOString() }),
     })),
-    inTheClear: bundledRoots(keeper.set)
+    inTheClear: bundledRoots(seen.set)
       .filter(({ wasInTheClear }) => wasInTheClear)
       .map(({ id }) => id),
   }

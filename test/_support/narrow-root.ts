@@ -5,14 +5,15 @@ import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import type { World } from './a-world.ts'
 import { odd } from './odd-certificates.ts'
 
-/** The state begins with a root of our own that can certify no other: it allows one CA below it. */
+/** The state begins with a root of our own that can certify no other: it allows one CA below it, or with a `pathLength` of 0 none, and signs leaves itself. */
 export async function beginWithNarrowRoot(
   { clock, store }: Pick<World, 'clock' | 'store'>,
   lifetimeMs: number,
+  pathLength = 1,
 ): Promise<void> {
   const now = clock.now()
   const { key, certificate } = await odd('narrow root', 'itself', {
-    pathLength: 1,
+    pathLength,
     notBefore: plus(now, -DAY),
     notAfter: plus(now, lifetimeMs),
   })

@@ -4,10 +4,11 @@ import { dirname } from 'node:path'
 import { connect } from 'node:tls'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { AUTHORITY_STATES, type Authority, KEY_HOMES } from '../../src/authority/authority.ts'
+import { AUTHORITY_STATES, type Authority } from '../../src/authority/authority.ts'
 import { HOUR } from '../../src/core/duration.ts'
 import { OPENAPI } from '../../src/endpoints/admin/openapi.ts'
 import { MAX_MESSAGE_BYTES, METHODS } from '../../src/endpoints/edge.ts'
+import { KEY_PLACES } from '../../src/service/seen.ts'
 import { MAX_CSR_BYTES } from '../../src/x509/csr.ts'
 import { aDevServer, aPluggedServer, TestCluster, type TestServer } from '../_support/a-server.ts'
 import { aCsr } from '../_support/csr.ts'
@@ -425,7 +426,7 @@ describe('the OpenAPI document', () => {
     const { state, role, key } = OPENAPI.components.schemas.Status.properties.authorities.items.properties
     expect(state.enum).toEqual(AUTHORITY_STATES)
     expect(role.enum).toEqual(Object.keys({ root: true, issuing: true } satisfies Record<Authority['role'], true>))
-    expect(key.enum).toEqual(KEY_HOMES)
+    expect(key.enum).toEqual(KEY_PLACES)
   })
 
   test('asks for the fields that the server takes, as long as it takes them, and no other', async () => {

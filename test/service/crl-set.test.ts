@@ -90,6 +90,20 @@ describe('the set that is handed on', () => {
     await world.end()
   })
 
+  test('is told of anew where it was whole meanwhile, as it was before', async () => {
+    const whole = { crls: [at(0)], missing: [] }
+    const world = await handing(whole)
+    for (const times of [1, 2]) {
+      world.now = { crls: [], missing: ['cd'.repeat(20)] }
+      await world.later(4_000)
+      expect(world.told()).toBe(times)
+      world.now = whole
+      await world.later(2_000)
+    }
+    expect(world.written).toEqual([pemOf(at(0))])
+    await world.end()
+  })
+
   test('is written again when there is room again', async () => {
     const world = await handing({ crls: [], missing: [] })
     expect(world.told()).toBe(1)

@@ -55,11 +55,15 @@ describe('a request', () => {
     expect(text).toMatch(/Certificate Sign, CRL Sign/)
   })
 
-  test('is not made with a plugged-in CA', async () => {
+  test('is neither made nor answered with a plugged-in CA', async () => {
     const { a } = await aPluggedCa()
     const world = new World({ kind: 'plugged-in', ca: a })
     const keeper = await world.start()
     await expect(keeper.offline.signRequest()).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringContaining('take it over with alcazar import'),
+    })
+    await expect(keeper.offline.prepare([a.root], WISH)).rejects.toMatchObject({
       code: 'wrong_state',
       message: expect.stringContaining('take it over with alcazar import'),
     })

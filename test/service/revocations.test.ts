@@ -5,14 +5,17 @@ import { printJournal } from '../../src/authority/journal.ts'
 import { MAX_REVOCATIONS } from '../../src/authority/revocations.ts'
 import { hex } from '../../src/core/bytes.ts'
 import { plus } from '../../src/core/clock.ts'
-import { DAY, HOUR, MINUTE } from '../../src/core/duration.ts'
+import { DAY, HOUR, MINUTE, SECOND } from '../../src/core/duration.ts'
 import { CaError } from '../../src/core/errors.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
 import { prune } from '../../src/service/scheduled-jobs.ts'
 import { CrlSigner } from '../../src/service/signed-crls.ts'
+import { commonNameOf } from '../../src/x509/name.ts'
+import { BACKDATE_MS } from '../../src/x509/profiles.ts'
 import { World } from '../_support/a-world.ts'
-import { aPluggedCa } from '../_support/plugged-sets.ts'
+import { odd } from '../_support/odd-certificates.ts'
+import { aPluggedCa, plugged } from '../_support/plugged-sets.ts'
 
 const ADMIN = { by: 'admin', because: 'INC-17' } as const
 type Issued = World['issued'][number]
@@ -170,6 +173,20 @@ describe('CRLs', () => {
         .toSorted(),
     )
   })
+
+  test('of a key that stands under two names are one for each, and are signed once', async () => {
+    const root = await odd('company root', 'itself', { notAfter: new Date('2040-01-01T00:00:00Z') })
+    const ca = await odd('company ca', root, { key: root.key, notAfter: new Date('2035-01-01T00:00:00Z') })
+    const world = new World({ kind: 'plugged-in', ca: plugged(ca, [ca], [root]) })
+    const keeper = await world.start()
+    expect(keeper.revocations.crls().missing).toEqual([])
+    const own = hex(root.certificate.tbs.subjectKeyId as Uint8Array)
+    const names = keeper.set.crls.flatMap(({ id, crl }) => (id === own ? [commonNameOf(crl.tbs.issuer)] : []))
+    expect(names.toSorted()).toEqual(['company ca', 'company root'])
+    const { writes } = world.store
+    await keeper.tick()
+    expect(world.store.writes).toBe(writes)
+  })
 })
 
 describe('revoking a certificate', () => {
@@ -266,6 +283,22 @@ describe('revoking a certificate', () => {
     await prune(keeper)
     expect(keeper.set.revocations).toEqual([])
     expect(entriesOf(keeper.set, short.issuer)).toEqual([])
+  })
+
+  test('stays on the list where its last CRL is of the very second of its end: that is none after it', async () => {
+    const { world, keeper, svid } = await running()
+    const short = await world.issue(HOUR)
+    await revoke(keeper, short)
+    const { notAfter } = short.leaf.tbs
+    await world.clock.advance(notAfter.getTime() + BACKDATE_MS - world.clock.now().getTime())
+    await revoke(keeper, svid)
+    expect(crlOf(keeper.set, short.issuer)?.thisUpdate).toEqual(notAfter)
+    await world.clock.advance(SECOND)
+    await prune(keeper)
+    expect(keeper.set.revocations.map(({ serial }) => serial)).toContain(short.leaf.tbs.serial)
+    await keeper.tick()
+    await prune(keeper)
+    expect(keeper.set.revocations.map(({ serial }) => serial)).not.toContain(short.leaf.tbs.serial)
   })
 
   test('leaves the list without another CRL where nobody can sign one any more', async () => {

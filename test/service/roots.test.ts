@@ -11,6 +11,7 @@ import { authoritiesView } from '../../src/service/authorities-view.ts'
 import type { Keeper } from '../../src/service/keeper.ts'
 import { namedInParts } from '../../src/service/root-steps.ts'
 import { prune } from '../../src/service/scheduled-jobs.ts'
+import { statusOf } from '../../src/service/status.ts'
 import { readCertificate } from '../../src/x509/certificate.ts'
 import { World } from '../_support/a-world.ts'
 import { MemoryMoment } from '../_support/memory-moment.ts'
@@ -126,6 +127,15 @@ describe('an old root', () => {
     await all.keeper.roots.activate(undefined, ADMIN)
     return all
   }
+
+  test('has to leave before another root is prepared', async () => {
+    const { keeper, first } = await activated()
+    await expect(keeper.roots.prepare(ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: expect.stringMatching(`^root ${shortId(first.id)} is old and on its way out: one rotation at a time;`),
+    })
+    expect(states(keeper)).toEqual(['old', 'active'])
+  })
 
   test('stays while a certificate stands on it, and leaves when that has ended', async () => {
     const { world, keeper, first } = await activated()
@@ -328,6 +338,30 @@ describe('a rotation', () => {
     )
   })
 
+  test('that ends on a prepared root says so in the ledger, whoever begins it', async () => {
+    const begunOn = (world: World) =>
+      world.ledger.of('authority').flatMap(({ what, authority }) => (what === 'rotation begun' ? [authority] : []))
+    const asked = await started()
+    const { id } = await asked.keeper.roots.prepare(ADMIN)
+    await asked.keeper.roots.rotate(ADMIN)
+    expect(begunOn(asked.world)).toEqual([id])
+    const due = await started()
+    await due.world.clock.advance(3460 * DAY)
+    const prepared = await due.keeper.roots.prepare(ADMIN)
+    await due.world.clock.advance(20 * DAY)
+    await due.keeper.tick()
+    expect(begunOn(due.world)).toEqual([prepared.id])
+  })
+
+  test('has a reason that is not too long', async () => {
+    const { keeper } = await started()
+    await expect(keeper.roots.rotate({ by: 'admin', because: 'x'.repeat(501) })).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: 'a reason has at most 500 characters, not 501',
+    })
+    expect(keeper.set.rotation).toBeUndefined()
+  })
+
   test('is not for a plugged-in CA, which says how its roots are replaced', async () => {
     const world = new World({ kind: 'plugged-in', ca: (await aPluggedCa()).a })
     const keeper = await world.start()
@@ -404,6 +438,13 @@ describe('a compromised root', () => {
     await keeper.tick()
     expect(states(keeper)).toEqual(['revoked', 'active'])
     expect(world.broken()).toEqual([])
+  })
+
+  test('leaves by a revocation that names none, for it is the one that waits to', async () => {
+    const { keeper, first } = await started()
+    await keeper.roots.taint(first.id, ADMIN, HOUR)
+    expect(await keeper.roots.revoke(undefined, ADMIN)).toMatchObject({ id: first.id })
+    expect(states(keeper)).toEqual(['revoked', 'active'])
   })
 
   test('leaves after the time that was given, naming who is cut off', async () => {
@@ -587,6 +628,8 @@ describe('the key of a root that has left the bundle', () => {
     expect([...world.store.keys.keys()]).toEqual([first.id])
     expect(destroyed(world)).toEqual([id])
     expect(authoritiesView(keeper.seen()).authorities.map(({ key }) => key)).toEqual(['file', 'memory', 'destroyed'])
+    const { authorities } = await statusOf(keeper, keeper.active, async () => ({ ready: true }), '1.0.0')
+    expect(authorities.map(({ key }) => key)).toEqual(['file', 'memory', 'destroyed'])
     await keeper.tick()
     const { keyUses } = world.store
     await keeper.tick()
@@ -602,6 +645,36 @@ describe('the key of a root that has left the bundle', () => {
     expect(states(keeper)).toEqual(['revoked', 'active'])
     expect([...world.store.keys.keys()]).toEqual([activeRoot(keeper.set)?.id])
     expect(destroyed(world)).toEqual([first.id])
+  })
+
+  test('is no more in either record of a root that signed leaves itself', async () => {
+    const world = new World()
+    await beginWithNarrowRoot(world, 365 * DAY, 0)
+    const keeper = await world.start()
+    const keys = () =>
+      authoritiesView(keeper.seen()).authorities.map(({ role, state, key }) => `${role} ${state} ${key}`)
+    expect(keys()).toEqual(['root active file', 'issuing active file'])
+    await keeper.roots.rotate(ADMIN)
+    for (let look = 0; look < 4; look++) await keeper.tick()
+    expect(keys().toSorted()).toEqual([
+      'issuing active memory',
+      'issuing revoked destroyed',
+      'root active file',
+      'root revoked destroyed',
+    ])
+    await world.check()
+  })
+
+  test('is where it was while it can’t be destroyed, which the next change tries again', async () => {
+    const { world, keeper } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    const key = () => authoritiesView(keeper.seen()).authorities.find((one) => one.id === id)?.key
+    world.store.keyFaults.set(world.store.keyUses + 1, 'refused')
+    await keeper.roots.rollback(ADMIN)
+    expect([key(), destroyed(world)]).toEqual(['file', []])
+    await keeper.tick()
+    expect([key(), destroyed(world)]).toEqual(['destroyed', [id]])
+    expect(world.store.keys.has(id)).toBe(false)
   })
 
   test('is destroyed by the next start where the process ended before that', async () => {

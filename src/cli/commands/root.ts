@@ -4,6 +4,7 @@ import { parseDuration, relativeInWords, SECOND } from '../../core/duration.ts'
 import type { ServerDescription } from '../../endpoints/admin/routes.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
+import { MOST_NAMED } from '../../service/closed-gate.ts'
 import { asText, type CliEnv, print, type Verb } from '../env.ts'
 import { limitOf } from '../limit.ts'
 import { LocalServer, STATE_FLAG, STATE_HELP } from '../local-server.ts'
@@ -17,7 +18,7 @@ import { rolledBackLines } from '../roots/rollback.ts'
 import { rotateRun } from '../roots/rotate.ts'
 import { statusLines } from '../roots/status-text.ts'
 import { watch } from '../roots/watch.ts'
-import { MOST_NAMED, reasonOf, workloads } from '../roots/words.ts'
+import { reasonOf, workloads } from '../roots/words.ts'
 
 type Options = Readonly<Record<string, unknown>>
 

@@ -5,9 +5,10 @@ import { keyAlgorithm } from '../../keys/algorithms.ts'
 import { sealedWith } from '../../keys/seal.ts'
 import type { AuthoritiesView, AuthorityView } from '../../service/authorities-view.ts'
 import type { StepView } from '../../service/authority-steps.ts'
+import { MOST_NAMED } from '../../service/closed-gate.ts'
 import { BACKDATE_MS } from '../../x509/profiles.ts'
 import { endInWords, momentInWords } from '../moments.ts'
-import { blockerLines, columns, count, HOMES, MOST_NAMED, workloads } from './words.ts'
+import { blockerLines, columns, count, HOMES, workloads } from './words.ts'
 
 /**
  * Every root with what stands under it, what is wrong with it and what can be done next.

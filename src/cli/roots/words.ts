@@ -2,6 +2,7 @@ import { relativeInWords } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { AuthorityView } from '../../service/authorities-view.ts'
 import type { BlockerView, GateView } from '../../service/authority-steps.ts'
+import { MOST_NAMED } from '../../service/closed-gate.ts'
 import type { CliEnv } from '../env.ts'
 
 /** `4,812`. */
@@ -20,9 +21,6 @@ export const HOMES: Readonly<Record<AuthorityView['key'], string>> = {
   elsewhere: 'elsewhere, not ours',
   destroyed: 'destroyed',
 }
-
-/** How many who are in the way of a step are listed at most: the server’s own bound. */
-export const MOST_NAMED = 2000
 
 /** Who is in the way of a step, one line each, and how to see the others. */
 export function blockerLines(gate: GateView, now: Date, more: string): string[] {

@@ -3,7 +3,7 @@ import { HOUR, MINUTE, SECOND } from '../../core/duration.ts'
 import { CaError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
 import { type AuthoritiesView, authoritiesView } from '../../service/authorities-view.ts'
-import type { Force } from '../../service/closed-gate.ts'
+import { type Force, MOST_NAMED } from '../../service/closed-gate.ts'
 import { forgetWorkload } from '../../service/forget-workload.ts'
 import type { Keeper } from '../../service/keeper.ts'
 import type { RefusingClient } from '../../service/refusing-clients.ts'
@@ -38,8 +38,6 @@ export type StatusView = AuthoritiesView & {
 const TAINT_WITHIN_MS = HOUR
 const MIN_WITHIN_MS = MINUTE
 const MAX_WITHIN_MS = 7 * 24 * HOUR
-/** So many that the answer stays below the 4 MiB a client takes. */
-const MAX_NAMED = 2000
 /** An id of 40 digits, however it is spaced. */
 const MAX_ID = 80
 /** The longest names Kubernetes has: a namespace of 63, a slash, a pod of 253, and what tells apart those without a pod. */
@@ -141,8 +139,8 @@ function namedIn({ query }: HttpCall): number {
     if (key !== 'named')
       throw new CaError('invalid_argument', `unknown query ${JSON.stringify(key.slice(0, 64))}; there is named`)
   const given = query.get('named') ?? String(NAMED)
-  if (!/^\d{1,4}$/.test(given) || Number(given) > MAX_NAMED)
-    throw new CaError('invalid_argument', `named is how many workloads to list, at most ${MAX_NAMED}`)
+  if (!/^\d{1,4}$/.test(given) || Number(given) > MOST_NAMED)
+    throw new CaError('invalid_argument', `named is how many workloads to list, at most ${MOST_NAMED}`)
   return Number(given)
 }
 

@@ -8,7 +8,7 @@ export const title =
 export default async function (world: World): Promise<void> {
   const front = world.workload('front')
   const workload = await world.addWorkload('till')
-  // It would come back with its next certificate, by its token.
+  // Its token would bring it back with its next certificate: that comes after this step.
   const till = await world.startSidecar({
     name: 'till',
     workload,
