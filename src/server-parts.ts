@@ -121,9 +121,8 @@ export async function crlsIntoFile(
   { crlFile }: Config,
   keeper: Keeper,
   { events, clock }: { readonly events: Events; readonly clock: Clock },
-  signal: AbortSignal,
-): Promise<{ readonly ended: Promise<void> } | undefined> {
-  if (crlFile === undefined) return undefined
+): ReturnType<typeof handingCrls> {
+  if (crlFile === undefined) return { run: async () => undefined }
   const write = (pem: string) => writeDurably(crlFile, pem, 0o644)
-  return handingCrls({ crls: () => keeper.revocations.crls(), write, events, clock }, signal)
+  return handingCrls({ crls: () => keeper.revocations.crls(), write, events, clock })
 }

@@ -237,7 +237,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   })
   opened.defer(() => listener.destroy())
   await certificate.renewIfDue()
-  const crls = await crlsIntoFile(config, keeper, { events, clock }, signal)
+  const crls = await crlsIntoFile(config, keeper, { events, clock })
   const ca = await listener.listen()
   opened.defer(() => listener.stopAccepting())
 
@@ -286,7 +286,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const loops = Promise.all([
     keeper.run(signal),
     schedule.run(signal),
-    crls?.ended,
+    crls.run(signal),
     certificate.run(signal),
     listener.sweep(signal),
     grpc.sweep(signal),

@@ -41,13 +41,15 @@ export type HandingCrls = {
 }
 
 /**
- * Hands the whole set on once before this resolves, and then whenever it changed until the signal. While the set is not whole, or can't be written, what
+ * Hands the whole set on once before this resolves, and `run` then whenever it changed until the signal. While the set is not whole, or can't be written, what
  * was handed on before stays: that is told, and tried again.
  */
-export async function handingCrls(
-  { crls, write, events, clock }: HandingCrls,
-  signal: AbortSignal,
-): Promise<{ readonly ended: Promise<void> }> {
+export async function handingCrls({
+  crls,
+  write,
+  events,
+  clock,
+}: HandingCrls): Promise<{ readonly run: (signal: AbortSignal) => Promise<void> }> {
   let handed: string | undefined
   let toldAt: number | undefined
   const hand = async () => {
@@ -63,5 +65,5 @@ export async function handingCrls(
     }
   }
   await hand()
-  return { ended: loop(clock, signal, () => LOOK_EVERY_MS, hand) }
+  return { run: (signal) => loop(clock, signal, () => LOOK_EVERY_MS, hand) }
 }

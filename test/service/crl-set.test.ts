@@ -51,7 +51,8 @@ describe('the set that is handed on', () => {
       if (world.full) throw new CaError('dependency_unavailable', 'no room is left for it')
       world.written.push(pem)
     }
-    const { ended } = await handingCrls({ crls: () => world.now, write, events, clock }, stop.signal)
+    const { run } = await handingCrls({ crls: () => world.now, write, events, clock })
+    const ended = run(stop.signal)
     const later = async (ms: number) => clock.advance(ms)
     const told = () => events.told.filter(({ event }) => event === 'crlsNotHanded').length
     return Object.assign(world, {

@@ -73,19 +73,20 @@ function banner(env: CliEnv, config: Config, server: ServerHandle, status: Statu
   return asText(lines)
 }
 
-const HOMES: Readonly<Record<string, string>> = {
+/** What the banner says of an authority by where its key is. */
+const WAYS: Readonly<Record<AuthorityStatus['key'], string>> = {
   memory: 'in memory only',
   file: 'self-signed',
   sealed: 'self-signed, its key sealed',
   pkcs11: 'self-signed, its key in a PKCS#11 token',
   'plugged-in': 'plugged in',
   elsewhere: 'its key is elsewhere',
+  destroyed: 'its key destroyed',
 }
 
 function line(authority: AuthorityStatus, now: Date): string {
-  const where = HOMES[authority.key] ?? authority.key
   const parts = [
-    `${keyAlgorithm(authority.algorithm).label}, ${where}`,
+    `${keyAlgorithm(authority.algorithm).label}, ${WAYS[authority.key]}`,
     `ends ${relativeInWords(new Date(authority.notAfter), now)}`,
   ]
   if (authority.state !== 'active') parts.push(authority.state)
