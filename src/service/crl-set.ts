@@ -33,16 +33,18 @@ export type HandingCrls = {
   readonly crls: Crls
   /** Replaces what was handed out before as a whole. @throws whatever kept it from that */
   readonly write: (pem: string) => Promise<void>
+  /** Whether what was handed out is still there: somebody may have taken it away. */
+  readonly isThere: () => Promise<boolean>
   readonly events: Events
   readonly clock: Clock
 }
 
 /**
- * Hands the whole set on whenever it changed: before this resolves for the first time, and then until the signal. While the set is not whole, or can't be
+ * Hands the whole set on whenever it changed or is gone: before this resolves for the first time, and then until the signal. While the set is not whole, or can't be
  * written, what was handed out before stays: that is told, and tried again.
  */
 export async function handingCrls(
-  { crls, write, events, clock }: HandingCrls,
+  { crls, write, isThere, events, clock }: HandingCrls,
   signal: AbortSignal,
 ): Promise<{ readonly ended: Promise<void> }> {
   let handed: string | undefined
@@ -50,7 +52,7 @@ export async function handingCrls(
   const hand = async () => {
     try {
       const pem = crlSetPem(crls)
-      if (pem === handed) return
+      if (pem === handed && (await isThere())) return
       await write(pem)
       handed = pem
       toldAt = undefined
