@@ -52,6 +52,17 @@ describe('a prepared root', () => {
     })
   })
 
+  test('waits for one that is compromised to leave, which nobody can take back', async () => {
+    const { keeper, first } = await started()
+    await keeper.roots.taint(first.id, ADMIN, HOUR)
+    expect(states(keeper)).toEqual(['tainted', 'active'])
+    await expect(keeper.roots.prepare(ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: `root ${shortId(first.id)} is tainted and on its way out: one rotation at a time; finish it with alcazar root rotate`,
+    })
+    await expect(keeper.roots.rollback(ADMIN)).rejects.toMatchObject({ code: 'wrong_state' })
+  })
+
   test('is one where two admins ask for it in the same moment: who is second is told of it', async () => {
     const { world, keeper } = await started()
     const [first, second] = await Promise.allSettled([keeper.roots.prepare(ADMIN), keeper.roots.prepare(ADMIN)])
