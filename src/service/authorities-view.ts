@@ -15,8 +15,8 @@ export type AuthorityView = {
   readonly notBefore: string
   readonly notAfter: string
   readonly algorithm: string
-  /** Where its private key is. */
-  readonly key: Authority['key'] | 'destroyed'
+  /** Where its private key is. Gone: from where we keep keys; copies made elsewhere, by an export among them, nobody here can know of. */
+  readonly key: Authority['key'] | 'gone'
   /** The id of the root an issuing authority stands under. */
   readonly root?: string
   /** The first bundle that had it; of a root. */
@@ -88,7 +88,7 @@ function authorityView(one: Authority, seen: Seen, standing: ReadonlyMap<string,
     notBefore: notBefore.toISOString(),
     notAfter: notAfter.toISOString(),
     algorithm: one.publicKey.algorithm.name,
-    key: isRoot && one.state === 'revoked' && seen.destroyed.has(one.id) ? 'destroyed' : one.key,
+    key: isRoot && one.state === 'revoked' && seen.gone.has(one.id) ? 'gone' : one.key,
     ...(root && { root: root.id }),
     ...(isRoot && { bundledSince: one.bundledSince }),
     live: standing.get(one.id)?.workloads ?? 0,

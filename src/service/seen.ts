@@ -10,8 +10,8 @@ export type Seen = {
   readonly policy: RotationPolicy
   /** The id of the issuing authority whose key this process holds. */
   readonly holding: string | undefined
-  /** Ids of roots that have left the bundle and whose keys were destroyed. */
-  readonly destroyed: ReadonlySet<string>
+  /** Ids of roots that have left the bundle and whose keys are not where they were kept: destroyed, or taken away before. */
+  readonly gone: ReadonlySet<string>
   /** Whether this process changes no authority any more. */
   readonly stopped: boolean
 }

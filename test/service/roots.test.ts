@@ -597,7 +597,7 @@ describe('the key of a root that has left the bundle', () => {
     await keeper.roots.rollback(ADMIN)
     expect([...world.store.keys.keys()]).toEqual([first.id])
     expect(destroyed(world)).toEqual([id])
-    expect(authoritiesView(keeper.seen()).authorities.map(({ key }) => key)).toEqual(['file', 'memory', 'destroyed'])
+    expect(authoritiesView(keeper.seen()).authorities.map(({ key }) => key)).toEqual(['file', 'memory', 'gone'])
     await keeper.tick()
     const { keyUses } = world.store
     await keeper.tick()
@@ -613,6 +613,15 @@ describe('the key of a root that has left the bundle', () => {
     expect(states(keeper)).toEqual(['revoked', 'active'])
     expect([...world.store.keys.keys()]).toEqual([activeRoot(keeper.set)?.id])
     expect(destroyed(world)).toEqual([first.id])
+  })
+
+  test('is told to be gone, not destroyed, where somebody took it away before: it may be anywhere', async () => {
+    const { world, keeper } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    world.store.keys.delete(id)
+    await keeper.roots.rollback(ADMIN)
+    expect(destroyed(world)).toEqual([])
+    expect(authoritiesView(keeper.seen()).authorities.at(-1)).toMatchObject({ id, key: 'gone' })
   })
 
   test('is destroyed by the next start where the process ended before that', async () => {

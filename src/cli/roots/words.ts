@@ -18,7 +18,7 @@ export const HOMES: Readonly<Record<AuthorityView['key'], string>> = {
   pkcs11: 'a PKCS#11 token, never exported',
   'plugged-in': 'the plugged-in CA’s files',
   elsewhere: 'elsewhere, not ours',
-  destroyed: 'destroyed',
+  gone: 'no longer kept here',
 }
 
 /** How many who are in the way of a step are listed at most: the server’s own bound. */
