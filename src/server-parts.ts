@@ -19,7 +19,8 @@ import { handingCrls } from './service/crl-set.ts'
 import type { Events } from './service/events.ts'
 import type { Keeper } from './service/keeper.ts'
 import { readBounded } from './storage/bounded-file.ts'
-import { writeDurably } from './storage/durable-file.ts'
+import { replaceCrlFile } from './storage/crl-file.ts'
+import { exists } from './storage/durable-file.ts'
 import { makeDirectory } from './storage/make-directory.ts'
 import { encryptionFrom, tokenFrom } from './storage/secret-file.ts'
 import type { Log } from './telemetry/log.ts'
@@ -123,6 +124,7 @@ export async function crlsIntoFile(
   { events, clock }: { readonly events: Events; readonly clock: Clock },
 ): ReturnType<typeof handingCrls> {
   if (crlFile === undefined) return { run: async () => undefined }
-  const write = (pem: string) => writeDurably(crlFile, pem, 0o644)
-  return handingCrls({ crls: () => keeper.revocations.crls(), write, events, clock })
+  const write = (pem: string) => replaceCrlFile(crlFile, pem)
+  const isThere = () => exists(crlFile)
+  return handingCrls({ crls: () => keeper.revocations.crls(), write, isThere, events, clock })
 }

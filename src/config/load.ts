@@ -1,5 +1,6 @@
 import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
+import { relative } from 'node:path'
 import { loadAll } from 'js-yaml'
 import type { z } from 'zod'
 import { MINUTE } from '../core/duration.ts'
@@ -139,7 +140,8 @@ function withoutFaulty(
 
 /** Rules between settings. One that a faulty setting is part of says nothing. */
 function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<string>): string[] {
-  const { dev, pluggedCa, keys, svid, issuing, root, attestation, listen, healthListen } = config
+  const { dev, stateDirectory, pluggedCa, crlFile, keys, svid, issuing, root, attestation, listen, healthListen } =
+    config
   const faults: string[] = []
   const rule = (of: readonly string[], holds: boolean, says: string) => {
     if (!holds && !of.some((key) => faulty.has(key))) faults.push(says)
@@ -169,6 +171,11 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
     ['experimental', 'root.algorithm', 'issuing.algorithm'],
     config.experimental || ![root.algorithm, issuing.algorithm].some((name) => name.startsWith('ml-dsa')),
     'ML-DSA keys need experimental: true',
+  )
+  rule(
+    ['crlFile', 'stateDirectory'],
+    crlFile === undefined || !isWithin(stateDirectory, crlFile),
+    'crlFile is outside of stateDirectory: what is there is the server’s own, and nobody else reads it',
   )
   const KEYS = SETTINGS.map(({ key }) => key).filter((key) => key.startsWith('keys.'))
   const { pkcs11Holds, ...named } = keys
@@ -228,6 +235,8 @@ function contradictions(config: Config, inCluster: boolean, faulty: ReadonlySet<
   }
   return faults
 }
+
+const isWithin = (folder: string, path: string): boolean => !/^\.\.(\/|$)/.test(relative(folder, path))
 
 const isLoopback = (host: string): boolean => host === '::1' || (isIPv4(host) && host.startsWith('127.'))
 

@@ -36,17 +36,20 @@ export type HandingCrls = {
   readonly crls: Crls
   /** Replaces what was handed on before as a whole. @throws whatever kept it from that */
   readonly write: (pem: string) => Promise<void>
+  /** Whether what was handed on is still there: somebody may have taken it away. */
+  readonly isThere: () => Promise<boolean>
   readonly events: Events
   readonly clock: Clock
 }
 
 /**
- * Hands the whole set on once before this resolves, and `run` then whenever it changed until the signal. While the set is not whole, or can't be written, what
- * was handed on before stays: that is told, and tried again.
+ * Hands the whole set on once before this resolves, and `run` then whenever it changed or is gone until the signal. While the set is not whole, or can't be
+ * written, what was handed on before stays: that is told, and tried again.
  */
 export async function handingCrls({
   crls,
   write,
+  isThere,
   events,
   clock,
 }: HandingCrls): Promise<{ readonly run: (signal: AbortSignal) => Promise<void> }> {
@@ -55,7 +58,7 @@ export async function handingCrls({
   const hand = async () => {
     try {
       const pem = crlSetPem(crls)
-      if (pem !== handed) await write(pem)
+      if (pem !== handed || !(await isThere())) await write(pem)
       handed = pem
       toldAt = undefined
     } catch (error) {

@@ -141,7 +141,7 @@ export class Keeper implements IssuingKeys {
       now: clock.now(),
       policy: this.#policy,
       holding: this.#holding?.authority.id,
-      destroyed: this.#parents.destroyed,
+      gone: this.#parents.gone,
       stopped: this.stopped !== undefined,
     }
   }

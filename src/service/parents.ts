@@ -29,15 +29,15 @@ export class Parents {
   readonly #store: AuthorityStore
   /** By the key's id. */
   readonly #opened = new Map<string, Signer>()
-  readonly #destroyed = new Set<string>()
+  readonly #gone = new Set<string>()
 
   constructor(store: AuthorityStore) {
     this.#store = store
   }
 
   /** Ids of roots that have left the bundle and whose keys are no more. */
-  get destroyed(): ReadonlySet<string> {
-    return this.#destroyed
+  get gone(): ReadonlySet<string> {
+    return this.#gone
   }
 
   /**
@@ -47,11 +47,11 @@ export class Parents {
   async retire(set: AuthoritySet): Promise<readonly Authority[]> {
     const done: Authority[] = []
     for (const root of retiredRoots(set)) {
-      if (this.#destroyed.has(root.id) || !VAULTS.has(root.key)) continue
+      if (this.#gone.has(root.id) || !VAULTS.has(root.key)) continue
       try {
         if (await this.#store.destroyRootKey(root.id, root.key)) done.push(root)
         this.#opened.delete(root.id)
-        this.#destroyed.add(root.id)
+        this.#gone.add(root.id)
       } catch (error) {
         if (!(error instanceof CaError)) throw error
       }

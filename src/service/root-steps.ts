@@ -58,9 +58,10 @@ export function theOne(set: AuthoritySet, state: 'prepared' | 'old'): Authority 
 export function checkNoneOnItsWay(set: AuthoritySet): void {
   const other = bundledRoots(set).find(({ state }) => state !== 'active')
   if (!other) return
+  const back = other.state === 'tainted' ? '' : ', or take it back with alcazar root rollback'
   throw new CaError(
     'wrong_state',
-    `root ${shortId(other.id)} is ${other.state} and on its way ${other.state === 'prepared' ? 'in' : 'out'}: one rotation at a time; finish it with alcazar root rotate, or take it back with alcazar root rollback`,
+    `root ${shortId(other.id)} is ${other.state} and on its way ${other.state === 'prepared' ? 'in' : 'out'}: one rotation at a time; finish it with alcazar root rotate${back}`,
   )
 }
 

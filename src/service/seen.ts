@@ -10,18 +10,18 @@ export type Seen = {
   readonly policy: RotationPolicy
   /** The id of the issuing authority whose key this process holds. */
   readonly holding: string | undefined
-  /** Ids of roots that have left the bundle and whose keys are no more. */
-  readonly destroyed: ReadonlySet<string>
+  /** Ids of roots that have left the bundle and whose keys are not where they were kept: destroyed, or taken away before. */
+  readonly gone: ReadonlySet<string>
   /** Whether this process changes no authority any more. */
   readonly stopped: boolean
 }
 
-export const KEY_PLACES = [...KEY_HOMES, 'destroyed'] as const
+export const KEY_PLACES = [...KEY_HOMES, 'gone'] as const
 export type KeyPlace = (typeof KEY_PLACES)[number]
 
 /** Where an authority's private key is now. The journal has where it was made; a root that signed leaves itself has two records with one key. */
-export const keyPlaceOf = ({ id, key }: Authority, { destroyed }: Pick<Seen, 'destroyed'>): KeyPlace =>
-  destroyed.has(id) ? 'destroyed' : key
+export const keyPlaceOf = ({ id, key }: Authority, { gone }: Pick<Seen, 'gone'>): KeyPlace =>
+  gone.has(id) ? 'gone' : key
 
 /** What an admin is told of a process that changes no authority any more. */
 export const STOPPED =

@@ -449,3 +449,16 @@ test('a cron expression or time zone that can’t be read is told by its setting
     ),
   ])
 })
+
+test('the file of CRLs is none of the server’s own', () => {
+  const at = (crlFile: string) => () => load({ dev: true, stateDirectory: './state', crlFile })
+  for (const inside of [
+    'state/authority/journal.json',
+    './state/../state/lock',
+    join(process.cwd(), 'state'),
+    'state/..pem',
+  ])
+    expect(faultsOf(at(inside)), inside).toEqual([expect.stringMatching(/^crlFile is outside of stateDirectory: /)])
+  for (const outside of ['ca-crl.pem', 'state.pem', 'state/../ca-crl.pem', '/run/crls/ca-crl.pem'])
+    expect(at(outside)().config.crlFile).toBe(outside)
+})

@@ -46,12 +46,14 @@ describe('the set that is handed on', () => {
     const clock = new FakeClock()
     const events = recordedEvents()
     const stop = new AbortController()
-    const world = { now: first, written: [] as string[], full: false }
+    const world = { now: first, written: [] as string[], full: false, gone: false }
     const write = async (pem: string) => {
       if (world.full) throw new CaError('dependency_unavailable', 'no room is left for it')
       world.written.push(pem)
+      world.gone = false
     }
-    const { run } = await handingCrls({ crls: () => world.now, write, events, clock })
+    const isThere = async () => !world.gone
+    const { run } = await handingCrls({ crls: () => world.now, write, isThere, events, clock })
     const ended = run(stop.signal)
     const later = async (ms: number) => clock.advance(ms)
     const told = () => events.told.filter(({ event }) => event === 'crlsNotHanded').length
@@ -114,6 +116,15 @@ describe('the set that is handed on', () => {
     world.full = false
     await world.later(2_000)
     expect([world.written, world.told()]).toEqual([[pemOf(at(0))], 1])
+    await world.end()
+  })
+
+  test('is written again when somebody took it away', async () => {
+    const world = await handing({ crls: [at(0)], missing: [] })
+    world.gone = true
+    await world.later(2_000)
+    await world.later(60_000)
+    expect([world.written, world.told()]).toEqual([[pemOf(at(0)), pemOf(at(0))], 0])
     await world.end()
   })
 })

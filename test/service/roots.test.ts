@@ -53,6 +53,17 @@ describe('a prepared root', () => {
     })
   })
 
+  test('waits for one that is compromised to leave, which nobody can take back', async () => {
+    const { keeper, first } = await started()
+    await keeper.roots.taint(first.id, ADMIN, HOUR)
+    expect(states(keeper)).toEqual(['tainted', 'active'])
+    await expect(keeper.roots.prepare(ADMIN)).rejects.toMatchObject({
+      code: 'wrong_state',
+      message: `root ${shortId(first.id)} is tainted and on its way out: one rotation at a time; finish it with alcazar root rotate`,
+    })
+    await expect(keeper.roots.rollback(ADMIN)).rejects.toMatchObject({ code: 'wrong_state' })
+  })
+
   test('is one where two admins ask for it in the same moment: who is second is told of it', async () => {
     const { world, keeper } = await started()
     const [first, second] = await Promise.allSettled([keeper.roots.prepare(ADMIN), keeper.roots.prepare(ADMIN)])
@@ -627,9 +638,9 @@ describe('the key of a root that has left the bundle', () => {
     await keeper.roots.rollback(ADMIN)
     expect([...world.store.keys.keys()]).toEqual([first.id])
     expect(destroyed(world)).toEqual([id])
-    expect(authoritiesView(keeper.seen()).authorities.map(({ key }) => key)).toEqual(['file', 'memory', 'destroyed'])
+    expect(authoritiesView(keeper.seen()).authorities.map(({ key }) => key)).toEqual(['file', 'memory', 'gone'])
     const { authorities } = await statusOf(keeper, keeper.active, async () => ({ ready: true }), '1.0.0')
-    expect(authorities.map(({ key }) => key)).toEqual(['file', 'memory', 'destroyed'])
+    expect(authorities.map(({ key }) => key)).toEqual(['file', 'memory', 'gone'])
     await keeper.tick()
     const { keyUses } = world.store
     await keeper.tick()
@@ -658,9 +669,9 @@ describe('the key of a root that has left the bundle', () => {
     for (let look = 0; look < 4; look++) await keeper.tick()
     expect(keys().toSorted()).toEqual([
       'issuing active memory',
-      'issuing revoked destroyed',
+      'issuing revoked gone',
       'root active file',
-      'root revoked destroyed',
+      'root revoked gone',
     ])
     await world.check()
   })
@@ -673,8 +684,17 @@ describe('the key of a root that has left the bundle', () => {
     await keeper.roots.rollback(ADMIN)
     expect([key(), destroyed(world)]).toEqual(['file', []])
     await keeper.tick()
-    expect([key(), destroyed(world)]).toEqual(['destroyed', [id]])
+    expect([key(), destroyed(world)]).toEqual(['gone', [id]])
     expect(world.store.keys.has(id)).toBe(false)
+  })
+
+  test('is told to be gone, not destroyed, where somebody took it away before: it may be anywhere', async () => {
+    const { world, keeper } = await started()
+    const { id } = await keeper.roots.prepare(ADMIN)
+    world.store.keys.delete(id)
+    await keeper.roots.rollback(ADMIN)
+    expect(destroyed(world)).toEqual([])
+    expect(authoritiesView(keeper.seen()).authorities.at(-1)).toMatchObject({ id, key: 'gone' })
   })
 
   test('is destroyed by the next start where the process ended before that', async () => {

@@ -81,7 +81,7 @@ const WAYS: Readonly<Record<AuthorityStatus['key'], string>> = {
   pkcs11: 'self-signed, its key in a PKCS#11 token',
   'plugged-in': 'plugged in',
   elsewhere: 'its key is elsewhere',
-  destroyed: 'its key destroyed',
+  gone: 'its key no longer kept here',
 }
 
 function line(authority: AuthorityStatus, now: Date): string {

@@ -19,7 +19,7 @@ export const HOMES: Readonly<Record<AuthorityView['key'], string>> = {
   pkcs11: 'a PKCS#11 token, never exported',
   'plugged-in': 'the plugged-in CA’s files',
   elsewhere: 'elsewhere, not ours',
-  destroyed: 'destroyed',
+  gone: 'no longer kept here',
 }
 
 /** Who is in the way of a step, one line each, and how to see the others. */

@@ -230,7 +230,7 @@ export const OPENAPI = {
                 role: { enum: ['root', 'issuing'] },
                 state: { enum: ['prepared', 'active', 'old', 'tainted', 'revoked'] },
                 algorithm: { type: 'string' },
-                key: { enum: ['memory', 'file', 'sealed', 'pkcs11', 'plugged-in', 'elsewhere', 'destroyed'] },
+                key: { enum: ['memory', 'file', 'sealed', 'pkcs11', 'plugged-in', 'elsewhere', 'gone'] },
                 notBefore: { type: 'string', format: 'date-time' },
                 notAfter: { type: 'string', format: 'date-time' },
                 renewalAt: { type: 'string', format: 'date-time' },
