@@ -190,15 +190,23 @@ export function signingUnder(root: Authority): OnlineCa {
   return online ?? { certificate, intermediates: [], key }
 }
 
-/** Of roots that have left the bundle, whose keys sign nothing any more, and never will again. */
-export function retiredRoots({ authorities, request }: AuthoritySet): readonly Authority[] {
-  const inUse = authorities.filter(({ state }) => state !== 'revoked')
-  const uses = (one: Authority, id: string) =>
-    one.id === id || (one.online !== undefined && idOf(one.online.certificate) === id)
-  return authorities.filter(
-    ({ role, state, id }) =>
-      role === 'root' && state === 'revoked' && request?.id !== id && !inUse.some((one) => uses(one, id)),
+/** A key that signed for a root: its own, or its online CA's. */
+export type RootKey = { readonly root: Authority; readonly id: string; readonly home: KeyHome }
+
+/** Of roots that have left the bundle the keys that sign nothing any more, and never will again. */
+export function retiredKeys({ authorities, request }: AuthoritySet): readonly RootKey[] {
+  const inUse = new Set(
+    authorities.filter(({ state }) => state !== 'revoked').flatMap((one) => keysOf(one).map(({ id }) => id)),
   )
+  return authorities
+    .filter(({ role, state }) => role === 'root' && state === 'revoked')
+    .flatMap(keysOf)
+    .filter(({ id }) => id !== request?.id && !inUse.has(id))
+}
+
+function keysOf(root: Authority): readonly RootKey[] {
+  const { id, key: home, online } = root
+  return [{ root, id, home }, ...(online ? [{ root, id: idOf(online.certificate), home: online.key }] : [])]
 }
 
 /** In the trust bundle: everything but what was revoked. */

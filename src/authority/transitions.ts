@@ -41,10 +41,13 @@ export const TRANSITIONS: readonly Transition[] = [
 export function transitionFor(authority: Authority, verb: Verb): Transition {
   const found = rowsOf(authority).find((one) => one.verb === verb)
   if (found) return found
-  const possible = possibleVerbs(authority)
+  const possible =
+    authority.state === 'active'
+      ? 'it signs, and another must do so first; alcazar root status shows what can be done'
+      : `possible now: ${possibleVerbs(authority).join(', ') || 'nothing'}`
   throw new CaError(
     'wrong_state',
-    `${authority.role} ${shortId(authority.id)} is ${authority.state}, so ${verb} is not possible; possible now: ${possible.join(', ') || 'nothing'}`,
+    `${authority.role} ${shortId(authority.id)} is ${authority.state}, so ${verb} is not possible; ${possible}`,
   )
 }
 

@@ -78,7 +78,7 @@ export const SCHEMA = z.strictObject({
   }),
   crlFile: text().optional().meta({
     description:
-      'A file for the whole set of CRLs, PEM, replaced as a whole whenever one changes, and never by a part of the set: for Envoy’s validation context (crl), or as ca-crl.pem for istio.',
+      'A file for the whole set of CRLs, PEM, which is replaced whenever one changes: for Envoy’s validation context (crl), or as ca-crl.pem for istio. It always has all of them, or what it had before.',
     default: undefined,
     otherwise: 'none is written, and nobody need check revocation',
   }),

@@ -36,7 +36,7 @@ export function findingRevocable({ inventory, readLedger, authorities, clock }: 
     }
     throw new CaError(
       'not_found',
-      `no certificate ${serial} was issued here since ${since.toISOString()}, when the oldest issuing authority began; look it up with alcazar ledger show, or if its CA key was stolen take the root out with alcazar root taint`,
+      `no certificate with the whole serial number ${serial} was issued here since ${since.toISOString()}, when the oldest issuing authority began; look it up by its first digits with alcazar ledger show, or if its CA key was stolen take the root out with alcazar root taint`,
     )
   }
 }

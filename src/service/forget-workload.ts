@@ -16,6 +16,6 @@ export async function forgetWorkload(
   for (const { name } of evidence.workloads()) if (name === workload) return roots.forget(workload, wish)
   throw new CaError(
     'not_found',
-    `no live workload has the name ${workload}${evidence.incomplete === undefined ? '' : ` as far as is known (${evidence.incomplete})`}; alcazar workloads lists them`,
+    `no live workload has the name ${workload}${evidence.incomplete === undefined ? '' : ` as far as is known (${evidence.incomplete})`}; alcazar workloads lists them, and marks what is cut off already`,
   )
 }

@@ -15,7 +15,7 @@ import { type Action, nextAction, type RotationPolicy } from '../authority/next-
 import type { PluggedCa } from '../authority/plugged-ca.ts'
 import type { TakenBack } from '../authority/revocations.ts'
 import { withActive } from '../authority/transitions.ts'
-import { equalBytes } from '../core/bytes.ts'
+import { equalBytes, shortId } from '../core/bytes.ts'
 import { loop } from '../core/clock.ts'
 import { MINUTE, SECOND } from '../core/duration.ts'
 import { CaError, causesOf } from '../core/errors.ts'
@@ -141,7 +141,7 @@ export class Keeper implements IssuingKeys {
       now: clock.now(),
       policy: this.#policy,
       holding: this.#holding?.authority.id,
-      gone: this.#parents.gone,
+      gone: new Set([...this.#parents.gone, ...this.#lostKeys()]),
       stopped: this.stopped !== undefined,
     }
   }
@@ -224,8 +224,10 @@ export class Keeper implements IssuingKeys {
     return this.#turns.run(async () => {
       const done = await action(this.#changing())
       // After it: the first change of a start asks whether the journal is still this process’s to go by.
-      for (const root of await this.#parents.retire(this.#set))
-        await recordAuthority(this.#parts, 'root key destroyed', root, 'it has left the bundle')
+      for (const { root, id } of await this.#parents.retire(this.#set)) {
+        const whose = id === root.id ? 'it' : `of its online CA ${shortId(id)}: the root`
+        await recordAuthority(this.#parts, 'root key destroyed', root, `${whose} has left the bundle`)
+      }
       return done
     })
   }
@@ -246,6 +248,13 @@ export class Keeper implements IssuingKeys {
     events.authorityActivated(successor.authority, action.because)
     await change.record('issuing authority activated', successor.authority, action.because)
     return true
+  }
+
+  /** Ids of issuing authorities whose keys ended with the processes that made them. */
+  #lostKeys(): readonly string[] {
+    return this.#set.authorities
+      .filter(({ id, role, key }) => role === 'issuing' && key === 'memory' && !this.#crls.holds(this.#set, id))
+      .map(({ id }) => id)
   }
 
   get #policy(): RotationPolicy {

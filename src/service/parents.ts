@@ -3,7 +3,8 @@ import {
   type AuthoritySet,
   authorityOf,
   type KeyHome,
-  retiredRoots,
+  type RootKey,
+  retiredKeys,
   signingUnder,
 } from '../authority/authority.ts'
 import { maySignCas } from '../authority/plugged-ca.ts'
@@ -35,23 +36,24 @@ export class Parents {
     this.#store = store
   }
 
-  /** Ids of roots that have left the bundle and whose keys are no more. */
+  /** Ids of keys that signed for roots that have left the bundle, and are no more. */
   get gone(): ReadonlySet<string> {
     return this.#gone
   }
 
   /**
-   * Destroys the keys of roots that have left the bundle, and gives the roots of which there was one. What can't be reached now is tried again after the
+   * Destroys the keys that signed for roots that have left the bundle, and gives those that there were. What can't be reached now is tried again after the
    * next change, and after a crash by the next start: it stays as well kept as it was.
    */
-  async retire(set: AuthoritySet): Promise<readonly Authority[]> {
-    const done: Authority[] = []
-    for (const root of retiredRoots(set)) {
-      if (this.#gone.has(root.id) || !VAULTS.has(root.key)) continue
+  async retire(set: AuthoritySet): Promise<readonly RootKey[]> {
+    const done: RootKey[] = []
+    for (const key of retiredKeys(set)) {
+      const { id, home } = key
+      if (this.#gone.has(id) || !VAULTS.has(home)) continue
       try {
-        if (await this.#store.destroyRootKey(root.id, root.key)) done.push(root)
-        this.#opened.delete(root.id)
-        this.#gone.add(root.id)
+        if (await this.#store.destroyRootKey(id, home)) done.push(key)
+        this.#opened.delete(id)
+        this.#gone.add(id)
       } catch (error) {
         if (!(error instanceof CaError)) throw error
       }

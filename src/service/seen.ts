@@ -10,7 +10,7 @@ export type Seen = {
   readonly policy: RotationPolicy
   /** The id of the issuing authority whose key this process holds. */
   readonly holding: string | undefined
-  /** Ids of roots that have left the bundle and whose keys are not where they were kept: destroyed, or taken away before. */
+  /** Ids of keys that are not where they were kept: of roots that have left the bundle, and of issuing authorities of processes that ended. */
   readonly gone: ReadonlySet<string>
   /** Whether this process changes no authority any more. */
   readonly stopped: boolean

@@ -111,6 +111,7 @@ export class AuthorityDirectory implements AuthorityStore {
     const found = (await this.read())?.revision ?? 0
     if (found !== expected)
       throw new JournalInDoubt(`the journal has revision ${found}, not ${expected}: somebody else wrote it`)
+    if (this.#confirmed === undefined) await new KeyDirectory(this.#directory).sweep()
     this.#confirmed = stamp
   }
 

@@ -31,6 +31,8 @@ export async function writeExclusively(path: string, content: Uint8Array | strin
   // Exclusive and without following links: nobody can hand us a file of theirs to write into.
   const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, mode)
   try {
+    // What others are to read they may, whatever the umask.
+    if (mode & 0o044) await file.chmod(mode)
     await file.writeFile(content)
     await file.sync()
   } catch (error) {

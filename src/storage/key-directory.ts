@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { open, unlink } from 'node:fs/promises'
+import { open, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CaError } from '../core/errors.ts'
 import type { KeyFiles } from '../keys/vault.ts'
@@ -37,6 +37,16 @@ export class KeyDirectory implements KeyFiles {
     } catch (error) {
       if (isMissing(error)) return false
       throw unavailable(`the root’s key ${name} can’t be removed`, error)
+    }
+  }
+
+  /** Removes what a crash left of keys that got no name: they never signed, and in dev mode they are in the clear. */
+  async sweep(): Promise<void> {
+    try {
+      const left = (await readdir(this.#path)).filter((name) => /^\.root-.*\.new$/.test(name))
+      await Promise.all(left.map((name) => unlink(join(this.#path, name))))
+    } catch (error) {
+      throw unavailable(`what a crash left in ${this.#path} can’t be removed`, error)
     }
   }
 

@@ -73,16 +73,16 @@ describe('the table', () => {
       return
     }
     const possible = {
-      prepared: 'activate, taint, revoke',
-      active: 'nothing',
-      old: 'rollback, taint, revoke',
-      tainted: 'revoke',
-      revoked: 'taint',
+      prepared: 'possible now: activate, taint, revoke',
+      active: 'it signs, and another must do so first; alcazar root status shows what can be done',
+      old: 'possible now: rollback, taint, revoke',
+      tainted: 'possible now: revoke',
+      revoked: 'possible now: taint',
     }
     expect(() => transitionFor(root, verb)).toThrow(
       expect.objectContaining({
         code: 'wrong_state',
-        message: `root ${shortId(a.id)} is ${state}, so ${verb} is not possible; possible now: ${possible[state]}`,
+        message: `root ${shortId(a.id)} is ${state}, so ${verb} is not possible; ${possible[state]}`,
       }),
     )
     expect(possibleVerbs(root)).not.toContain(verb)

@@ -79,7 +79,7 @@ test('serve prints what a newcomer needs, and ends when it is asked to', async (
       /issuing {3}[0-9a-f]{4} [0-9a-f]{4} {2}ECDSA P-256, in memory only, ends in 30 days, renewed in 25 days\n/,
     )
     expect(out).toMatch(
-      /Get a first certificate in another terminal:\n {2}npx alcazar issue --namespace shop --service-account cart --out \.\/cart\n/,
+      /Get a first certificate in another terminal:\n {2}npx alcazar issue --namespace shop --service-account cart --out \.\/cart --state-directory \/tmp\/alcazar-serve-\w+\n/,
     )
   } finally {
     rmSync(state, { recursive: true })

@@ -53,7 +53,7 @@ test.for([
     'an unknown serial number',
     ['--serial', '4a4b4c4d', '--because', 'x'],
     5,
-    /^alcazar: the server said: no certificate 4a4b4c4d was issued here since /,
+    /^alcazar: the server said: no certificate with the whole serial number 4a4b4c4d was issued here since /,
   ],
   [
     'half a byte',

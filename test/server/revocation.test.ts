@@ -205,7 +205,7 @@ describe('what can’t be revoked:', () => {
       '4a4b4c',
       404,
       'not_found',
-      /^no certificate 4a4b4c was issued here since 20.*Z, when the oldest issuing authority began; look it up with alcazar ledger show, or if its CA key was stolen take the root out with alcazar root taint$/,
+      /^no certificate with the whole serial number 4a4b4c was issued here since 20.*Z, when the oldest issuing authority began; look it up by its first digits with alcazar ledger show, or if its CA key was stolen take the root out with alcazar root taint$/,
     ],
     [
       'half a serial number',

@@ -31,7 +31,7 @@ test('only what is alive can be forgotten', async () => {
   await expect(forgetWorkload(ca.keeper.roots, none, 'shop/cart-0', ADMIN)).rejects.toMatchObject({
     code: 'not_found',
     message:
-      'no live workload has the name shop/cart-0 as far as is known (the ledger is being read); alcazar workloads lists them',
+      'no live workload has the name shop/cart-0 as far as is known (the ledger is being read); alcazar workloads lists them, and marks what is cut off already',
   })
   expect(ca.keeper.set.forgotten).toEqual([])
 })

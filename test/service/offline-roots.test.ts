@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type Authority, activeIssuing, activeRoot } from '../../src/authority/authority.ts'
+import { type Authority, activeIssuing, activeRoot, idOf } from '../../src/authority/authority.ts'
+import { shortId } from '../../src/core/bytes.ts'
 import { DAY } from '../../src/core/duration.ts'
 import { keyAlgorithm } from '../../src/keys/algorithms.ts'
 import type { PrivateKey } from '../../src/keys/private-key.ts'
@@ -198,6 +199,26 @@ describe('a root whose key is elsewhere', () => {
     await again.roots.revoke(undefined, WISH)
     await world.check()
     expect(world.stranded()).toEqual([])
+  })
+
+  test('leaves no key behind when it leaves: its online CA’s is destroyed, at once or by the next start', async () => {
+    const { world, keeper, chain, id, companyRoot } = await company()
+    await keeper.offline.prepare(chain, WISH)
+    await keeper.roots.activate(undefined, WISH)
+    await keeper.roots.revoke(undefined, WISH)
+    expect(world.store.keys.has(id)).toBe(true)
+    await keeper.roots.prepare(WISH)
+    await keeper.roots.activate(undefined, WISH)
+    world.store.keyFaults.set(world.store.keyUses + 1, 'refused')
+    await keeper.roots.revoke(undefined, WISH)
+    expect(world.store.keys.has(id)).toBe(true)
+    await world.start()
+    expect(world.store.keys.has(id)).toBe(false)
+    expect(world.ledger.of('authority').findLast(({ what }) => what === 'root key destroyed')).toMatchObject({
+      authority: idOf(companyRoot.certificate),
+      detail: `of its online CA ${shortId(id)}: the root has left the bundle`,
+    })
+    await world.check()
   })
 
   test.each([

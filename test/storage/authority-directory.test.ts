@@ -421,6 +421,17 @@ test('what a crash left of a first beginning is thrown away: its key never signe
   )
 })
 
+test('what a crash left of a key that got no name is removed when a process makes the state its own, and nothing else', async () => {
+  const state = await begun()
+  const folder = join(state, 'authority')
+  const before = readdirSync(folder)
+  writeFileSync(join(folder, '.root-0123456789abcdef.key.pem.new'), 'half a key')
+  await openIn(state).read()
+  expect(readdirSync(folder)).toHaveLength(before.length + 1)
+  await openIn(state).confirm(1)
+  expect(readdirSync(folder)).toEqual(before)
+})
+
 describe('who else writes', () => {
   test('is found out before a write by the lock that is gone, and nothing is written', async () => {
     const state = await begun()

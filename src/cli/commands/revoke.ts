@@ -17,7 +17,7 @@ export const revoke: Verb = {
       .addOption(outputOption())
       .addHelpText(
         'after',
-        '\nWhat was renewed by it before is another certificate: alcazar workloads forget cuts off all that a pod holds. The pod may ask again by token: delete it if it is not trusted.\nExample:\n  alcazar revoke --serial 5ee01f2a… --because "INC-17: volume copied"',
+        '\nWhat was renewed by it before is another certificate: alcazar workloads forget cuts off all that a pod holds. The pod may ask again by token: delete it if it is not trusted.\nExample:\n  alcazar revoke --serial 5ee01f2ac3b44d0e9f7716d2a80b53c1 --because "INC-17: volume copied"',
       )
   },
   async run(env, _args, options) {

@@ -67,7 +67,7 @@ function banner(env: CliEnv, config: Config, server: ServerHandle, status: Statu
   if (config.dev)
     lines.push(
       'Get a first certificate in another terminal:',
-      '  npx alcazar issue --namespace shop --service-account cart --out ./cart',
+      `  npx alcazar issue --namespace shop --service-account cart --out ./cart${state === './.alcazar' ? '' : ` --state-directory ${state}`}`,
       '',
     )
   return asText(lines)

@@ -33,7 +33,7 @@ export const workloads: Verb = {
     if (options.lagging) query.set('lagging', 'true')
     if (options.namespace !== undefined) query.set('namespace', options.namespace as string)
     const list = (await new LocalServer(env, options).call('GET', `/v1/workloads?${query}`)) as WorkloadList
-    print(env, options, list, () => lines(list, env.clock.now()))
+    print(env, options, list, () => lines(list, env.clock.now(), query.size > 1))
     for (const warning of doubts(list, env.clock.now())) env.err.write(`alcazar: ${warning}\n`)
   },
 }
@@ -60,8 +60,8 @@ const TAKEN_BACK: Readonly<Record<NonNullable<WorkloadStatus['takenBack']>, stri
 
 const HEADINGS = ['WORKLOAD', 'SERVICE ACCOUNT', 'ASKED BY', 'SERIAL', 'ENDS', 'BUNDLE', 'PROVEN', 'LAST SEEN']
 
-function lines({ svids, total, bundleSequence }: WorkloadList, now: Date): string[] {
-  if (svids.length === 0) return ['No live SVID of the kind.']
+function lines({ svids, total, bundleSequence }: WorkloadList, now: Date, chosen: boolean): string[] {
+  if (svids.length === 0) return [chosen ? 'No live SVID of the kind.' : 'No live SVID.']
   const table = columns([HEADINGS, ...svids.map((svid) => rowOf(svid, bundleSequence, now))])
   const more = total - svids.length
   return more > 0 ? [...table, `… and ${more.toLocaleString('en-US')} more; --limit shows more of them`] : table

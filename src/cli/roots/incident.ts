@@ -23,7 +23,7 @@ export function incidentLines({ tainted, authorities, now: at }: TaintedView, vi
     `  out          ${whatLeaves(tainted)}${tainted.leaving.length === 0 ? '' : `, at the latest ${momentInWords(leaves, now)} (${relativeInWords(leaves, now)})`}`,
     ...(until
       ? [
-          `  renewal      workloads renew by themselves, the last by ${momentInWords(until, now)}`,
+          `  renewal      workloads renew by themselves, by token, the last by ${momentInWords(until, now)}`,
           ...(until > leaves
             ? ['               who has not renewed when the root leaves is cut off: restart those who may not wait']
             : []),
