@@ -159,7 +159,8 @@ const row = (name: string, { floor: base, rate, p50, p99, cpu }: Load, server: S
 
 const work = mkdtempSync(join(tmpdir(), 'alcazar-bench-'))
 try {
-  const signer = new TokenSigner()
+  // As kube-apiserver signs them by default, and as the floor counts: an RSA-2048 key.
+  const signer = new TokenSigner({ alg: 'RS256' })
   await using api = await FakeApiServer.start(signer)
   // A real one knows the tokens that it issued, which a server asks before its watches are complete.
   api.review = (token) => ({ authenticated: true, user: { username: subjectOf(token) }, audiences: ['istio-ca'] })
